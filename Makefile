@@ -1,0 +1,79 @@
+# Everything a contributor types. `make help` lists it. The environments are files to make: they are built when constraints.txt
+# changes and left alone otherwise.
+
+PYTHON ?= python3
+VENV ?= .venv
+CORE_VENV ?= .venv-core
+# More words for pytest, as in: make test TESTS="tests/config -x"
+TESTS ?=
+# `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
+UPGRADE ?=
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := $(VENV)/bin
+CORE_ROOMS := neurons growth models training
+# What must not be importable where the core rooms are tested.
+NOT_CORE := pydantic ray mlflow optuna torchvision
+
+.PHONY: help setup core-setup quickstart test core check format constraints clean python-version
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
+
+quickstart: setup ## set everything up in .venv and run the main job: a search on real data
+	$(BIN)/neurosearch search tune_configs/quickstart.yaml
+
+test: setup ## set everything up in .venv and run all tests
+	$(BIN)/python -m pytest $(TESTS)
+
+core: core-setup ## test the core rooms where only torch and numpy are installed
+	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)
+	PYTHONPATH=. $(CORE_VENV)/bin/python -m pytest $(addprefix tests/,$(CORE_ROOMS)) $(TESTS)
+
+check: setup ## lint, format, types, import contracts, and no host or path of a machine in any file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_text.py
+
+format: setup ## lay out every file and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: setup ## pin all versions with hashes: constraints.txt and constraints-core.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url $(UPGRADE) --group dev pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --group core -c constraints.txt -o constraints-core.txt
+
+clean: ## remove the environments, caches and builds; studies under runs/ stay
+	rm -rf .venv .venv-core build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(VENV)/installed.package ## set up .venv and do nothing else
+
+core-setup: $(CORE_VENV)/installed.constraints
+
+python-version:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo 'neurosearch needs Python 3.11 or newer, but "$(PYTHON)" is '"$$($(PYTHON) --version 2>&1 || true)"'. Name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
+
+# The version is asked for before the first environment is made, but is no reason to make it again.
+$(VENV)/installed.constraints: constraints.txt | python-version
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
+	@touch $@
+
+# The package itself is installed again when its metadata (commands, entry points) may have changed.
+$(VENV)/installed.package: $(VENV)/installed.constraints pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(CORE_VENV)/installed.constraints: constraints-core.txt | python-version
+	$(PYTHON) -m venv $(CORE_VENV)
+	$(CORE_VENV)/bin/python -m pip install --quiet --require-hashes -r constraints-core.txt
+	@touch $@

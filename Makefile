@@ -20,7 +20,14 @@ CORE_ROOMS := neurons growth models training
 # What must not be importable where the core rooms are tested.
 NOT_CORE := pydantic ray mlflow optuna torchvision
 
-.PHONY: help setup core-setup quickstart test core check format constraints clean python-version
+define REFUSE_OLD_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	found=$$($(PYTHON) --version 2>&1 || true); \
+	echo "neurosearch needs Python 3.11 or newer, but $(PYTHON) is: $$found. Name another: make PYTHON=python3.12 ..." >&2; \
+	exit 1; }
+endef
+
+.PHONY: help setup core-setup quickstart test core check format constraints clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,12 +65,8 @@ setup: $(VENV)/installed.package ## set up .venv and do nothing else
 
 core-setup: $(CORE_VENV)/installed.constraints
 
-python-version:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	echo 'neurosearch needs Python 3.11 or newer, but "$(PYTHON)" is '"$$($(PYTHON) --version 2>&1 || true)"'. Name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
-
-# The version is asked for before the first environment is made, but is no reason to make it again.
-$(VENV)/installed.constraints: constraints.txt | python-version
+$(VENV)/installed.constraints: constraints.txt
+	@$(REFUSE_OLD_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
 	@touch $@
@@ -73,7 +76,8 @@ $(VENV)/installed.package: $(VENV)/installed.constraints pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(CORE_VENV)/installed.constraints: constraints-core.txt | python-version
+$(CORE_VENV)/installed.constraints: constraints-core.txt
+	@$(REFUSE_OLD_PYTHON)
 	$(PYTHON) -m venv $(CORE_VENV)
 	$(CORE_VENV)/bin/python -m pip install --quiet --require-hashes -r constraints-core.txt
 	@touch $@

@@ -1,7 +1,7 @@
 """Fail when a file of this repository names a package registry or a path of the machine it was written on.
 
-Either would tie the project to one place: a lock file that says where its packages came from, a script that only runs in
-its author's home folder. The hosts below are put together from parts, so that this file passes its own check.
+Either would tie the project to one place: a lock file that says where its packages came from, a script that runs in its
+author's home folder alone. The hosts below are put together from parts, so that this file passes its own check.
 """
 
 import re

@@ -1,0 +1,10 @@
+"""Fixed networks that a trial starts from.
+
+In: a frozen shape (`MlpShape`, `CnnShape`). Out: a plain `nn.Module` that maps a float batch to `(batch, num_outputs)`.
+Nothing here knows that neurons come and go; `neurons` finds them in any module.
+"""
+
+from neurosearch.models.cnn import Cnn, CnnShape
+from neurosearch.models.mlp import Mlp, MlpShape
+
+__all__ = ["Cnn", "CnnShape", "Mlp", "MlpShape"]

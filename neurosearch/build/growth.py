@@ -1,0 +1,39 @@
+"""Our kinds of growth: their fields, their rules, and how a policy comes of them.
+
+Importing this module imports no torch: `check` reads the fields of every kind.
+"""
+
+from typing import TYPE_CHECKING
+
+from neurosearch.config.growth import NimbleFields, PeriodicFields, StaticFields
+from neurosearch.config.kinds import Kind
+from neurosearch.config.rules import nimble_shares_fit, periodic_cycle_fits
+
+if TYPE_CHECKING:
+    from neurosearch.training.seams import GrowthPolicy
+
+
+def build_static(_fields: StaticFields) -> "GrowthPolicy":
+    """Builds the control: a policy that never changes anything."""
+    from neurosearch.growth.static import StaticPolicy
+
+    return StaticPolicy()
+
+
+def build_periodic(fields: PeriodicFields) -> "GrowthPolicy":
+    """Builds the policy that grows and prunes in cycles (arXiv:2507.09940, our reading)."""
+    from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
+
+    return PeriodicPolicy(PeriodicSettings(**fields.model_dump(exclude={"kind"})))
+
+
+def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
+    """Builds the policy with a trained size (arXiv:2501.18012, our per-neuron reading)."""
+    from neurosearch.growth.nimble import NimblePolicy, NimbleSettings
+
+    return NimblePolicy(NimbleSettings(**fields.model_dump(exclude={"kind"})))
+
+
+STATIC = Kind(StaticFields, build_static)
+PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits,))
+NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,))

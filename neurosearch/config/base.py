@@ -1,0 +1,59 @@
+"""What every config section is made of: frozen fields, bounded numbers, problems told in words."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Path = tuple[str | int, ...]
+
+
+class Fields(BaseModel):
+    """A frozen section of the config; an unknown key is an error.
+
+    Sequences are tuples: a frozen model that held a list could still be changed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# A bool is an int to Python, and pydantic reads `yes: true` as 1; a count must be written as a number.
+Count = Annotated[int, Field(ge=1, strict=True)]
+Index = Annotated[int, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0)]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config.
+
+    Attributes:
+        where: `file:line`, or the command-line option that said it.
+        field: Dotted path of the field, as the user wrote it.
+        text: What is wrong and how to mend it.
+    """
+
+    where: str
+    field: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.field}: {self.text}" if self.field else f"{self.where}: {self.text}"
+
+
+class ConfigError(ValueError):
+    """The config is wrong; carries every problem found, in the order of the file."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def dotted(path: Path) -> str:
+    """Writes a path as users do: `growth.options[1].period_epochs`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

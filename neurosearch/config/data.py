@@ -1,0 +1,50 @@
+"""Fields of the data section."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from neurosearch.config.base import Count, Fields, Index, PositiveFloat
+
+
+class Imbalance(Fields):
+    """A long tail cut out of a balanced training set (science: the public long-tail repositories' protocol)."""
+
+    profile: Literal["exponential", "step"] = Field(
+        "exponential", description="exponential: counts fall by a constant factor; step: the second half is rare"
+    )
+    ratio: Annotated[float, Field(ge=1.0)] = Field(description="Largest class count divided by the smallest")
+
+
+class DataFields(Fields):
+    """What every kind of data shares."""
+
+    imbalance: Imbalance | None = Field(None, description="Long-tailed subsampling of the training part; absent: as is")
+    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.2, description="Share of every class of the training part that is held out for validation, at least one image"
+    )
+    split_seed: Index = Field(0, description="Seed of the subsampling and of the split; the same for every trial")
+    resize: tuple[Count, Count] | None = Field(
+        None, description="Height and width in pixels that images are resized to, inside the exported network too"
+    )
+
+
+class DigitsFields(DataFields):
+    """scikit-learn's embedded 8x8 digits: needs no download."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class NpzFields(DataFields):
+    """A numpy archive with x_train, y_train, x_test, y_test and optionally class_names."""
+
+    kind: Literal["npz"] = "npz"
+    path: Annotated[str, Field(min_length=1)] = Field(
+        description="Path of the archive, relative to the config file; ~ and $NEUROSEARCH_TEST_DATA are expanded"
+    )
+    layout: Literal["auto", "features", "HW", "HWC", "CHW"] = Field(
+        "auto", description="Meaning of the dimensions of one example; auto: told from the shape, or refused"
+    )
+    scale: PositiveFloat | None = Field(
+        None, description="Divisor of the raw values before normalisation; absent: 255 for uint8, 1 for floats"
+    )

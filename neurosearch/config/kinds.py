@@ -1,0 +1,90 @@
+"""Kinds: the models, data and growth policies a config may name, ours and everybody else's, by entry points.
+
+A package offers a kind through an entry point in the group `neurosearch.models`, `neurosearch.data` or
+`neurosearch.growth` that names a `Kind`. Ours are offered in the same way, so nothing of ours can do what theirs cannot.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from neurosearch.config.base import Fields
+
+if TYPE_CHECKING:
+    from neurosearch.config.trial import TrialConfig
+
+KindGroup = Literal["models", "data", "growth"]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two or more fields that are fine alone and wrong together.
+
+    Attributes:
+        fields: Dotted paths, such as `growth.period_epochs`.
+        text: What is wrong and how to mend it.
+    """
+
+    fields: tuple[str, ...]
+    text: str
+
+
+Rule = Callable[["TrialConfig"], Iterable[Conflict]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind is made of.
+
+    Attributes:
+        fields: The fields of its section; a `Literal` field `kind` names it.
+        build: Turns validated fields into the thing itself. Importing the module that holds the kind must not import
+            torch: `check` reads every kind's fields and takes less than a second.
+        rules: Checks over the whole trial that the fields alone cannot express.
+        scale: For models: fields of the same family, so many times as wide (the control's widths are found with it).
+    """
+
+    fields: type[Fields]
+    build: Callable[..., Any]
+    rules: tuple[Rule, ...] = ()
+    scale: Callable[[Any, float], Fields] | None = None
+
+
+@cache
+def kinds(group: KindGroup) -> Mapping[str, Kind]:
+    """Returns the installed kinds of a group by name.
+
+    Raises:
+        ValueError: If an entry point does not name a `Kind`, or two packages offer the same name.
+    """
+    found: dict[str, Kind] = {}
+    for point in sorted(entry_points(group=f"neurosearch.{group}"), key=lambda point: point.name):
+        kind = point.load()
+        if not isinstance(kind, Kind):
+            raise ValueError(
+                f"entry point {point.name!r} of group neurosearch.{group} names {point.value}, which is a "
+                f"{type(kind).__name__}, not a neurosearch.config.kinds.Kind. Mend the package that offers it."
+            )
+        if point.name in found:
+            raise ValueError(
+                f"two installed packages offer the kind {point.name!r} in group neurosearch.{group}. "
+                "Uninstall one, or rename its entry point."
+            )
+        found[point.name] = kind
+    return found
+
+
+class AnyKind:
+    """Annotates a field whose type is the union of the installed kinds' fields, told apart by `kind`."""
+
+    def __init__(self, group: KindGroup) -> None:
+        self.group = group
+
+    def __get_pydantic_core_schema__(self, _source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = {name: handler.generate_schema(kind.fields) for name, kind in kinds(self.group).items()}
+        return core_schema.tagged_union_schema(choices, discriminator="kind")

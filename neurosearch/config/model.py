@@ -1,0 +1,28 @@
+"""Fields of the model section."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from neurosearch.config.base import Count, Fields
+
+Widths = Annotated[tuple[Count, ...], Field(min_length=1, max_length=32)]
+DropoutShare = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class MlpFields(Fields):
+    """A multilayer perceptron over the flattened input."""
+
+    kind: Literal["mlp"] = "mlp"
+    widths: Widths = Field(description="Neurons of each hidden layer, input to output")
+    activation: Literal["relu", "gelu", "tanh"] = Field("relu", description="Non-linearity of the hidden layers")
+    norm: Literal["none", "batch"] = Field("none", description="Normalisation between a layer and its non-linearity")
+    dropout: DropoutShare = Field(0.0, description="Share of hidden activations dropped while training")
+
+
+class CnnFields(Fields):
+    """A plain convolutional network: 3x3 convolution, batch norm, ReLU per width; pooled while the image is large."""
+
+    kind: Literal["cnn"] = "cnn"
+    widths: Widths = Field(description="Channels of each convolution, input to output")
+    dropout: DropoutShare = Field(0.0, description="Share of pooled features dropped while training")

@@ -1,0 +1,62 @@
+"""Rules over several fields: each says which fields clash and how to mend it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from neurosearch.config.growth import NimbleFields, PeriodicFields
+from neurosearch.config.kinds import Conflict, Rule
+
+if TYPE_CHECKING:
+    from neurosearch.config.trial import TrialConfig
+
+
+def _warmup_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if training.warmup_epochs >= training.epochs:
+        yield Conflict(
+            ("training.warmup_epochs", "training.epochs"),
+            f"warmup_epochs is {training.warmup_epochs} but epochs is {training.epochs}, so the full learning rate is "
+            "never reached. Lower warmup_epochs or raise epochs.",
+        )
+
+
+def _drops_ascend(config: "TrialConfig") -> Iterator[Conflict]:
+    drops = config.training.drops
+    if list(drops) != sorted(set(drops)):
+        yield Conflict(("training.drops",), f"drops are {list(drops)}; write them ascending and each once.")
+
+
+def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    """A cycle's pruning must fall inside its period, and the first one inside the training."""
+    growth, epochs = config.growth, config.training.epochs
+    assert isinstance(growth, PeriodicFields)
+    if growth.grown_epochs >= growth.period_epochs:
+        yield Conflict(
+            ("growth.grown_epochs", "growth.period_epochs"),
+            f"grown_epochs is {growth.grown_epochs} but period_epochs is {growth.period_epochs}, so a cycle would grow "
+            "again before it has pruned. Lower grown_epochs or raise period_epochs.",
+        )
+    if growth.grown_epochs > int(growth.stop_share * epochs):
+        yield Conflict(
+            ("growth.grown_epochs", "training.epochs"),
+            f"grown_epochs is {growth.grown_epochs}, but cycles must be closed by epoch {int(growth.stop_share * epochs)} "
+            f"(stop_share {growth.stop_share} of epochs {epochs}), so no neuron would ever be added. "
+            "Lower grown_epochs, or raise stop_share or epochs.",
+        )
+
+
+def nimble_shares_fit(config: "TrialConfig") -> Iterator[Conflict]:
+    """Start and target lie within the largest size allowed."""
+    growth = config.growth
+    assert isinstance(growth, NimbleFields)
+    for name, value in (("target_share", growth.target_share), ("start_share", growth.start_share)):
+        if value > growth.maximum_share:
+            yield Conflict(
+                (f"growth.{name}", "growth.maximum_share"),
+                f"{name} is {value} but maximum_share is {growth.maximum_share}. "
+                f"Lower {name} or raise maximum_share.",
+            )
+
+
+#: Rules that hold for every kind; a kind's own rules stand in its `Kind`.
+TRAINING_RULES: tuple[Rule, ...] = (_warmup_fits, _drops_ascend)

@@ -1,0 +1,128 @@
+"""The config of a study: the trial, what may be deployed, and how the search over it runs."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, PositiveFloat
+from neurosearch.names import BALANCED_ACCURACY, OBJECTIVES
+
+Direction = Literal["maximize", "minimize"]
+
+
+class SizeLimit(Fields):
+    """What can be deployed: a final network above the limit is infeasible and never the best. Name exactly one."""
+
+    parameters: Count | None = Field(None, description="Largest number of weights and biases")
+    neurons: Count | None = Field(None, description="Largest number of hidden neurons and channels")
+    multiply_adds: Count | None = Field(None, description="Most multiply-adds of one forward pass of one example")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if sum(value is not None for value in (self.parameters, self.neurons, self.multiply_adds)) != 1:
+            raise PydanticCustomError(
+                "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as {{parameters: 20000}}"
+            )
+        return self
+
+    @property
+    def metric(self) -> str:
+        """Name of the bounded metric."""
+        return next(name for name, value in self if value is not None)
+
+    @property
+    def maximum(self) -> int:
+        """The bound itself."""
+        value = getattr(self, self.metric)
+        assert isinstance(value, int)
+        return value
+
+
+class Objective(Fields):
+    """One metric that the search optimises."""
+
+    metric: str = Field(BALANCED_ACCURACY, description="Metric of the final network on the validation part")
+    direction: Direction = Field("maximize", description="Whether more or less of it is better")
+
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, metric: str) -> str:
+        if metric not in OBJECTIVES:
+            raise PydanticCustomError(
+                "unknown_metric",
+                "unknown metric {metric}; choose one of {known}",
+                {"metric": repr(metric), "known": ", ".join(OBJECTIVES)},
+            )
+        return metric
+
+    @model_validator(mode="after")
+    def _points_the_right_way(self) -> Self:
+        if OBJECTIVES[self.metric] != self.direction:
+            raise PydanticCustomError(
+                "direction",
+                "{metric} is to be {right}d, but direction is {direction}; write direction: {right}",
+                {"metric": self.metric, "right": OBJECTIVES[self.metric], "direction": self.direction},
+            )
+        return self
+
+
+class SearchFields(Fields):
+    """How many trials run, where, and what they are judged by."""
+
+    trials: Count = Field(20, description="Trials to run; a resumed study counts the ones it has")
+    concurrency: Count = Field(1, description="Trials that run at the same time")
+    cpus_per_trial: PositiveFloat = Field(1.0, description="CPU cores of one trial; also its number of threads")
+    gpus_per_trial: NonNegativeFloat = Field(0.0, description="GPUs of one trial; a share such as 0.25 shares one")
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=1)] = Field(
+        (Objective(metric=BALANCED_ACCURACY, direction="maximize"),), description="What is optimised"
+    )
+    sampler: Literal["tpe", "random"] = Field("tpe", description="How the next configuration is chosen")
+    time_budget_seconds: PositiveFloat | None = Field(
+        None, description="Seconds of searching after which no new trial starts; absent: no limit"
+    )
+    control: bool = Field(
+        True, description="Train the largest static network within the size limit beside the winner, as its control"
+    )
+
+
+class TrackingFields(Fields):
+    """Where MLflow keeps what it is told."""
+
+    enabled: bool = Field(True, description="Whether MLflow is told at all")
+    uri: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="Tracking server, such as http://127.0.0.1:5000; absent: a SQLite file in the storage folder"
+    )
+    experiment: Annotated[str, Field(min_length=1)] = Field("neurosearch", description="MLflow experiment of the study")
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_secret(cls, uri: str | None) -> str | None:
+        if uri is not None and "@" in uri.split("?")[0]:
+            raise PydanticCustomError(
+                "secret",
+                "a password does not belong in a config file; set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment and take it out of the address",
+            )
+        return uri
+
+
+class StorageFields(Fields):
+    """Where studies are kept."""
+
+    folder: Annotated[str, Field(min_length=1)] = Field(
+        "runs", description="Folder of all studies, relative to the working directory; each has one of its own name in it"
+    )
+
+
+class StudyFields(Fields):
+    """Everything in the file that is not searched."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")] = Field(
+        description="Name of the study: lower case letters, digits and dashes, at most 40; unique in its storage"
+    )
+    seed: Index = Field(0, description="Seed of the sampler and of every trial (common random numbers)")
+    size_limit: SizeLimit | None = Field(None, description="What can be deployed; absent: any size")
+    search: SearchFields = Field(default_factory=SearchFields, description="How the search runs")
+    tracking: TrackingFields = Field(default_factory=TrackingFields, description="MLflow")
+    storage: StorageFields = Field(default_factory=StorageFields, description="Where the study is kept")

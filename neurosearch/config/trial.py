@@ -1,0 +1,50 @@
+"""The config of one trial: all that its result depends on."""
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from neurosearch.config.base import Fields, Index
+from neurosearch.config.kinds import AnyKind, Conflict, kinds
+from neurosearch.config.rules import TRAINING_RULES
+from neurosearch.config.training import TrainingFields
+
+
+class ConflictError(ValueError):
+    """Fields that are fine alone and wrong together; the loader finds their lines."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        self.conflicts = conflicts
+        super().__init__("; ".join(f"{' and '.join(each.fields)}: {each.text}" for each in conflicts))
+
+
+class TrialConfig(Fields):
+    """One training: equal configs give equal results, on any worker and in any order."""
+
+    data: Annotated[Fields, AnyKind("data")] = Field(description="What is learned from")
+    model: Annotated[Fields, AnyKind("models")] = Field(description="The network family and its base widths")
+    training: TrainingFields = Field(description="How it is trained")
+    growth: Annotated[Fields, AnyKind("growth")] = Field(description="Which neurons come and go, and when")
+    seed: Index = Field(0, description="Seed from which all randomness of the trial is derived")
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> Self:
+        conflicts = tuple(self._conflicts())
+        if conflicts:
+            raise ConflictError(conflicts)
+        return self
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        rules = TRAINING_RULES
+        for section, group in ((self.data, "data"), (self.model, "models"), (self.growth, "growth")):
+            rules += kinds(group)[kind_of(section)].rules  # type: ignore[index]  # the tuple's group is a literal
+        for rule in rules:
+            yield from rule(self)
+
+
+def kind_of(section: Fields) -> str:
+    """Returns the name of a section's kind."""
+    name = getattr(section, "kind", None)
+    assert isinstance(name, str), f"{type(section).__name__} has no field `kind`"
+    return name

@@ -1,0 +1,52 @@
+"""Metric and tag names: the one place that spells them.
+
+The trainer writes these names, the config checks objectives against them and MLflow stores them, so they stand at the
+ground floor and import nothing. A name with a slash is one of a family: `recall/<class>`, `neurons/<group>`.
+"""
+
+from typing import Final
+
+# Scores on the validation part, shares in [0, 1]; higher is better.
+ACCURACY: Final = "accuracy"
+BALANCED_ACCURACY: Final = "balanced_accuracy"
+WORST_CLASS_RECALL: Final = "worst_class_recall"
+MANY_RECALL: Final = "many_recall"  # classes with more than 100 training images
+MEDIUM_RECALL: Final = "medium_recall"  # 20 to 100
+FEW_RECALL: Final = "few_recall"  # fewer than 20
+RECALL_PREFIX: Final = "recall/"
+
+# Losses; lower is better.
+TASK_LOSS: Final = "task_loss"  # mean over the epoch's training batches
+SIZE_LOSS: Final = "size_loss"  # mean over the epoch's training batches, 0 for a fixed size
+VALIDATION_LOSS: Final = "validation_loss"
+
+# Size of the network at the end of the epoch.
+NEURONS: Final = "neurons"
+NEURONS_PREFIX: Final = "neurons/"
+PARAMETERS: Final = "parameters"
+MULTIPLY_ADDS: Final = "multiply_adds"  # of one forward pass of one example
+
+# Cost.
+TRAINING_MULTIPLY_ADDS: Final = "training_multiply_adds"  # spent since the start, three forward passes a step
+IMAGES_PER_SECOND: Final = "images_per_second"
+EPOCH_SECONDS: Final = "epoch_seconds"
+
+# The same scores on the test part, read once at the end.
+TEST_PREFIX: Final = "test/"
+
+#: What a study may optimise, with the direction that makes sense.
+OBJECTIVES: Final[dict[str, str]] = {
+    BALANCED_ACCURACY: "maximize",
+    ACCURACY: "maximize",
+    WORST_CLASS_RECALL: "maximize",
+    MANY_RECALL: "maximize",
+    MEDIUM_RECALL: "maximize",
+    FEW_RECALL: "maximize",
+    VALIDATION_LOSS: "minimize",
+    NEURONS: "minimize",
+    PARAMETERS: "minimize",
+    MULTIPLY_ADDS: "minimize",
+}
+
+#: What `size_limit` may bound.
+SIZES: Final = (PARAMETERS, NEURONS, MULTIPLY_ADDS)

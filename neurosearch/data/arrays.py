@@ -1,0 +1,154 @@
+"""The raw arrays of a data set as a source hands them over, and everything that can be wrong with them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from neurosearch.data.problems import Problem, name_class
+
+Layout = Literal["features", "HW", "HWC", "CHW"]
+LAYOUTS: tuple[Layout, ...] = ("features", "HW", "HWC", "CHW")
+RANKS: dict[str, int] = {"features": 2, "HW": 3, "HWC": 4, "CHW": 4}
+_CHANNELS = (1, 3, 4)  # what a colour axis can hold
+_CHUNK_VALUES = 1 << 24
+
+
+@dataclass(frozen=True)
+class RawArrays:
+    """A data set as stored, before thinning, splitting and normalising.
+
+    Attributes:
+        x_train: (num_train, ...) uint8 or float32.
+        y_train: (num_train,) integers 0..C-1.
+        x_test: As `x_train`, (num_test, ...).
+        y_test: As `y_train`, (num_test,).
+        class_names: C names in label order.
+        layout: What the axes after the first mean.
+    """
+
+    x_train: npt.NDArray[Any]
+    y_train: npt.NDArray[Any]
+    x_test: npt.NDArray[Any]
+    y_test: npt.NDArray[Any]
+    class_names: tuple[str, ...]
+    layout: Layout
+
+
+class Source(Protocol):
+    """Where a data set comes from."""
+
+    def identity(self) -> str:
+        """Return a cheap text that changes when the content may have changed, such as path, size and time of a file."""
+
+    def load(self) -> RawArrays:
+        """Return the arrays.
+
+        Raises:
+            DataError: If they cannot be read.
+        """
+
+
+def infer_layout(shape: tuple[int, ...]) -> Layout | None:
+    """Return what the axes of an array of this shape mean, None where that cannot be told.
+
+    Two axes are features, three are grey images; of four, the colour axis is the one with 1, 3 or 4 entries. When both
+    candidates have such a length, or none has, only the user knows.
+    """
+    if len(shape) in (2, 3):
+        return "features" if len(shape) == 2 else "HW"
+    if len(shape) != 4 or (shape[1] in _CHANNELS) == (shape[3] in _CHANNELS):
+        return None
+    return "HWC" if shape[3] in _CHANNELS else "CHW"
+
+
+def check_arrays(raw: RawArrays, field: str = "data.path") -> list[Problem]:
+    """Return everything that is wrong with the arrays; an empty list says that they can be used."""
+    texts = [
+        *_check_inputs(raw),
+        *_check_pairs("x_train", raw.x_train, "y_train", raw.y_train),
+        *_check_pairs("x_test", raw.x_test, "y_test", raw.y_test),
+        *_check_labels(raw),
+    ]
+    return [Problem(field, text) for text in texts]
+
+
+def _check_inputs(raw: RawArrays) -> Iterator[str]:
+    for name, x in (("x_train", raw.x_train), ("x_test", raw.x_test)):
+        if x.dtype not in (np.uint8, np.float32):
+            yield f"{name} holds {x.dtype}, but must hold uint8 or float32. Save it with .astype('float32')."
+        elif x.dtype == np.float32:
+            yield from _check_finite(name, x)
+        if x.ndim != RANKS[raw.layout]:
+            yield (
+                f"{name} has shape {x.shape}, but layout {raw.layout} needs {RANKS[raw.layout]} axes, images first. "
+                "Reshape it or name another layout."
+            )
+        elif 0 in x.shape[1:]:
+            yield f"{name} has shape {x.shape}: an axis of length 0 holds nothing. Save the array again."
+    if raw.x_train.shape[1:] != raw.x_test.shape[1:]:
+        yield (
+            f"x_train has images of shape {raw.x_train.shape[1:]} and x_test of {raw.x_test.shape[1:]}. "
+            "Bring both to one shape."
+        )
+    if raw.x_train.dtype != raw.x_test.dtype:
+        yield (
+            f"x_train holds {raw.x_train.dtype} and x_test {raw.x_test.dtype}, so their values may differ in scale. "
+            "Save both with one dtype."
+        )
+
+
+def _check_finite(name: str, x: npt.NDArray[Any]) -> Iterator[str]:
+    bad, first = 0, -1
+    for start, chunk in _chunks(x):
+        finite = np.isfinite(chunk)
+        if not finite.all():
+            rows = np.flatnonzero(~finite.reshape(len(chunk), -1).all(axis=1))
+            first = start + int(rows[0]) if first < 0 else first
+            bad += len(rows)
+    if bad:
+        yield (
+            f"{name} has values that are not finite in {bad} of {len(x)} rows, first in row {first}. "
+            "Remove or fill those rows."
+        )
+
+
+def _chunks(x: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Yield (position, rows): a mapped array is looked at in pieces that fit in memory."""
+    rows = max(1, _CHUNK_VALUES // max(1, int(np.prod(x.shape[1:]))))
+    for start in range(0, len(x) if x.ndim else 0, rows):
+        yield start, x[start : start + rows]
+
+
+def _check_pairs(x_name: str, x: npt.NDArray[Any], y_name: str, y: npt.NDArray[Any]) -> Iterator[str]:
+    if y.ndim != 1:
+        yield f"{y_name} has shape {y.shape}, but labels are one number an image. Save class numbers, not one-hot rows."
+    elif x.ndim and len(x) != len(y):
+        yield f"{x_name} has {len(x)} images and {y_name} {len(y)} labels. Save one label per image."
+    if not np.issubdtype(y.dtype, np.integer):
+        yield f"{y_name} holds {y.dtype}, but labels are whole numbers. Save it with .astype('int64')."
+
+
+def _check_labels(raw: RawArrays) -> Iterator[str]:
+    names, num_classes = raw.class_names, len(raw.class_names)
+    if num_classes < 2:
+        yield f"there is {num_classes} class, but telling classes apart needs at least 2."
+    if len(set(names)) != num_classes:
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        yield f"class_names names {', '.join(doubled)} more than once. Give every class its own name."
+    for name, y in (("y_train", raw.y_train), ("y_test", raw.y_test)):
+        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+            continue  # said above already
+        outside = np.flatnonzero((y < 0) | (y >= num_classes))
+        if len(outside):
+            yield (
+                f"{name} has {len(outside)} labels outside 0..{num_classes - 1}, first {y[outside[0]]} at position "
+                f"{outside[0]}. Number the classes from 0, or complete class_names."
+            )
+        missing = sorted(set(range(num_classes)) - set(np.unique(y).tolist()))
+        part = "training" if name == "y_train" else "test"
+        if missing and num_classes > 1:
+            listed = ", ".join(name_class(label, names) for label in missing)
+            yield f"{name} has no {part} image of {listed}. Add some, or leave the class out and number the rest anew."

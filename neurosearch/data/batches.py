@@ -1,0 +1,117 @@
+"""Batches from arrays in memory: as fast as indexing tensors, in an order that only the seed and the epoch decide.
+
+Shape letters: n images, b images of a batch.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosearch.data.prepared import Arrays
+from neurosearch.randomness import derive_seed
+
+Batch = tuple[Tensor, Tensor]
+
+_GATHER_BYTES = 1 << 20  # of inputs gathered at once: fewer, larger copies that still fit a core's cache
+_LARGE_BATCH_BYTES = 1 << 24  # of inputs in a batch that needs no gradients
+_LARGE_BATCH = 2048
+
+
+class ArrayBatches:
+    """The training and the validation part of prepared data as the trainer's `Batches`.
+
+    On the CPU the tensors are the memory map itself; for another device they are copied there once.
+
+    Args:
+        train: (n, ...) float32 and (n,) int64.
+        validation: As `train`.
+        batch_size: Training images per step.
+        seed: The trial's seed.
+        device: Where the batches are wanted.
+        num_classes: C.
+    """
+
+    def __init__(
+        self, train: Arrays, validation: Arrays, batch_size: int, seed: int, device: torch.device, num_classes: int
+    ) -> None:
+        self._x, self._y = _tensors(train, device)
+        self._validation = _tensors(validation, device)
+        self._seed = seed
+        self._device = device
+        self._labels = train.y
+        self._sizes = batch_sizes(len(train.y), batch_size)
+        self._large = max(batch_size, min(_LARGE_BATCH, _LARGE_BATCH_BYTES // _bytes_each(self._x)))
+        self._gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
+        self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist())
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return the number of batches that `train` yields."""
+        return len(self._sizes)
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Return the training images of each class, in label order."""
+        return self._class_counts
+
+    def train(self, epoch: int) -> Iterator[Batch]:
+        """Yield the training part once, shuffled by the seed and `epoch`: (b, ...) float32 and (b,) int64.
+
+        A lone last image goes into the batch before it, since batch normalisation cannot train on one.
+        """
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
+        # Drawn on the CPU whatever the device, so that the order is the same on both.
+        order = torch.randperm(len(self._labels), generator=generator).to(self._device)
+        start = 0
+        for first in range(0, len(self._sizes), self._gathered):
+            sizes = self._sizes[first : first + self._gathered]
+            positions = order[start : start + sum(sizes)]
+            start += len(positions)
+            x, y = self._x.index_select(0, positions), self._y.index_select(0, positions)
+            yield from zip(torch.split(x, sizes), torch.split(y, sizes), strict=True)
+
+    def validation(self) -> Iterator[Batch]:
+        """Yield the validation part once, in its stored order, in batches larger than the training's."""
+        x, y = self._validation
+        yield from zip(torch.split(x, self._large), torch.split(y, self._large), strict=True)
+
+    def balanced(self, per_class: int, seed: int) -> list[Batch]:
+        """Return training images with `per_class` of each class, all of a smaller one, each image once.
+
+        The classes take turns, so that every batch has about as many of each.
+
+        Args:
+            per_class: Images of each class, at least 1.
+            seed: The same seed gives the same images in the same order.
+        """
+        generator = np.random.default_rng(derive_seed(seed, "balanced"))
+        drawn, turns = [], []
+        for label in range(len(self._class_counts)):
+            positions = generator.permutation(np.flatnonzero(self._labels == label))[:per_class]
+            drawn.append(positions)
+            turns.append(np.arange(len(positions)))
+        by_turn = np.argsort(np.concatenate(turns), kind="stable")
+        chosen = torch.from_numpy(np.concatenate(drawn)[by_turn]).to(self._device)
+        x, y = self._x.index_select(0, chosen), self._y.index_select(0, chosen)
+        return list(zip(torch.split(x, self._large), torch.split(y, self._large), strict=True))
+
+
+def batch_sizes(num_images: int, batch_size: int) -> list[int]:
+    """Return the sizes of an epoch's batches: `batch_size` for all but the last, and no lone image where avoidable."""
+    sizes = [batch_size] * (num_images // batch_size)
+    rest = num_images % batch_size
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
+
+
+def _tensors(arrays: Arrays, device: torch.device) -> Batch:
+    return torch.from_numpy(arrays.x).to(device), torch.from_numpy(arrays.y).to(device)
+
+
+def _bytes_each(x: Tensor) -> int:
+    return max(1, x[0].numel() * x.element_size())

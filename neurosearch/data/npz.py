@@ -1,0 +1,156 @@
+"""A user's own numpy archive: keys x_train, y_train, x_test, y_test and, if there are names, class_names."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, infer_layout
+from neurosearch.data.problems import DataError, Problem
+
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+_FIELD = "data.path"
+_CHUNK_BYTES = 1 << 24
+
+
+class NpzSource:
+    """Arrays from an archive that `numpy.savez` or `numpy.savez_compressed` wrote.
+
+    Members saved without compression are mapped into memory where they lie; compressed ones are unpacked once.
+    Either way their checksums are verified. float64 inputs become float32; nothing is ever unpickled.
+
+    Args:
+        path: The archive.
+        layout: What the axes after the first mean; "auto" tells it from the shape.
+    """
+
+    def __init__(self, path: Path, layout: Layout | Literal["auto"]) -> None:
+        self._path = path
+        self._layout = layout
+
+    def identity(self) -> str:
+        """Return path, size and time of the last change, so that an unchanged archive is not read again.
+
+        Raises:
+            DataError: If there is no such file.
+        """
+        try:
+            stat = self._path.stat()
+        except OSError as error:
+            raise DataError([self._unreadable(error.strerror or str(error))]) from error
+        return f"npz {self._path.resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}, layout {self._layout}"
+
+    def load(self) -> RawArrays:
+        """Return the arrays.
+
+        Raises:
+            DataError: With all that is wrong: no file, no archive, keys missing, damaged or pickled members, a layout
+                that cannot be told from the shape.
+        """
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                arrays, problems = self._read_members(archive)
+        except (OSError, zipfile.BadZipFile) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not an archive written by numpy.savez"
+            raise DataError([self._unreadable(reason or str(error))]) from error
+        if problems:
+            raise DataError(problems)
+        return self._assemble(arrays)
+
+    def _unreadable(self, reason: str) -> Problem:
+        return Problem(_FIELD, f"{self._path} cannot be read: {reason}. Give the path of an .npz file.")
+
+    def _read_members(self, archive: zipfile.ZipFile) -> tuple[dict[str, npt.NDArray[Any]], list[Problem]]:
+        stored = {name.removesuffix(".npy") for name in archive.namelist()}
+        problems = []
+        if missing := [key for key in _KEYS if key not in stored]:
+            text = f"{self._path} lacks {', '.join(missing)}; it holds {', '.join(sorted(stored)) or 'nothing'}. "
+            problems.append(Problem(_FIELD, text + "Save the arrays under the missing names."))
+        arrays = {}
+        for key in (*_KEYS, "class_names"):
+            if key not in stored:
+                continue
+            try:
+                arrays[key] = _read_member(archive, self._path, f"{key}.npy")
+            except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+                problems.append(
+                    Problem(_FIELD, f"{key} in {self._path} cannot be read: {error}. Save the array again.")
+                )
+        return arrays, problems
+
+    def _assemble(self, arrays: dict[str, npt.NDArray[Any]]) -> RawArrays:
+        x_train, y_train, x_test, y_test = (arrays[key] for key in _KEYS)
+        return RawArrays(
+            _as_float32(x_train),
+            y_train,
+            _as_float32(x_test),
+            y_test,
+            _class_names(arrays.get("class_names"), y_train, y_test),
+            self._choose_layout(x_train.shape),
+        )
+
+    def _choose_layout(self, shape: tuple[int, ...]) -> Layout:
+        layout = infer_layout(shape) if self._layout == "auto" else self._layout
+        if layout is None:
+            fitting = [name for name in LAYOUTS if RANKS[name] == len(shape)]
+            remedy = (
+                f"Set it to one of {', '.join(fitting)}." if fitting else "Give x_train 2, 3 or 4 axes, images first."
+            )
+            raise DataError(
+                [Problem("data.layout", f"the shape {shape} of x_train does not tell its layout. {remedy}")]
+            )
+        return layout
+
+
+def _read_member(archive: zipfile.ZipFile, path: Path, name: str) -> npt.NDArray[Any]:
+    info = archive.getinfo(name)
+    with archive.open(info) as stream:
+        if info.compress_type != zipfile.ZIP_STORED:
+            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+            stream.read()  # to the member's end, where zipfile compares the checksum
+            return array
+        shape, is_fortran, dtype = _read_header(stream)
+        offset = stream.tell()
+        while stream.read(_CHUNK_BYTES):  # compares the checksum, and leaves the pages in the system's cache
+            pass
+    if info.file_size - offset != dtype.itemsize * int(np.prod(shape)):
+        raise ValueError("its length does not fit its header")
+    if info.file_size == offset:
+        return np.empty(shape, dtype)  # nothing to map
+    start = _member_start(archive, info) + offset
+    return np.memmap(path, dtype, "r", start, shape, order="F" if is_fortran else "C")
+
+
+def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never loaded")
+    return shape, is_fortran, dtype
+
+
+def _member_start(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Return where a member's bytes begin: after its local header, which ends with the lengths of name and extra."""
+    assert archive.fp is not None
+    archive.fp.seek(info.header_offset)
+    header = archive.fp.read(30)
+    return info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+
+
+def _as_float32(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if x.dtype != np.float64:
+        return x
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite and is reported as not finite
+        return x.astype(np.float32)
+
+
+def _class_names(stored: npt.NDArray[Any] | None, *labels: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Return the stored names, or the numbers 0..largest label as names."""
+    if stored is not None:
+        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(stored).tolist())
+    largest = max((int(y.max()) for y in labels if y.size and np.issubdtype(y.dtype, np.integer)), default=-1)
+    return tuple(str(label) for label in range(largest + 1))

@@ -1,0 +1,156 @@
+"""Prepared data: a folder of `.npy` files that every worker and trial of a node maps into memory, made once.
+
+The folder is named by a hash of the settings and the source. Whoever comes first writes it under an advisory lock into
+a temporary folder and renames it at the end, so a folder with its final name is whole.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurosearch.data import writing
+from neurosearch.data.arrays import Source
+from neurosearch.data.manifest import FORMAT_VERSION, Manifest, read_manifest
+from neurosearch.data.preprocess import Preprocess
+from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.selection import PrepareSettings, load_checked
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Inputs and labels of one part, mapped into memory.
+
+    Attributes:
+        x: (num_images, ...), float32 for normalised parts, as stored for raw ones.
+        y: (num_images,) int64.
+    """
+
+    x: npt.NDArray[Any]
+    y: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A folder of prepared data and its manifest; small, so it travels to workers, who open the arrays themselves."""
+
+    folder: Path
+    manifest: Manifest
+
+    def train(self) -> Arrays:
+        """Return the training part, normalised."""
+        return self._open("train_x", "train_y")
+
+    def validation(self) -> Arrays:
+        """Return the validation part, normalised."""
+        return self._open("validation_x", "validation_y")
+
+    def test(self) -> Arrays:
+        """Return the test part, normalised: to be read once, for the chosen configuration."""
+        return self._open("test_x", "test_y")
+
+    def raw_validation(self) -> Arrays:
+        """Return the validation part as stored: what an exported network reads."""
+        return self._open("validation_raw", "validation_y")
+
+    def raw_test(self) -> Arrays:
+        """Return the test part as stored."""
+        return self._open("test_raw", "test_y")
+
+    def preprocess(self) -> Preprocess:
+        """Return the module that turned raw examples into the normalised ones."""
+        return writing.build_preprocess(self.manifest)
+
+    def _open(self, x_name: str, y_name: str) -> Arrays:
+        # Copy-on-write: torch takes such arrays without a warning, and no worker can change what the others see.
+        x, y = (np.load(self.folder / f"{name}.npy", mmap_mode="c", allow_pickle=False) for name in (x_name, y_name))
+        return Arrays(x, y)
+
+
+def prepare(settings: PrepareSettings, source: Source, folder: Path) -> PreparedData:
+    """Return the prepared data of a source, writing them below `folder` unless they are there.
+
+    Any number of processes may call this at the same time; one writes, the others wait for it.
+
+    Args:
+        settings: How the parts are made.
+        source: Where the arrays come from; loaded only if they have to be written.
+        folder: Holds one folder for each combination of settings and source.
+
+    Raises:
+        DataError: If the data cannot be used as asked.
+        OSError: If the folder cannot be written, for example because the disk is full; nothing half-made stays behind.
+    """
+    key = prepared_key(settings, source)
+    target = folder / key
+    if not target.exists():
+        _make_folder(folder)
+        with _locked(folder / f"{key}.lock"):
+            if not target.exists():
+                _write(settings, source, target)
+    return open_prepared(target)
+
+
+def prepared_key(settings: PrepareSettings, source: Source) -> str:
+    """Return the name of the folder: 16 hexadecimal digits that change with the settings, the source or the format."""
+    text = json.dumps([FORMAT_VERSION, asdict(settings), source.identity()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def open_prepared(folder: Path) -> PreparedData:
+    """Return the prepared data of a folder that `prepare` wrote; the arrays are mapped when they are asked for.
+
+    Raises:
+        DataError: If the folder is missing something, is damaged or has another format version.
+    """
+    manifest = read_manifest(folder)
+    wrong = [name for name, expected in manifest.arrays.items() if _found(folder / f"{name}.npy") != expected]
+    if wrong:
+        text = f"{folder} is damaged: {', '.join(wrong)} missing or cut off. Delete it; the next search makes it again."
+        raise DataError([Problem("data", text)])
+    return PreparedData(folder, manifest)
+
+
+def _found(path: Path) -> tuple[str, tuple[int, ...]] | None:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return str(array.dtype), array.shape
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"{folder} cannot be made: {error.strerror}. Give a folder that can be written."
+        raise DataError([Problem("storage.folder", text)]) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an advisory lock; the system lets go of it when the process ends, however it ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(settings: PrepareSettings, source: Source, target: Path) -> None:
+    raw = load_checked(settings, source)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        writing.write_parts(settings, raw, temporary)
+        temporary.chmod(0o755)  # mkdtemp's folder is for its owner alone, but a node's workers share this one
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -1,0 +1,37 @@
+"""What is wrong with the data: problems as values, all of them in one error."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        field: The config field it belongs to, such as `data.path`; whoever knows the file adds file and line.
+        text: What is wrong, where, and how to mend it.
+    """
+
+    field: str
+    text: str
+
+
+class DataError(ValueError):
+    """The data cannot be used; `problems` says everything that was found."""
+
+    problems: tuple[Problem, ...]
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Keep the problems; the message has one line for each."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{field}: {text}" for field, text in self.problems))
+
+    def __reduce__(self) -> tuple[type["DataError"], tuple[tuple[Problem, ...]]]:
+        """Pickle by the problems, so that the error survives the way from a worker to the driver."""
+        return DataError, (self.problems,)
+
+
+def name_class(label: int, class_names: tuple[str, ...]) -> str:
+    """Return how messages call a class: its number, and its name where that says more."""
+    name = class_names[label] if label < len(class_names) else str(label)
+    return f"class {label}" if name == str(label) else f"class {label} ({name})"

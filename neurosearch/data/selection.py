@@ -1,0 +1,85 @@
+"""Which of a source's images train, which validate: thinning and splitting, decided before anything is written."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neurosearch.data.arrays import RawArrays, Source, check_arrays
+from neurosearch.data.long_tail import Imbalance, check_imbalance, class_counts, subsample
+from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.split import check_split, stratified_split
+from neurosearch.randomness import derive_seed
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """How a source's arrays become the parts of a study; the source itself comes beside it.
+
+    Attributes:
+        imbalance: How the training part is thinned out; None leaves it as it is.
+        validation_share: Share of every class of the (thinned) training part that is held out, in (0, 1).
+        split_seed: Seed of the thinning and of the split, in [0, 2**32).
+        resize: Height and width in pixels that images are brought to; None leaves them.
+        scale: Divisor of the raw values; None takes 255 for uint8 and 1 for float32.
+    """
+
+    imbalance: Imbalance | None
+    validation_share: float
+    split_seed: int
+    resize: tuple[int, int] | None
+    scale: float | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Positions in the source's training arrays, ascending."""
+
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+
+
+def load_checked(settings: PrepareSettings, source: Source) -> RawArrays:
+    """Return the source's arrays after finding nothing wrong with them or with what is asked of them.
+
+    Raises:
+        DataError: With every problem found.
+    """
+    raw = source.load()
+    problems = check_arrays(raw)
+    if settings.resize is not None and raw.layout == "features":
+        text = "the data are features, not images, so there is nothing to resize. Remove resize, or set data.layout."
+        problems.append(Problem("data.resize", text))
+    if not problems:  # counts of classes mean nothing before
+        problems = check_counts(settings, raw)
+    if problems:
+        raise DataError(problems)
+    return raw
+
+
+def check_counts(settings: PrepareSettings, raw: RawArrays) -> list[Problem]:
+    """Return the problems of thinning and splitting these classes."""
+    counts = np.bincount(raw.y_train.astype(np.int64), minlength=len(raw.class_names))
+    thinned, problems = tuple(counts.tolist()), []
+    if settings.imbalance is not None:
+        problems = check_imbalance(settings.imbalance, int(counts.min()), raw.class_names)
+        if settings.imbalance.ratio >= 1:
+            thinned = class_counts(settings.imbalance, int(counts.min()), len(counts))
+    return problems + check_split(thinned, raw.class_names, settings.validation_share)
+
+
+def select(settings: PrepareSettings, raw: RawArrays) -> Selection:
+    """Return the positions that train and those that validate, disjoint and stratified.
+
+    Thinning takes the smallest class's count for all classes, so the profile is exact whatever the counts were.
+    """
+    labels = raw.y_train.astype(np.int64)
+    kept = np.arange(len(labels))
+    if settings.imbalance is not None:
+        counts = np.bincount(labels, minlength=len(raw.class_names))
+        wanted = class_counts(settings.imbalance, int(counts.min()), len(counts))
+        # Ascending, so that a mapped file is read from front to back; training shuffles anyway.
+        kept = np.sort(subsample(labels, wanted, settings.split_seed))
+    seed = derive_seed(settings.split_seed, "validation")
+    train, validation = stratified_split(labels[kept], settings.validation_share, seed)
+    return Selection(kept[train], kept[validation])

@@ -27,6 +27,7 @@ class RawArrays:
         y_test: As `y_train`, (num_test,).
         class_names: C names in label order.
         layout: What the axes after the first mean.
+        scale: Divisor that brings the raw values to about 0..1, such as 255.
     """
 
     x_train: npt.NDArray[Any]
@@ -35,9 +36,10 @@ class RawArrays:
     y_test: npt.NDArray[Any]
     class_names: tuple[str, ...]
     layout: Layout
+    scale: float
 
 
-class Source(Protocol):
+class ArraySource(Protocol):
     """Where a data set comes from."""
 
     def identity(self) -> str:

@@ -23,4 +23,4 @@ class DigitsSource:
         digits = load_digits()
         x, y = digits.images.astype(np.uint8), digits.target.astype(np.int64)
         train, test = stratified_split(y, _TEST_SHARE, _TEST_SEED)
-        return RawArrays(x[train], y[train], x[test], y[test], tuple(str(label) for label in range(10)), "HW")
+        return RawArrays(x[train], y[train], x[test], y[test], tuple(str(label) for label in range(10)), "HW", 16.0)

@@ -25,11 +25,13 @@ class NpzSource:
     Args:
         path: The archive.
         layout: What the axes after the first mean; "auto" tells it from the shape.
+        scale: Divisor of the raw values; None takes 255 for uint8 and 1 for floats.
     """
 
-    def __init__(self, path: Path, layout: Layout | Literal["auto"]) -> None:
-        self._path = path
+    def __init__(self, path: str | Path, layout: Layout | Literal["auto"], scale: float | None) -> None:
+        self._path = Path(path)
         self._layout = layout
+        self._scale = scale
 
     def identity(self) -> str:
         """Return path, size and time of the last change, so that an unchanged archive is not read again.
@@ -41,7 +43,8 @@ class NpzSource:
             stat = self._path.stat()
         except OSError as error:
             raise DataError([self._unreadable(error.strerror or str(error))]) from error
-        return f"npz {self._path.resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}, layout {self._layout}"
+        read = f"layout {self._layout}, scale {self._scale}"
+        return f"npz {self._path.resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}, {read}"
 
     def load(self) -> RawArrays:
         """Return the arrays.
@@ -90,6 +93,7 @@ class NpzSource:
             y_test,
             _class_names(arrays.get("class_names"), y_train, y_test),
             self._choose_layout(x_train.shape),
+            self._scale or (255.0 if x_train.dtype == np.uint8 else 1.0),
         )
 
     def _choose_layout(self, shape: tuple[int, ...]) -> Layout:

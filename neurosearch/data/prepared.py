@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurosearch.data import writing
-from neurosearch.data.arrays import Source
+from neurosearch.data.arrays import ArraySource
 from neurosearch.data.manifest import FORMAT_VERSION, Manifest, read_manifest
 from neurosearch.data.preprocess import Preprocess
 from neurosearch.data.problems import DataError, Problem
@@ -76,7 +76,7 @@ class PreparedData:
         return Arrays(x, y)
 
 
-def prepare(settings: PrepareSettings, source: Source, folder: Path) -> PreparedData:
+def prepare(settings: PrepareSettings, source: ArraySource, folder: Path) -> PreparedData:
     """Return the prepared data of a source, writing them below `folder` unless they are there.
 
     Any number of processes may call this at the same time; one writes, the others wait for it.
@@ -100,7 +100,7 @@ def prepare(settings: PrepareSettings, source: Source, folder: Path) -> Prepared
     return open_prepared(target)
 
 
-def prepared_key(settings: PrepareSettings, source: Source) -> str:
+def prepared_key(settings: PrepareSettings, source: ArraySource) -> str:
     """Return the name of the folder: 16 hexadecimal digits that change with the settings, the source or the format."""
     text = json.dumps([FORMAT_VERSION, asdict(settings), source.identity()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -144,7 +144,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _write(settings: PrepareSettings, source: Source, target: Path) -> None:
+def _write(settings: PrepareSettings, source: ArraySource, target: Path) -> None:
     raw = load_checked(settings, source)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.arrays import RawArrays, Source, check_arrays
+from neurosearch.data.arrays import ArraySource, RawArrays, check_arrays
 from neurosearch.data.long_tail import Imbalance, check_imbalance, class_counts, subsample
 from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.split import check_split, stratified_split
@@ -21,14 +21,12 @@ class PrepareSettings:
         validation_share: Share of every class of the (thinned) training part that is held out, in (0, 1).
         split_seed: Seed of the thinning and of the split, in [0, 2**32).
         resize: Height and width in pixels that images are brought to; None leaves them.
-        scale: Divisor of the raw values; None takes 255 for uint8 and 1 for float32.
     """
 
     imbalance: Imbalance | None
     validation_share: float
     split_seed: int
     resize: tuple[int, int] | None
-    scale: float | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Selection:
     validation: npt.NDArray[np.int64]
 
 
-def load_checked(settings: PrepareSettings, source: Source) -> RawArrays:
+def load_checked(settings: PrepareSettings, source: ArraySource) -> RawArrays:
     """Return the source's arrays after finding nothing wrong with them or with what is asked of them.
 
     Raises:

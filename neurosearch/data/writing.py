@@ -84,9 +84,8 @@ def data_hash(raw: RawArrays) -> str:
 
 def _spec(settings: PrepareSettings, raw: RawArrays) -> PreprocessSpec:
     dtype = cast("Literal['uint8', 'float32']", str(raw.x_train.dtype))
-    scale = settings.scale or (255.0 if dtype == "uint8" else 1.0)
     resize = None if raw.layout == "features" else settings.resize
-    return PreprocessSpec(raw.layout, dtype, raw.x_train.shape[1:], scale, resize)
+    return PreprocessSpec(raw.layout, dtype, raw.x_train.shape[1:], raw.scale, resize)
 
 
 def _chunks(x: Array, positions: Positions) -> list[Positions]:

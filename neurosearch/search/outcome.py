@@ -1,0 +1,124 @@
+"""How a trial ended, and the file beside its checkpoints that tells its whole history."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["finished", "failed"]
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """The end of a trial.
+
+    Attributes:
+        state: `finished`, also for a network above the size limit (the study judges that); `failed` with a reason.
+        reason: Why it failed, in words; None when it finished.
+        metrics: Metrics of the final network under the names of `neurosearch.names`; empty when it failed.
+        epochs: Whole epochs done.
+        seconds: Wall time from the trial's first start on its last worker to its end.
+        events: Growth events of the end itself (rounding a trained size, say), as dicts; earlier ones stand in the
+            epoch records.
+    """
+
+    state: State
+    reason: str | None
+    metrics: dict[str, float]
+    epochs: int
+    seconds: float
+    events: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def failed(cls, reason: str, epochs: int = 0, seconds: float = 0.0) -> "TrialOutcome":
+        """Returns the outcome of a trial that could not go on."""
+        return cls("failed", reason, {}, epochs, seconds, ())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, fit for JSON."""
+        return {
+            "state": self.state,
+            "reason": self.reason,
+            "metrics": dict(self.metrics),
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "events": [dict(event) for event in self.events],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrialOutcome":
+        """Rebuilds an outcome from `to_dict`."""
+        return cls(
+            values["state"],
+            values["reason"],
+            dict(values["metrics"]),
+            values["epochs"],
+            values["seconds"],
+            tuple(dict(event) for event in values["events"]),
+        )
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """All that is known of an ended trial.
+
+    Attributes:
+        number: The study's number of the trial.
+        config: The plain `TrialConfig`.
+        outcome: How it ended.
+        records: Every epoch record as a dict, first epoch first.
+    """
+
+    number: int
+    config: dict[str, Any]
+    outcome: TrialOutcome
+    records: tuple[dict[str, Any], ...]
+
+
+def write_result(path: Path, result: TrialResult) -> None:
+    """Writes the result so that a crash at any moment leaves either the old file or the new one.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
+    values = {
+        "format": _FORMAT,
+        "number": result.number,
+        "config": result.config,
+        "outcome": result.outcome.to_dict(),
+        "records": list(result.records),
+    }
+    write_text(path, json.dumps(values, indent=1))
+
+
+def read_result(path: Path) -> TrialResult | None:
+    """Reads a result; None when the trial has not ended (or ended without a word, its worker killed)."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    outcome = TrialOutcome.from_dict(values["outcome"])
+    return TrialResult(values["number"], values["config"], outcome, tuple(values["records"]))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file under a temporary name, forces it to the disk and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def last_epoch(records: Sequence[Mapping[str, Any]]) -> int:
+    """Returns how many whole epochs the records tell of."""
+    return max((int(record["epoch"]) for record in records), default=0)

@@ -4,7 +4,7 @@ Importing this module imports no torch: `check` reads the fields of every kind.
 """
 
 from math import ceil
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from neurosearch.config.kinds import Kind
 from neurosearch.config.model import CnnFields, MlpFields
@@ -33,7 +33,7 @@ def build_cnn(fields: CnnFields, input_shape: tuple[int, ...], num_outputs: int)
             f"model.kind: cnn needs images (channels, height, width), but one example has shape {input_shape}. "
             "Choose model.kind: mlp, or data.layout: HW, HWC or CHW."
         )
-    return Cnn(CnnShape(cast(tuple[int, int, int], input_shape), fields.widths, num_outputs, fields.dropout))
+    return Cnn(CnnShape(input_shape, fields.widths, num_outputs, fields.dropout))
 
 
 def scale_widths(fields: MlpFields | CnnFields, factor: float) -> MlpFields | CnnFields:

@@ -23,7 +23,9 @@ class DataFields(Fields):
     validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of every class of the training part that is held out for validation, at least one image"
     )
-    split_seed: Index = Field(0, description="Seed of the subsampling and of the split; the same for every trial")
+    split_seed: Annotated[Index, Field(lt=2**32)] = Field(
+        0, description="Seed of the subsampling and of the split; the same for every trial"
+    )
     resize: tuple[Count, Count] | None = Field(
         None, description="Height and width in pixels that images are resized to, inside the exported network too"
     )

@@ -34,5 +34,6 @@ class TrainingFields(Fields):
         "balanced_softmax: logits shifted by the log of the class shares (arXiv:2007.10740)",
     )
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
+    importance_examples: Count = Field(64, description="Training examples of each class that neurons are scored on")
     bf16: bool = Field(False, description="On CUDA: bfloat16 autocast")
     channels_last: bool = Field(False, description="On CUDA: channels-last memory format for convolutions")

@@ -1,0 +1,75 @@
+"""The final network of a finished trial, as a file: its structure and its weights, nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from neurosearch import names
+from neurosearch.build.trial import build_model
+from neurosearch.config.trial import TrialConfig
+from neurosearch.data.manifest import Manifest
+from neurosearch.data.prepared import PreparedData
+from neurosearch.neurons import Units, restore_structure, structure
+from neurosearch.training.checkpoint import decode, encode
+from neurosearch.training.tasks import Classification
+
+FORMAT_VERSION = 1
+FILE_NAME = "final.pt"
+_BATCH = 2048
+
+
+def save_final(folder: Path, model: nn.Module, units: Units) -> Path:
+    """Writes the network under a temporary name and renames it.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    payload = {"format_version": FORMAT_VERSION, "structure": structure(model, units), "weights": model.state_dict()}
+    path = folder / FILE_NAME
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(encode(payload))
+    temporary.replace(path)
+    return path
+
+
+def load_final(config: TrialConfig, manifest: Manifest, folder: Path) -> nn.Module:
+    """Returns the network that `save_final` wrote, in eval mode: the base network, resized, then loaded strictly.
+
+    Raises:
+        ValueError: If the file is missing, damaged, or of another format.
+    """
+    payload = _read(folder / FILE_NAME)
+    model = build_model(config, manifest.input_shape, manifest.num_classes)
+    restore_structure(model, payload["structure"])
+    model.load_state_dict(payload["weights"])
+    return model.eval()
+
+
+def test_metrics(model: nn.Module, data: PreparedData) -> dict[str, float]:
+    """Returns the network's scores on the test part, under `test/` names: to be read once, for the chosen network."""
+    manifest, arrays = data.manifest, data.test()
+    tally = Classification("cross_entropy", manifest.train_counts, manifest.class_names).tally()
+    x, y = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)
+    with torch.inference_mode():
+        for inputs, targets in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
+            tally.add(model(inputs), targets)
+    metrics = tally.metrics(tally.sums().tolist())
+    return {names.TEST_PREFIX + name: value for name, value in metrics.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        payload = decode(path.read_bytes())
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be read: {error.strerror}. The trial has not finished, or its folder was emptied; "
+            "export another trial, or resume the study."
+        ) from error
+    if payload.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {payload.get('format_version')}, but this neurosearch reads {FORMAT_VERSION}. "
+            "Export it with the version that wrote it."
+        )
+    return payload

@@ -1,0 +1,104 @@
+"""Assembles one trial: prepared data, network, task and policy become a trainer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from neurosearch.config.data import DataFields
+from neurosearch.config.kinds import kinds
+from neurosearch.config.training import TrainingFields
+from neurosearch.config.trial import TrialConfig, kind_of
+from neurosearch.data.batches import ArrayBatches
+from neurosearch.data.long_tail import Imbalance
+from neurosearch.data.prepared import PreparedData, prepare
+from neurosearch.data.selection import PrepareSettings
+from neurosearch.randomness import derive_seed
+from neurosearch.training.checkpoint import FolderCheckpointStore
+from neurosearch.training.settings import TrainingSettings
+from neurosearch.training.tasks import Classification
+from neurosearch.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from neurosearch.data.arrays import ArraySource
+
+
+def prepare_data(config: TrialConfig, folder: Path) -> PreparedData:
+    """Returns the trial's data, written below `folder` unless they are there (once per node, not once per trial).
+
+    Raises:
+        DataError: If the data cannot be used as the config asks.
+        OSError: If `folder` cannot be written.
+    """
+    return prepare(prepare_settings(config), data_source(config), folder)
+
+
+def data_source(config: TrialConfig) -> "ArraySource":
+    """Returns where the arrays of the config's data kind come from; nothing is read yet."""
+    source: ArraySource = kinds("data")[kind_of(config.data)].build(config.data)
+    return source
+
+
+def prepare_settings(config: TrialConfig) -> PrepareSettings:
+    """Returns how the config wants its data thinned, split and resized."""
+    fields = config.data
+    assert isinstance(fields, DataFields), f"the fields of data kind {kind_of(fields)!r} must derive from DataFields"
+    imbalance = fields.imbalance and Imbalance(fields.imbalance.profile, fields.imbalance.ratio)
+    return PrepareSettings(imbalance, fields.validation_share, fields.split_seed, fields.resize)
+
+
+def build_model(config: TrialConfig, input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    """Builds the config's network at its base widths, its weights drawn from the trial's seed alone.
+
+    Args:
+        config: The trial.
+        input_shape: Of one example, (features,) or (channels, height, width).
+        num_outputs: Number of classes.
+
+    Raises:
+        ValueError: If the network cannot read such examples.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(config.seed, "init"))
+        model: nn.Module = kinds("models")[kind_of(config.model)].build(config.model, input_shape, num_outputs)
+    return model
+
+
+def build_trainer(config: TrialConfig, data: PreparedData, checkpoint_folder: Path, device: torch.device) -> Trainer:
+    """Returns the trainer of a trial; it goes on from the newest checkpoint in `checkpoint_folder`, if there is one."""
+    manifest = data.manifest
+    training = config.training
+    batches = ArrayBatches(
+        data.train(), data.validation(), training.batch_size, config.seed, device, manifest.num_classes
+    )
+    return Trainer(
+        settings=training_settings(training, config.seed),
+        model=build_model(config, manifest.input_shape, manifest.num_classes),
+        batches=batches,
+        task=Classification(training.loss, manifest.train_counts, manifest.class_names),
+        policy=kinds("growth")[kind_of(config.growth)].build(config.growth),
+        checkpoints=FolderCheckpointStore(checkpoint_folder),
+        device=device,
+        example_inputs=(torch.zeros(2, *manifest.input_shape),),
+    )
+
+
+def training_settings(fields: TrainingFields, seed: int) -> TrainingSettings:
+    """Returns the trainer's settings; what the data, the loss and the task take from the section is not among them."""
+    return TrainingSettings(
+        epochs=fields.epochs,
+        optimizer=fields.optimizer,
+        learning_rate=fields.learning_rate,
+        momentum=fields.momentum,
+        weight_decay=fields.weight_decay,
+        schedule=fields.schedule,
+        drops=fields.drops,
+        drop_factor=fields.drop_factor,
+        warmup_epochs=fields.warmup_epochs,
+        checkpoint_every_epochs=fields.checkpoint_every_epochs,
+        importance_examples=fields.importance_examples,
+        amp=fields.bf16,
+        channels_last=fields.channels_last,
+        seed=seed,
+    )

@@ -47,7 +47,7 @@ def load_final(config: TrialConfig, manifest: Manifest, folder: Path) -> nn.Modu
     return model.eval()
 
 
-def test_metrics(model: nn.Module, data: PreparedData) -> dict[str, float]:
+def score_test_part(model: nn.Module, data: PreparedData) -> dict[str, float]:
     """Returns the network's scores on the test part, under `test/` names: to be read once, for the chosen network."""
     manifest, arrays = data.manifest, data.test()
     tally = Classification("cross_entropy", manifest.train_counts, manifest.class_names).tally()

@@ -60,9 +60,9 @@ def subsample(labels: npt.NDArray[np.int64], counts: tuple[int, ...], seed: int)
     Args:
         labels: (num_images,), values 0..C-1.
         counts: Images to keep per class, at most what the class has.
-        seed: In [0, 2**32), numpy's range for this generator.
+        seed: Taken modulo 2**32, numpy's range for this generator.
     """
-    generator = np.random.RandomState(seed)
+    generator = np.random.RandomState(seed % 2**32)
     kept = []
     for label, count in enumerate(counts):
         positions = np.flatnonzero(labels == label)

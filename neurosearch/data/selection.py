@@ -19,7 +19,7 @@ class PrepareSettings:
     Attributes:
         imbalance: How the training part is thinned out; None leaves it as it is.
         validation_share: Share of every class of the (thinned) training part that is held out, in (0, 1).
-        split_seed: Seed of the thinning and of the split, in [0, 2**32).
+        split_seed: Seed of the thinning and of the split.
         resize: Height and width in pixels that images are brought to; None leaves them.
     """
 

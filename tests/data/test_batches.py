@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurosearch.data.batches import ArrayBatches, batch_sizes
+from neurosearch.data.prepared import Arrays
+from neurosearch.randomness import derive_seed
+
+CPU = torch.device("cpu")
+
+
+def arrays(num_images, num_classes=3):
+    x = np.arange(num_images, dtype=np.float32).reshape(-1, 1) * np.ones((1, 4), np.float32)
+    return Arrays(x, np.arange(num_images, dtype=np.int64) % num_classes)
+
+
+def batches(num_images, batch_size, seed=0, num_validation=7):
+    return ArrayBatches(arrays(num_images), arrays(num_validation), batch_size, seed, CPU, 3)
+
+
+@given(num_images=st.integers(1, 400), batch_size=st.integers(1, 50), seed=st.integers(0, 2**40))
+@settings(deadline=None)
+def test_an_epoch_holds_every_image_once_in_the_derived_order(num_images, batch_size, seed):
+    made = batches(num_images, batch_size, seed)
+    x = torch.cat([x for x, _ in made.train(3)])
+    y = torch.cat([y for _, y in made.train(3)])
+    order = torch.randperm(num_images, generator=torch.Generator().manual_seed(derive_seed(seed, "order", 3)))
+    assert torch.equal(x[:, 0].long(), order)
+    assert torch.equal(y, order % 3)
+
+
+@given(num_images=st.integers(2, 400), batch_size=st.integers(2, 50))
+@settings(deadline=None)
+def test_no_batch_holds_a_lone_image(num_images, batch_size):
+    sizes = [len(x) for x, _ in batches(num_images, batch_size).train(0)]
+    assert sizes == batch_sizes(num_images, batch_size)
+    assert len(sizes) == batches(num_images, batch_size).steps_per_epoch
+    assert min(sizes) > 1
+    assert all(size == batch_size for size in sizes[:-1])
+
+
+def test_a_lone_last_image_goes_into_the_batch_before():
+    assert batch_sizes(9, 4) == [4, 5]
+    assert batch_sizes(10, 4) == [4, 4, 2]
+    assert batch_sizes(1, 4) == [1]
+    assert batch_sizes(3, 1) == [1, 1, 1]
+
+
+def test_every_epoch_has_its_own_order():
+    made = batches(50, 10)
+    assert not torch.equal(next(made.train(0))[0], next(made.train(1))[0])
+
+
+def test_gathering_several_batches_at_once_changes_nothing(monkeypatch):
+    expected = list(batches(95, 10).train(2))
+    for size in (1, 700):
+        monkeypatch.setattr("neurosearch.data.batches._GATHER_BYTES", size)
+        for (x, y), (expected_x, expected_y) in zip(batches(95, 10).train(2), expected, strict=True):
+            assert torch.equal(x, expected_x)
+            assert torch.equal(y, expected_y)
+
+
+def test_validation_comes_in_its_stored_order_in_large_batches():
+    made = ArrayBatches(arrays(20), arrays(5000), 4, 0, CPU, 3)
+    sizes = [len(x) for x, _ in made.validation()]
+    assert sizes == [2048, 2048, 904]
+    assert torch.equal(torch.cat([x for x, _ in made.validation()])[:, 0].long(), torch.arange(5000))
+
+
+def test_class_counts_are_of_the_training_part():
+    assert batches(8, 4).class_counts == (3, 3, 2)
+    assert ArrayBatches(arrays(8), arrays(8), 4, 0, CPU, 5).class_counts == (3, 3, 2, 0, 0)
+
+
+def test_a_balanced_sample_has_as_many_of_each_class_and_all_of_a_smaller_one():
+    y = np.repeat([0, 1, 2], [40, 30, 5])
+    x = np.arange(75, dtype=np.float32).reshape(-1, 1)
+    made = ArrayBatches(Arrays(x, y), Arrays(x, y), 8, 0, CPU, 3)
+    [(sample_x, sample_y)] = made.balanced(10, 1)
+    assert torch.bincount(sample_y).tolist() == [10, 10, 5]
+    assert len(sample_x.unique()) == 25
+    assert torch.equal(torch.from_numpy(y)[sample_x[:, 0].long()], sample_y)
+    assert sample_y[:6].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_balanced_sample_is_drawn_by_its_seed_alone():
+    first, second = batches(90, 8, seed=1), batches(90, 8, seed=2)
+    assert torch.equal(first.balanced(4, 5)[0][0], second.balanced(4, 5)[0][0])
+    assert not torch.equal(first.balanced(4, 5)[0][0], first.balanced(4, 6)[0][0])
+
+
+def test_on_the_cpu_the_arrays_are_not_copied():
+    train = arrays(20)
+    made = ArrayBatches(train, train, 4, 0, CPU, 3)
+    train.x[:] = -1
+    assert all((x == -1).all() for x, _ in made.train(0))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_order_is_the_same_on_a_gpu():
+    device = torch.device("cuda")
+    made = ArrayBatches(arrays(50), arrays(5), 8, 0, device, 3)
+    for (x, y), (expected_x, expected_y) in zip(made.train(1), batches(50, 8).train(1), strict=True):
+        assert x.device.type == "cuda"
+        assert torch.equal(x.cpu(), expected_x)
+        assert torch.equal(y.cpu(), expected_y)

@@ -42,7 +42,7 @@ def patterns(root: Path) -> dict[str, re.Pattern[str]]:
     """
     hosts = "|".join(re.escape(f"{name}.{domain}") for domain, names in _HOSTS.items() for name in names)
     places = [re.escape(str(place)) for place in (root, root.parent) if str(place) not in _COMMON_FOLDERS]
-    paths = "|".join([*_HOMES, *(rf"{place}(?![\w.-])" for place in places)])
+    paths = "|".join([*_HOMES, *(rf"{place}(?![\w-]|\.\w)" for place in places)])
     return {
         "a package registry's host": re.compile(rf"(?<![\w-])(?:{hosts})(?![\w-])", re.IGNORECASE),
         "an absolute path of one machine": re.compile(f"{_NO_PATH_BEFORE}(?:{paths})"),

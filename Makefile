@@ -16,6 +16,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 BIN := $(VENV)/bin
+CHECKS := check-lint check-layout check-types check-imports check-text
 CORE_ROOMS := neurons growth models training
 # What must not be importable where the core rooms are tested.
 NOT_CORE := pydantic ray mlflow optuna torchvision
@@ -27,7 +28,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	exit 1; }
 endef
 
-.PHONY: help setup core-setup quickstart test core check format constraints clean
+.PHONY: help setup core-setup quickstart test core check format constraints clean $(CHECKS)
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,11 +43,19 @@ core: core-setup ## test the core rooms where only torch and numpy are installed
 	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)
 	PYTHONPATH=. $(CORE_VENV)/bin/python -m pytest $(addprefix tests/,$(CORE_ROOMS)) $(TESTS)
 
-check: setup ## lint, format, types, import contracts, and no host or path of a machine in any file
+check: setup ## lint, layout, types, import contracts, and no host or path of a machine in any file
+	@$(MAKE) --no-print-directory --keep-going $(CHECKS)
+
+# All of them run, even after one has failed.
+check-lint:
 	$(BIN)/ruff check .
+check-layout:
 	$(BIN)/ruff format --check .
+check-types:
 	$(BIN)/mypy
+check-imports:
 	$(BIN)/lint-imports
+check-text:
 	$(BIN)/python .ci/check_text.py
 
 format: setup ## lay out every file and mend what can be mended

@@ -1,0 +1,49 @@
+"""The gate that makes a network's size a trained number: pure functions of tensors.
+
+Shape letters: n neurons of a group, g groups.
+"""
+
+from math import pi
+
+import torch
+from torch import Tensor
+
+
+def theta(distance: Tensor, width: float) -> Tensor:
+    """Return how far a gate is open: 0 up to 0, then sin^2(pi * distance / (2 * width)), 1 from `width` on.
+
+    Source: arXiv:2501.18012, the auxiliary weight's step function theta; `width` is its dn.
+
+    Args:
+        distance: Any shape, in neurons.
+        width: Width of the rise, in neurons, above 0.
+    """
+    return torch.sin(distance.clamp(0.0, width) * (pi / (2 * width))).square()
+
+
+def gate_values(size: Tensor, num_neurons: int, width: float) -> Tensor:
+    """Return the gate of every neuron m = 1..n of a group whose trained size is N: theta(N - m + 1), shape `(n,)`.
+
+    Neurons up to N - width + 1 are fully open, those from N + 1 on are shut; differentiable in `size`.
+
+    Args:
+        size: Scalar N, in neurons.
+        num_neurons: n, neurons that the group really has.
+        width: See `theta`.
+    """
+    numbers = torch.arange(1, num_neurons + 1, dtype=size.dtype, device=size.device)  # (n,)
+    return theta(size - numbers + 1, width)
+
+
+def size_loss(shares: Tensor, target_share: float, coefficient: float) -> Tensor:
+    """Return coefficient * mean over the groups of (share - target)^2, a scalar.
+
+    Source: arXiv:2501.18012, the term lambda * (N - Ninf)^2, here in shares of the base size so that groups of any
+    width weigh the same.
+
+    Args:
+        shares: `(g,)`, trained size of each group as a share of its base size.
+        target_share: The share the loss pulls to.
+        coefficient: The size coefficient, at least 0.
+    """
+    return coefficient * (shares - target_share).square().mean()

@@ -1,0 +1,91 @@
+"""The values that travel between a growth policy and the trainer.
+
+A policy is asked after every optimizer step whether it is due; when it is, the trainer shows it a `Snapshot` and
+applies the `Decision`s that come back. What a policy must offer is `training.seams.GrowthPolicy`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurosearch.neurons import Plan, Units
+
+
+class Clock(NamedTuple):
+    """Where a training stands, between two steps.
+
+    A named tuple and not a dataclass: one is made at every optimizer step, and a frozen dataclass costs four times as
+    much to make.
+
+    Attributes:
+        step: Optimizer updates done.
+        epoch: Whole epochs done.
+        steps_per_epoch: Optimizer updates of one epoch.
+        epochs: Epochs of the whole training.
+    """
+
+    step: int
+    epoch: int
+    steps_per_epoch: int
+    epochs: int
+
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether no epoch is under way: before the first step, and after the last step of each epoch."""
+        return self.step == self.epoch * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a policy must be shown before it decides.
+
+    Attributes:
+        scores: Kind of importance to measure for every neuron (see `neurons.importance`), or None.
+        head_scores: Whether the same importance is also wanted for the head classes alone.
+    """
+
+    scores: str | None
+    head_scores: bool
+
+
+#: A look at the clock and the sizes is enough.
+NOTHING = Need(scores=None, head_scores=False)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a policy decides from.
+
+    Attributes:
+        clock: Where the training stands.
+        units: The neurons as they are now.
+        base_sizes: Neurons of each group in the network that was configured.
+        scores: Importance of every neuron, one vector `(size,)` per group; None unless it was needed.
+        head_scores: The same, for the classes with the most training examples alone.
+        generator: For random choices; seeded by the trial's seed and the step.
+    """
+
+    clock: Clock
+    units: Units
+    base_sizes: Mapping[str, int]
+    scores: Mapping[str, Tensor] | None
+    head_scores: Mapping[str, Tensor] | None
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One change of the network.
+
+    Attributes:
+        plan: Which neurons go and how many come.
+        reason: Why, in a few words, for the record.
+        fold: Gates, one vector `(size,)` per group, to multiply into the weights before the plan is applied; or None.
+    """
+
+    plan: Plan
+    reason: str
+    fold: Mapping[str, Tensor] | None

@@ -1,0 +1,24 @@
+"""The control: no neuron comes or goes."""
+
+from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
+from neurosearch.growth.untrained import UntrainedSizes
+
+
+class StaticPolicy(UntrainedSizes):
+    """Leaves the network alone; also the seam's fake."""
+
+    def due(self, clock: Clock) -> Need | None:  # noqa: ARG002  the seam's signature
+        """Return None: nothing is ever due."""
+        return None
+
+    def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:  # noqa: ARG002  the seam's signature
+        """Return no decision."""
+        return ()
+
+    def finish_need(self) -> Need | None:
+        """Return None: the network is final as it is."""
+        return None
+
+    def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:  # noqa: ARG002  the seam's signature
+        """Return no decision."""
+        return ()

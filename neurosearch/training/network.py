@@ -1,0 +1,70 @@
+"""The network in training: the module, its neurons as they are now, and how a batch goes through it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from neurosearch.neurons import Units, gated_parameters
+from neurosearch.training.seams import GrowthPolicy
+
+Forward = Callable[[Tensor], Tensor]
+
+
+class Network:
+    """A module whose sizes change.
+
+    Attributes:
+        model: The module itself; always the same object.
+        units: Its neurons; replaced after every change.
+        is_gated: Whether a policy's gates stand before the outgoing weights; False for good after they were folded.
+    """
+
+    def __init__(self, model: nn.Module, units: Units, policy: GrowthPolicy, *, amp: bool, channels_last: bool) -> None:
+        self.model = model
+        self.units = units
+        self.is_gated = bool(policy.gates(units))
+        self._policy = policy
+        self._amp = amp
+        self._channels_last = channels_last
+
+    def for_training(self) -> Forward:
+        """Return the forward pass of a step; gates are made afresh in every call, so gradients reach the sizes."""
+        self.model.train()
+        if not self.is_gated:
+            return self._wrap(self.model)
+        return self._wrap(lambda inputs: functional_call(self.model, self._gated_parameters(), (inputs,)))
+
+    def for_evaluation(self) -> Forward:
+        """Return the forward pass of an evaluation, valid until the network changes; gates are applied once."""
+        self.model.eval()
+        if not self.is_gated:
+            return self._wrap(self.model)
+        with torch.no_grad():
+            parameters = self._gated_parameters()
+        return self._wrap(lambda inputs: functional_call(self.model, parameters, (inputs,)))
+
+    def _gated_parameters(self) -> dict[str, Tensor]:
+        return gated_parameters(self.model, self.units, self._policy.gates(self.units))
+
+    def _wrap(self, forward: Forward) -> Forward:
+        """Add what the settings ask for; a plain network pays nothing."""
+        if self._channels_last:
+            forward = _channels_last(forward)
+        return _autocast(forward) if self._amp else forward
+
+
+def _channels_last(forward: Forward) -> Forward:
+    def run(inputs: Tensor) -> Tensor:
+        return forward(inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs)
+
+    return run
+
+
+def _autocast(forward: Forward) -> Forward:
+    def run(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            return forward(inputs)
+
+    return run

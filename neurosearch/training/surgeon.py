@@ -1,0 +1,61 @@
+"""Carries out what a growth policy decides: the one place where a training's network changes its shape."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch.optim import Optimizer
+
+from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
+from neurosearch.neurons import apply_plan, fold_gates
+from neurosearch.randomness import derive_seed
+from neurosearch.training.network import Network
+from neurosearch.training.records import GrowthEvent
+from neurosearch.training.scores import score
+from neurosearch.training.seams import Batches
+
+
+class Surgeon:
+    """Shows a policy what it needs and applies its decisions to network and optimizer together.
+
+    Attributes:
+        events: Every change so far, oldest first.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        batches: Batches,
+        base_sizes: Mapping[str, int],
+        importance_examples: int,
+        seed: int,
+    ) -> None:
+        self.events: list[GrowthEvent] = []
+        self._network = network
+        self._optimizer = optimizer
+        self._batches = batches
+        self._base_sizes = base_sizes
+        self._importance_examples = importance_examples
+        self._seed = seed
+
+    def snapshot(self, clock: Clock, need: Need) -> tuple[Snapshot, int]:
+        """Return what a policy sees, and how many examples went through the network to score it."""
+        seed = derive_seed(self._seed, "growth", clock.step)
+        network = self._network
+        scores, head_scores, num_examples = score(
+            need, network.model, network.units, self._batches, self._importance_examples, seed
+        )
+        generator = torch.Generator().manual_seed(seed)
+        return Snapshot(clock, network.units, self._base_sizes, scores, head_scores, generator), num_examples
+
+    def apply(self, decisions: Sequence[Decision], clock: Clock) -> None:
+        """Change the network and the optimizer, decision by decision, and note one event per changed group."""
+        # Gradients of the last step belong to the old shapes, and no autograd graph may be alive during surgery.
+        self._optimizer.zero_grad(set_to_none=True)
+        network = self._network
+        for decision in decisions:
+            if decision.fold is not None:
+                fold_gates(network.model, network.units, decision.fold)
+                network.is_gated = False
+            self.events += _events(decision, clock)
+            network.units = apply_plan(decision.plan, network.model, self._optimizer)

@@ -1,0 +1,288 @@
+"""The one trainer: static, growing and nimble networks go through the same steps.
+
+The caller draws epochs from it and decides when to report and when to stop; stopping needs no word, because after every
+epoch the state is in the checkpoint store and a new trainer goes on from there, bit for bit on the CPU.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurosearch import names
+from neurosearch.growth.policy import Clock, Need
+from neurosearch.neurons import Units, find_units, restore_structure, structure
+from neurosearch.randomness import derive_seed
+from neurosearch.training.counts import SizeCounter
+from neurosearch.training.evaluation import evaluate
+from neurosearch.training.health import check_losses, check_scores
+from neurosearch.training.network import Network
+from neurosearch.training.optimizers import make_optimizer, set_learning_rate
+from neurosearch.training.records import EpochRecord, GrowthEvent
+from neurosearch.training.seams import Batches, CheckpointStore, GrowthPolicy, Task
+from neurosearch.training.settings import TrainingSettings
+from neurosearch.training.surgeon import Surgeon
+
+_FORMAT = 1
+_PASSES_PER_STEP = 3  # forward, and a backward pass of about twice its cost
+
+
+@dataclass(frozen=True)
+class FinalResult:
+    """What is left when a training is over.
+
+    Attributes:
+        model: A plain network: gates folded, sizes final.
+        units: Its neurons.
+        record: Scores and sizes of this network; its events are those of the finish alone.
+    """
+
+    model: nn.Module
+    units: Units
+    record: EpochRecord
+
+
+class Trainer:
+    """Trains one network, growing and pruning it as its policy decides.
+
+    Example:
+        >>> trainer = Trainer(settings, model, batches, task, policy, checkpoints, device, example_inputs)
+        >>> for record in trainer.epochs():
+        ...     report(record)
+        >>> final = trainer.finish()
+
+    Attributes:
+        history: Records of all epochs done, those before a resume included.
+        device: Where the network is.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        model: nn.Module,
+        batches: Batches,
+        task: Task,
+        policy: GrowthPolicy,
+        checkpoints: CheckpointStore,
+        device: torch.device,
+        example_inputs: Sequence[Tensor],
+    ) -> None:
+        """Go on from the newest checkpoint, or start.
+
+        Args:
+            settings: How to train.
+            model: The network as configured, freshly made from the trial's seed; it is moved and changed in place.
+            batches: The data, on `device`.
+            task: What is to be learned.
+            policy: Who grows and prunes.
+            checkpoints: Where states are kept.
+            device: Where to train.
+            example_inputs: Inputs of two or more examples, to trace the network with.
+        """
+        memory_format = torch.channels_last if settings.channels_last else torch.preserve_format
+        model.to(device=device, memory_format=memory_format)
+        example_inputs = tuple(inputs.to(device) for inputs in example_inputs)
+        units = find_units(model, example_inputs)
+        first = next(model.parameters())
+        self.history: list[EpochRecord] = []
+        self.device = device
+        self._settings = settings
+        self._batches = batches
+        self._task = task
+        self._policy = policy
+        self._checkpoints = checkpoints
+        self._base_sizes = {group.name: group.size for group in units.groups}
+        self._step = 0
+        self._multiply_adds = 0.0  # spent on training since the start
+        self._num_examples = 0  # trained on by this process
+        self._num_charged = 0  # of those, how many are in `_multiply_adds`
+        self._num_reported = 0  # events that stand in a record
+        self._result: FinalResult | None = None
+        task.to(device, first.dtype)
+        policy.attach(self._base_sizes, device, first.dtype)
+        state = self._load_state()
+        if state is not None:
+            units = restore_structure(model, state["structure"])
+            model.load_state_dict(state["model"])
+            policy.load_state_dict(state["policy"])
+        self._network = Network(model, units, policy, amp=settings.amp, channels_last=settings.channels_last)
+        self._counter = SizeCounter(model, example_inputs)
+        self._optimizer = make_optimizer(settings, model.parameters(), policy.trained(), policy.optimizer_settings())
+        self._surgeon = Surgeon(
+            self._network, self._optimizer, batches, self._base_sizes, settings.importance_examples, settings.seed
+        )
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network as it is now."""
+        return self._network.model
+
+    @property
+    def units(self) -> Units:
+        """The network's neurons as they are now."""
+        return self._network.units
+
+    @property
+    def events(self) -> list[GrowthEvent]:
+        """Every change of the network so far, those before a resume included."""
+        return self._surgeon.events
+
+    def epochs(self) -> Iterator[EpochRecord]:
+        """Train epoch by epoch; each one is checkpointed before its record is yielded.
+
+        Raises:
+            TrialFailed: A loss is not finite.
+        """
+        need = self._policy.due(self._clock()) if self._step == 0 else None
+        if need is not None:
+            self._change(self._clock(), need)
+        while len(self.history) < self._settings.epochs:
+            yield self._train_epoch(len(self.history))
+
+    def finish(self) -> FinalResult:
+        """Make the network plain and final after the last epoch, and score it once more if that changed it."""
+        assert len(self.history) == self._settings.epochs, "finish comes after the last epoch"
+        if self._result is None:
+            self._result = FinalResult(self.model, self.units, self._finish())
+        return self._result
+
+    def _train_epoch(self, epoch: int) -> EpochRecord:
+        started, first_step, num_before = perf_counter(), self._step, self._num_examples
+        # Dropout draws from the global generator; seeded anew at each epoch, it needs no place in the checkpoint.
+        torch.manual_seed(derive_seed(self._settings.seed, "epoch", epoch))
+        set_learning_rate(self._optimizer, self._settings, epoch)
+        losses = self._run_steps(epoch)
+        self._charge()
+        scores, sums = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
+        seconds = perf_counter() - started  # the evaluation has waited for the device
+        self._check_losses(sums, first_step)
+        num_steps = self._step - first_step
+        scores |= {
+            names.TASK_LOSS: sums[0] / num_steps,
+            names.SIZE_LOSS: sums[1] / num_steps,
+            names.IMAGES_PER_SECOND: (self._num_examples - num_before) / seconds,
+            names.EPOCH_SECONDS: seconds,
+        }
+        record = self._record(scores)
+        self.history.append(record)
+        if record.epoch % self._settings.checkpoint_every_epochs == 0 or record.epoch == self._settings.epochs:
+            self._checkpoints.save(record.epoch, self._state())
+        return record
+
+    def _run_steps(self, epoch: int) -> Tensor:
+        """Train one epoch; return the sums of its task losses and size losses, `(2,)` on the device.
+
+        Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
+        not do, but for summing the loss and asking the policy.
+        """
+        optimizer, policy, task_loss = self._optimizer, self._policy, self._task.loss
+        first_step = self._step
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        task_sum, size_sum = sums.unbind()
+        forward = self._network.for_training()
+        for inputs, targets in self._batches.train(epoch):
+            optimizer.zero_grad(set_to_none=True)
+            loss = task_loss(forward(inputs), targets)
+            task_sum += loss.detach()
+            size_loss = policy.size_loss()
+            if size_loss is not None:
+                size_sum += size_loss.detach()
+                loss = loss + size_loss
+            loss.backward()
+            optimizer.step()
+            self._step += 1
+            self._num_examples += len(targets)
+            clock = self._clock()
+            need = policy.due(clock)
+            if need is not None:
+                del loss, size_loss  # surgery refuses while an autograd graph is alive
+                self._check_losses(sums.tolist(), first_step)
+                self._change(clock, need)
+                forward = self._network.for_training()
+        return sums
+
+    def _change(self, clock: Clock, need: Need) -> None:
+        self._charge()
+        snapshot, num_scored = self._surgeon.snapshot(clock, need)
+        self._multiply_adds += self._passes(num_scored)
+        self._surgeon.apply(self._policy.decide(snapshot), clock)
+
+    def _finish(self) -> EpochRecord:
+        need = self._policy.finish_need()
+        if need is None:
+            return replace(self.history[-1], events=(), at_rest=True)
+        snapshot, num_scored = self._surgeon.snapshot(self._clock(), need)
+        self._multiply_adds += self._passes(num_scored)
+        self._surgeon.apply(self._policy.finish(snapshot), snapshot.clock)
+        losses = torch.zeros(0, dtype=torch.float64, device=self.device)
+        scores, _ = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
+        return replace(self._record(self.history[-1].metrics | scores), at_rest=True)
+
+    def _clock(self) -> Clock:
+        steps_per_epoch = self._batches.steps_per_epoch
+        return Clock(self._step, self._step // steps_per_epoch, steps_per_epoch, self._settings.epochs)
+
+    def _charge(self) -> None:
+        """Charge the examples trained on since the last time to the network as it is now."""
+        self._multiply_adds += self._passes(self._num_examples - self._num_charged)
+        self._num_charged = self._num_examples
+
+    def _passes(self, num_examples: int) -> float:
+        return _PASSES_PER_STEP * num_examples * self._counter.count(self.units)[names.MULTIPLY_ADDS]
+
+    def _record(self, scores: dict[str, float]) -> EpochRecord:
+        clock = self._clock()
+        check_scores(scores, clock.epoch, clock.step)
+        metrics = scores | self._counter.count(self.units) | {names.TRAINING_MULTIPLY_ADDS: self._multiply_adds}
+        events, self._num_reported = self.events[self._num_reported :], len(self.events)
+        at_rest = self._policy.at_rest(self.units, self._base_sizes)
+        return EpochRecord(clock.epoch, clock.step, metrics, tuple(events), at_rest)
+
+    def _check_losses(self, sums: Sequence[float], first_step: int) -> None:
+        losses = {self._task.loss_name: sums[0], "size": sums[1]}
+        check_losses(losses, len(self.history) + 1, first_step + 1, self._step)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "settings": asdict(self._settings),
+            "step": self._step,
+            "structure": structure(self.model, self.units),
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "policy": self._policy.state_dict(),
+            "multiply_adds": self._multiply_adds,
+            "events": [event.to_dict() for event in self.events],
+            "history": [record.to_dict() for record in self.history],
+        }
+
+    def _load_state(self) -> dict[str, Any] | None:
+        state = self._checkpoints.load_newest()
+        if state is None:
+            return None
+        if state["format"] != _FORMAT:
+            raise ValueError(
+                f"the checkpoint has format {state['format']}, and this version reads format {_FORMAT}. Go on with the "
+                "version that wrote it, or delete the checkpoint to start anew."
+            )
+        settings = asdict(self._settings)
+        differing = sorted(key for key, value in settings.items() if state["settings"].get(key) != value)
+        if differing:
+            raise ValueError(
+                f"the checkpoint is of a training with other settings ({', '.join(differing)}), so going on would be "
+                "neither training. Restore the settings, or delete the checkpoint to start anew."
+            )
+        return state
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._step = state["step"]
+        self._multiply_adds = state["multiply_adds"]
+        self.history += [EpochRecord.from_dict(record) for record in state["history"]]
+        self.events.extend(GrowthEvent.from_dict(event) for event in state["events"])
+        self._num_reported = len(self.events)

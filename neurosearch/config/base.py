@@ -17,12 +17,13 @@ class Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-# A bool is an int to Python, and pydantic reads `yes: true` as 1; a count must be written as a number.
+# A bool is an int to Python, and pydantic reads `true` as 1 and "1" as 1; a number must be written as one.
+Number = Annotated[float, Field(strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Index = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-NonNegativeFloat = Annotated[float, Field(ge=0.0)]
+Share = Annotated[Number, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[Number, Field(gt=0.0)]
+NonNegativeFloat = Annotated[Number, Field(ge=0.0)]
 
 
 @dataclass(frozen=True)

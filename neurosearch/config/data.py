@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields, Index, PositiveFloat
+from neurosearch.config.base import Count, Fields, Index, Number, PositiveFloat
 
 
 class Imbalance(Fields):
@@ -13,14 +13,14 @@ class Imbalance(Fields):
     profile: Literal["exponential", "step"] = Field(
         "exponential", description="exponential: counts fall by a constant factor; step: the second half is rare"
     )
-    ratio: Annotated[float, Field(ge=1.0)] = Field(description="Largest class count divided by the smallest")
+    ratio: Annotated[Number, Field(ge=1.0)] = Field(description="Largest class count divided by the smallest")
 
 
 class DataFields(Fields):
     """What every kind of data shares."""
 
     imbalance: Imbalance | None = Field(None, description="Long-tailed subsampling of the training part; absent: as is")
-    validation_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+    validation_share: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of every class of the training part that is held out for validation, at least one image"
     )
     split_seed: Annotated[Index, Field(lt=2**32)] = Field(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields, NonNegativeFloat, PositiveFloat, Share
+from neurosearch.config.base import Count, Fields, NonNegativeFloat, Number, PositiveFloat, Share
 
 
 class StaticFields(Fields):
@@ -23,10 +23,10 @@ class PeriodicFields(Fields):
     kind: Literal["periodic"] = "periodic"
     period_epochs: Count = Field(5, description="Epochs from one growth to the next")
     grown_epochs: Count = Field(3, description="Epochs trained between a cycle's growth and its pruning")
-    grow_share: Annotated[float, Field(gt=0.0, le=4.0)] = Field(
+    grow_share: Annotated[Number, Field(gt=0.0, le=4.0)] = Field(
         0.5, description="Neurons added in each group, as a share of its base width, at least one"
     )
-    stop_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+    stop_share: Annotated[Number, Field(gt=0.0, le=1.0)] = Field(
         0.7, description="Share of the epochs after which no cycle may be open"
     )
     start: Literal["zero_outgoing", "symmetric_pair", "shared_copy"] = Field(

@@ -1,7 +1,7 @@
 """Kinds: the models, data and growth policies a config may name, ours and everybody else's, by entry points.
 
 A package offers a kind through an entry point in the group `neurosearch.models`, `neurosearch.data` or
-`neurosearch.growth` that names a `Kind`. Ours are offered in the same way, so nothing of ours can do what theirs cannot.
+`neurosearch.growth` that names a `Kind`. Ours are offered in the same way: nothing of ours can do what theirs cannot.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -11,19 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from neurosearch.config.base import ConfigError, Path, Problem, dotted
-from neurosearch.config.messages import message
-from neurosearch.config.search_nodes import (
-    SEARCHED_SECTIONS,
-    Choose,
-    Resolved,
-    Template,
-    corners,
-    make_template,
-    resolve,
-)
+from neurosearch.config.corners import corners
+from neurosearch.config.overrides import with_overrides
+from neurosearch.config.problems import TrialProblems, study_problems
+from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template, make_template, resolve
 from neurosearch.config.study import StudyFields
-from neurosearch.config.trial import ConflictError, TrialConfig
-from neurosearch.config.yaml_source import Source, read_yaml, with_overrides
+from neurosearch.config.trial import TrialConfig
+from neurosearch.config.yaml_source import Source, read_yaml
 
 
 @dataclass(frozen=True)
@@ -81,76 +75,42 @@ def study_from_mapping(values: dict[str, Any], name: str) -> StudyConfig:
 
 
 def _validated(source: Source) -> StudyConfig:
-    template, problems = make_template(source)
-    found = list(problems)
-    study, study_problems = _validated_study(source)
-    found += study_problems
-    wrong_nodes = {problem.field for problem in problems}
-    found += [each for each in _trial_problems(template) if not _is_inside(each.field, wrong_nodes)]
+    template, node_problems = make_template(source)
+    found = {*source.problems, *node_problems}
+    study: StudyFields | None = None
+    try:
+        study = StudyFields.model_validate(_not_searched(source))
+    except ValidationError as error:
+        found |= {each for each in study_problems(error, source) if not _is_told(each, source.problems)}
+    trial_problems = TrialProblems(template)
+    for corner in corners(template):
+        found |= {
+            each
+            for each in trial_problems.of(corner)
+            if not _follows(each, node_problems) and not _is_told(each, source.problems)
+        }
     if found:
-        raise ConfigError(tuple(sorted(set(found), key=_in_file_order)))
+        raise ConfigError(tuple(sorted(found, key=_in_file_order)))
     assert study is not None
     return StudyConfig(study, template)
 
 
-def _validated_study(source: Source) -> tuple[StudyFields | None, list[Problem]]:
-    values = {name: value for name, value in source.values.items() if name not in SEARCHED_SECTIONS}
-    try:
-        return StudyFields.model_validate(values), []
-    except ValidationError as error:
-        return None, list(_problems(error, source, {}, StudyFields))
+def _not_searched(source: Source) -> dict[str, Any]:
+    return {name: value for name, value in source.values.items() if name not in SEARCHED_SECTIONS}
 
 
-def _trial_problems(template: Template) -> Iterator[Problem]:
-    """Validates the template at its corners; the same problem at many corners is one problem."""
-    seen: set[tuple[str, str]] = set()
-    for corner in corners(template):
-        for problem in _corner_problems(corner, template.source):
-            if (problem.where, problem.field) not in seen:
-                seen.add((problem.where, problem.field))
-                yield problem
+def _follows(problem: Problem, node_problems: tuple[Problem, ...]) -> bool:
+    """Tells whether a trial's problem only follows from a wrong node, whose place holds no value."""
+    return any(_is_inside(problem.field, node.field) or _is_inside(node.field, problem.field) for node in node_problems)
 
 
-def _corner_problems(corner: Resolved, source: Source) -> Iterable[Problem]:
-    try:
-        TrialConfig.model_validate({**corner.sections, "seed": 0})
-    except ValidationError as error:
-        return list(_problems(error, source, corner.origins, TrialConfig))
-    return ()
+def _is_inside(field: str, outer: str) -> bool:
+    return field == outer or field.startswith((f"{outer}.", f"{outer}["))
 
 
-def _problems(
-    error: ValidationError, source: Source, origins: Mapping[Path, Path], root: type[StudyFields] | type[TrialConfig]
-) -> Iterator[Problem]:
-    for each in error.errors():
-        cause = each.get("ctx", {}).get("error")
-        if isinstance(cause, ConflictError):
-            for conflict in cause.conflicts:
-                first, *others = [_origin(tuple(field.split(".")), origins) for field in conflict.fields]
-                names = " and ".join(dotted(path) for path in (first, *others))
-                yield Problem(source.place(first), names, conflict.text)
-            continue
-        path = _without_tag(each["loc"], root)
-        origin = _origin(path, origins)
-        yield Problem(source.place(origin), dotted(origin), message(each, path, root))
-
-
-def _without_tag(loc: Path, root: type[StudyFields] | type[TrialConfig]) -> Path:
-    """Drops the kind's name that pydantic puts into the path of a union's field."""
-    has_tag = root is TrialConfig and len(loc) > 1 and loc[0] in ("data", "model", "growth")
-    return (loc[0], *loc[2:]) if has_tag else loc
-
-
-def _origin(path: Path, origins: Mapping[Path, Path]) -> Path:
-    """Returns where in the file a path of the resolved trial comes from."""
-    for length in range(len(path), 0, -1):
-        if path[:length] in origins:
-            return (*origins[path[:length]], *path[length:])
-    return path
-
-
-def _is_inside(field: str, wrong: set[str]) -> bool:
-    return any(node.startswith(field) or field.startswith(node) for node in wrong)
+def _is_told(problem: Problem, told: tuple[Problem, ...]) -> bool:
+    """Tells whether the text at a problem's line is wrong itself, so that its value could not be read."""
+    return any(problem.where == each.where for each in told)
 
 
 def _in_file_order(problem: Problem) -> tuple[str, int, str]:
@@ -159,18 +119,25 @@ def _in_file_order(problem: Problem) -> tuple[str, int, str]:
 
 
 def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
-    """Makes the paths of the data section absolute, so that a study resumes from any working directory."""
+    """Makes every `path` of the data section absolute, so that a study resumes from any working directory."""
     data = source.values.get("data")
     if not isinstance(data, dict):
         return source
-    return Source({**source.values, "data": _absolute(data, folder)}, source.places, source.name)
+    problems: list[Problem] = []
 
+    def absolute(value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            return {key: item if key == "search" else absolute(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [absolute(item, (*path, index)) for index, item in enumerate(value)]
+        if "path" not in path or not isinstance(value, str) or not value or "://" in value:
+            return value
+        expanded = os.path.expandvars(value)
+        problems.extend(
+            Problem(source.place(path), dotted(path), f"the environment variable {name} is not set. Set it.")
+            for name in re.findall(r"\$\{?(\w+)", expanded)
+        )
+        return str(folder / FilePath(expanded).expanduser())
 
-def _absolute(value: Any, folder: FilePath, is_path: bool = False) -> Any:
-    if isinstance(value, dict):
-        return {key: _absolute(item, folder, is_path or key == "path") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_absolute(item, folder, is_path) for item in value]
-    if is_path and isinstance(value, str) and value and "://" not in value and value != "choice":
-        return str(folder / os.path.expanduser(os.path.expandvars(value)))
-    return value
+    values = {**source.values, "data": absolute(data, ("data",))}
+    return Source(values, source.places, source.name, (*source.problems, *problems))

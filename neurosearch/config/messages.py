@@ -12,60 +12,116 @@ from neurosearch.config.base import Path
 from neurosearch.config.kinds import KindGroup, kinds
 
 _GROUPS: dict[str, KindGroup] = {"data": "data", "model": "models", "growth": "growth"}
+_SECTIONS = ("data", "model", "training", "growth")
+
+#: pydantic's error types in the words of someone who writes YAML; {...} are the error's own bounds.
+_WORDS = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "tuple_type": "must be a list, such as [1, 2]",
+    "list_type": "must be a list, such as [1, 2]",
+    "model_type": "must be a section with keys of its own",
+    "model_attributes_type": "must be a section with keys of its own",
+    "dict_type": "must be a section with keys of its own",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must have at least {min_length} item(s)",
+    "too_long": "must have at most {max_length} item(s)",
+}
 
 
 def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
     """Says what is wrong at `path` below `root` and how to mend it."""
     kind = error["loc"][1] if path and path[0] in _GROUPS and len(error["loc"]) > 1 else None
+    description = _description(root, path, kind)
     match error["type"]:
         case "extra_forbidden":
-            names = _known_names(root, path[:-1], kind)
-            return f"unknown key.{_nearest(str(path[-1]), names)} Known here: {', '.join(names)}."
+            text = _unknown_key(str(path[-1]), _known_names(root, path[:-1], kind))
         case "missing":
-            return f"is missing. {_description(root, path, kind)}".strip()
+            text = f"is missing. {description}"
         case "union_tag_invalid":
             names = tuple(kinds(_GROUPS[str(path[0])]))
-            return f"unknown kind {error['ctx']['tag']!r}.{_nearest(error['ctx']['tag'], names)} Kinds: {', '.join(names)}."
+            tag = error["ctx"]["tag"]
+            text = f"unknown kind {tag!r}.{_nearest(tag, names)} Kinds: {', '.join(names)}."
         case "union_tag_not_found":
-            return f"has no kind. Add `kind:` with one of {', '.join(kinds(_GROUPS[str(path[0])]))}."
+            text = f"has no kind. Add `kind:` with one of {', '.join(kinds(_GROUPS[str(path[0])]))}."
+        case "string_pattern_mismatch":
+            text = f"does not allow {_shown(error['input'])}. {description}"
+        case name if name in _WORDS:
+            text = f"{_wrong_value(error)} {description}"
         case _:
-            return f"{_lowered(error['msg'])}, but is {_shown(error['input'])}. {_description(root, path, kind)}".strip()
+            text = _sentence(error)
+    return text.strip()
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    close = get_close_matches(name, list(names), n=1)
+def is_follower(error: ErrorDetails) -> bool:
+    """Tells whether an error only follows from others: a list whose wrong items, taken out, leave it too short."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def _wrong_value(error: ErrorDetails) -> str:
+    value, context = error["input"], error.get("ctx", {})
+    if isinstance(value, dict) and "search" in value:
+        return f"cannot be searched. Write one value; search nodes may stand below {', '.join(_SECTIONS)} only."
+    nearest = _nearest(value, _quoted(context["expected"])) if error["type"] == "literal_error" else ""
+    return f"{_WORDS[error['type']].format(**context)}, but is {_shown(value)}.{nearest}"
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Other types are our own sentences, which are whole, or pydantic's, which leave out the value."""
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").removesuffix(".")
+    return f"{text}, but is {_shown(error['input'])}." if text.startswith("Input should") else f"{text}."
+
+
+def _unknown_key(name: str, known: tuple[str, ...]) -> str:
+    return f"unknown key.{_nearest(name, known)}" + (f" Known here: {', '.join(known)}." if known else "")
+
+
+def _quoted(expected: str) -> Iterable[str]:
+    """Takes the options out of pydantic's text `'a', 'b' or 'c'`."""
+    return expected.split("'")[1::2]
+
+
+def _nearest(name: Any, names: Iterable[str]) -> str:
+    close = get_close_matches(str(name), list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _lowered(text: str) -> str:
-    text = text.removeprefix("Value error, ").removesuffix(".")
-    return text.replace("Input should", "should", 1) if text.startswith("Input") else text
-
-
 def _shown(value: Any) -> str:
-    text = repr(value)
+    if value is None:
+        return "empty"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _description(root: type[BaseModel], path: Path, kind: str | int | None) -> str:
     model = _model_at(root, path[:-1], kind)
     field = model.model_fields.get(str(path[-1])) if model is not None and path else None
-    return f"({path[-1]}: {field.description}.)" if field is not None and field.description else ""
+    return f"({field.description}.)" if field is not None and field.description else ""
 
 
 def _known_names(root: type[BaseModel], path: Path, kind: str | int | None) -> tuple[str, ...]:
     model = _model_at(root, path, kind)
     names = tuple(model.model_fields) if model is not None else ()
-    if not path and root.__name__ == "StudyFields":
-        return (*names, *_GROUPS, "training")
-    return names
+    return (*names, *_SECTIONS) if not path and root.__name__ == "StudyFields" else names
 
 
 def _model_at(root: type[BaseModel], path: Path, kind: str | int | None) -> type[BaseModel] | None:
     """Returns the model whose fields stand below `path`."""
     model: type[BaseModel] | None = root
     for depth, part in enumerate(path):
-        if depth == 0 and part in _GROUPS:
+        if depth == 0 and part in _GROUPS and part in root.model_fields:
             known = kinds(_GROUPS[str(part)])
             model = known[str(kind)].fields if kind in known else None
         elif model is not None and isinstance(part, str):

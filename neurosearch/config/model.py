@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields
+from neurosearch.config.base import Count, Fields, Number
 
 Widths = Annotated[tuple[Count, ...], Field(min_length=1, max_length=32)]
-DropoutShare = Annotated[float, Field(ge=0.0, lt=1.0)]
+DropoutShare = Annotated[Number, Field(ge=0.0, lt=1.0)]
 
 
 class MlpFields(Fields):

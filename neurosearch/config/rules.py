@@ -30,16 +30,17 @@ def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:
     """A cycle's pruning must fall inside its period, and the first one inside the training."""
     growth, epochs = config.growth, config.training.epochs
     assert isinstance(growth, PeriodicFields)
+    last = int(growth.stop_share * epochs)
     if growth.grown_epochs >= growth.period_epochs:
         yield Conflict(
             ("growth.grown_epochs", "growth.period_epochs"),
             f"grown_epochs is {growth.grown_epochs} but period_epochs is {growth.period_epochs}, so a cycle would grow "
             "again before it has pruned. Lower grown_epochs or raise period_epochs.",
         )
-    if growth.grown_epochs > int(growth.stop_share * epochs):
+    if growth.grown_epochs > last:
         yield Conflict(
             ("growth.grown_epochs", "training.epochs"),
-            f"grown_epochs is {growth.grown_epochs}, but cycles must be closed by epoch {int(growth.stop_share * epochs)} "
+            f"grown_epochs is {growth.grown_epochs}, but cycles must be closed by epoch {last} "
             f"(stop_share {growth.stop_share} of epochs {epochs}), so no neuron would ever be added. "
             "Lower grown_epochs, or raise stop_share or epochs.",
         )
@@ -53,8 +54,7 @@ def nimble_shares_fit(config: "TrialConfig") -> Iterator[Conflict]:
         if value > growth.maximum_share:
             yield Conflict(
                 (f"growth.{name}", "growth.maximum_share"),
-                f"{name} is {value} but maximum_share is {growth.maximum_share}. "
-                f"Lower {name} or raise maximum_share.",
+                f"{name} is {value} but maximum_share is {growth.maximum_share}. Lower {name} or raise maximum_share.",
             )
 
 

@@ -2,23 +2,22 @@
 
 A node stands in the YAML where a value would: `learning_rate: {search: log_uniform, low: 1e-4, high: 1e-1}`. Nodes are
 taken out of the raw mapping before anything else reads it; `resolve` puts chosen values in their places. The same
-walk serves the sampler (which draws values) and the check of every end and option (which enumerates them).
+walk serves the sampler (which draws values) and the check of every end and option (`corners`, which enumerates them).
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations, islice, product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from neurosearch.config.base import Count, Fields, Path, Problem, dotted
+from neurosearch.config.base import Count, Fields, Number, Path, Problem, dotted
+from neurosearch.config.messages import message
 from neurosearch.config.yaml_source import Source
 
 SEARCHED_SECTIONS = ("data", "model", "training", "growth")
-MAXIMUM_CORNERS = 4096  # about 0.3 s of validation; beyond it every pair of ends is checked instead of every corner
 
 
 class _Range(Fields):
@@ -27,9 +26,21 @@ class _Range(Fields):
         low, high = getattr(self, "low"), getattr(self, "high")  # noqa: B009  # fields of the subclasses
         if low >= high:
             raise PydanticCustomError(
-                "reversed", "low is {low} and high is {high}; low must be smaller", {"low": low, "high": high}
+                "reversed",
+                "low is {low} and high is {high}; low must be smaller. Exchange them, or write the one value",
+                {"low": low, "high": high},
             )
         return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        raise NotImplementedError
+
+    def place_of(self, value: object) -> Path:
+        """Returns where below the node a value stands: at an end, or nowhere."""
+        lowest, highest = self.ends
+        return ("low",) if value == lowest else ("high",) if value == highest else ()
 
 
 class IntNode(_Range):
@@ -41,7 +52,8 @@ class IntNode(_Range):
     step: Count = 1
 
     @property
-    def ends(self) -> tuple[int, ...]:
+    def ends(self) -> tuple[int, int]:
+        """The smallest and the largest value that the steps reach."""
         return (self.low, self.low + (self.high - self.low) // self.step * self.step)
 
 
@@ -49,12 +61,13 @@ class UniformNode(_Range):
     """A number, evenly likely between two ends."""
 
     search: Literal["uniform"]
-    low: float
-    high: float
-    step: Annotated[float, Field(gt=0.0)] | None = None
+    low: Number
+    high: Number
+    step: Annotated[Number, Field(gt=0.0)] | None = None
 
     @property
-    def ends(self) -> tuple[float, ...]:
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value that the steps reach."""
         if self.step is None:
             return (self.low, self.high)
         # 1e-9: (0.7 - 0.1) / 0.2 is 2.999..., and its last step must not be lost
@@ -65,12 +78,13 @@ class LogUniformNode(_Range):
     """A positive number whose logarithm is evenly likely; with `steps`, one of so many evenly spaced logarithms."""
 
     search: Literal["log_uniform"]
-    low: Annotated[float, Field(gt=0.0)]
-    high: Annotated[float, Field(gt=0.0)]
+    low: Annotated[Number, Field(gt=0.0)]
+    high: Annotated[Number, Field(gt=0.0)]
     steps: Annotated[int, Field(ge=2, strict=True)] | None = None
 
     @property
-    def ends(self) -> tuple[float, ...]:
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
         return (self.low, self.high)
 
 
@@ -82,19 +96,24 @@ class ChoiceNode(Fields):
 
     @property
     def ends(self) -> tuple[Any, ...]:
+        """All options."""
         return self.options
+
+    def place_of(self, value: object) -> Path:
+        """Returns where below the node an option stands."""
+        return ("options", self.options.index(value))
 
 
 class OneOfNode(Fields):
     """One of several sections, each with search nodes of its own."""
 
     search: Literal["one_of"]
-    options: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    options: Annotated[tuple[Any, ...], Field(min_length=1)]
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the options: their kind, numbered where a kind stands more than once."""
-        kinds = [str(option.get("kind", "option")) for option in self.options]
+        kinds = [str(option.get("kind", "option")) if isinstance(option, dict) else "option" for option in self.options]
         return tuple(
             kind if kinds.count(kind) == 1 else f"{kind}-{kinds[: index + 1].count(kind)}"
             for index, kind in enumerate(kinds)
@@ -104,6 +123,13 @@ class OneOfNode(Fields):
 LeafNode = IntNode | UniformNode | LogUniformNode | ChoiceNode
 Node = LeafNode | OneOfNode
 _NODES: TypeAdapter[Node] = TypeAdapter(Annotated[Node, Field(discriminator="search")])
+_NODE_CLASSES: Mapping[str, type[Fields]] = {
+    "int": IntNode,
+    "uniform": UniformNode,
+    "log_uniform": LogUniformNode,
+    "choice": ChoiceNode,
+    "one_of": OneOfNode,
+}
 
 #: Chooses a leaf's value or an option's label, given the hyperparameter's name and its node.
 Choose = Callable[[str, Node], Any]
@@ -129,10 +155,17 @@ class Template:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A template with values put in: plain sections, and for each path where its value came from."""
+    """A template with values put in.
+
+    Attributes:
+        sections: Plain values.
+        origins: For each path of `sections`, where in the file its value or the node that was asked for it stands.
+        ends: For each path whose value is an end or option of a node, where exactly that stands.
+    """
 
     sections: dict[str, Any]
     origins: Mapping[Path, Path]
+    ends: Mapping[Path, Path]
 
 
 @dataclass(frozen=True)
@@ -157,32 +190,15 @@ def make_template(source: Source) -> tuple[Template, tuple[Problem, ...]]:
 
 def resolve(template: Template, choose: Choose) -> Resolved:
     """Puts a value in the place of every node reached, asking `choose` for each in the order of the file."""
-    origins: dict[Path, Path] = {}
-    sections = {
-        name: _resolved(value, (name,), (name,), (name,), choose, origins) for name, value in template.sections.items()
-    }
-    return Resolved(sections, origins)
+    walk = _Resolution(choose)
+    sections = {name: walk.value(value, (name,), (name,), (name,)) for name, value in template.sections.items()}
+    return Resolved(sections, walk.origins, walk.ends)
 
 
 def slots(template: Template) -> Iterator[Slot]:
     """Yields every hyperparameter of the template, also those that only some options have."""
     for name, value in template.sections.items():
         yield from _slots(value, (name,), {})
-
-
-def corners(template: Template) -> Iterator[Resolved]:
-    """Yields the template at the ends and options of its nodes.
-
-    Every combination where there are at most `MAXIMUM_CORNERS`; else every pair of ends, which is enough for every rule
-    over two searched fields.
-    """
-    every = list(slots(template))
-    if _num_corners(template) <= MAXIMUM_CORNERS:
-        chosen = _all_assignments(every)
-    else:
-        chosen = _pair_assignments(every)
-    for assignment in chosen:
-        yield resolve(template, lambda name, node, a=assignment: a[name] if name in a else _ends(node)[0])  # type: ignore[misc]
 
 
 def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> Any:
@@ -198,6 +214,7 @@ def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> 
         problems.extend(_node_problems(error, path, source))
         return None
     if isinstance(node, OneOfNode):
+        problems.extend(_option_problems(node, path, source))
         options = tuple(
             _parsed(option, (*path, "options", index), source, problems) for index, option in enumerate(node.options)
         )
@@ -208,35 +225,56 @@ def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> 
 def _node_problems(error: ValidationError, path: Path, source: Source) -> Iterator[Problem]:
     for each in error.errors():
         if each["type"].startswith("union_tag"):
-            text = f"unknown kind of search node; write search: {_one_of_words()}."
+            text = f"unknown kind of search node; write search: {', '.join(_NODE_CLASSES)}."
             yield Problem(source.place((*path, "search")), dotted((*path, "search")), text)
             continue
-        inner = (*path, *each["loc"][1:])
-        yield Problem(source.place(inner), dotted(inner), f"{each['msg']}.")
+        tag, *below = each["loc"]
+        inner = (*path, *below)
+        yield Problem(source.place(inner), dotted(inner), message(each, tuple(below), _NODE_CLASSES[str(tag)]))
 
 
-def _one_of_words() -> str:
-    return "int, uniform, log_uniform, choice or one_of"
+def _option_problems(node: OneOfNode, path: Path, source: Source) -> Iterator[Problem]:
+    for index, option in enumerate(node.options):
+        if not isinstance(option, dict):
+            inner = (*path, "options", index)
+            text = "is no section such as {kind: static}. Write one, or search: choice where plain values are meant."
+            yield Problem(source.place(inner), dotted(inner), text)
 
 
-def _resolved(value: Any, name: Path, origin: Path, path: Path, choose: Choose, origins: dict[Path, Path]) -> Any:
-    """Resolves one value: `name` is its hyperparameter's name, `origin` its place in the file, `path` in the result."""
-    origins[path] = origin
-    if isinstance(value, dict):
-        return {
-            key: _resolved(item, (*name, key), (*origin, key), (*path, key), choose, origins)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            _resolved(item, (*name, index), (*origin, index), (*path, index), choose, origins)
-            for index, item in enumerate(value)
-        ]
-    if isinstance(value, OneOfNode):
-        label = choose(dotted(name), value)
-        index = value.labels.index(label)
-        return _resolved(value.options[index], (*name, label), (*origin, "options", index), path, choose, origins)
-    return choose(dotted(name), value) if isinstance(value, Fields) else value
+class _Resolution:
+    """One walk over a template that chooses a value for every node it reaches."""
+
+    def __init__(self, choose: Choose) -> None:
+        self._choose = choose
+        self.origins: dict[Path, Path] = {}
+        self.ends: dict[Path, Path] = {}
+
+    def value(self, value: Any, name: Path, origin: Path, path: Path) -> Any:
+        """Resolves one value.
+
+        Args:
+            value: A plain value, or a node.
+            name: Its hyperparameter's name.
+            origin: Its place in the file.
+            path: Its place in the result.
+        """
+        self.origins[path] = origin
+        if isinstance(value, dict):
+            return {key: self.value(item, (*name, key), (*origin, key), (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [
+                self.value(item, (*name, index), (*origin, index), (*path, index)) for index, item in enumerate(value)
+            ]
+        if isinstance(value, OneOfNode):
+            label = self._choose(dotted(name), value)
+            index = value.labels.index(label)
+            return self.value(value.options[index], (*name, label), (*origin, "options", index), path)
+        return self._leaf(value, name, origin, path) if isinstance(value, Fields) else value
+
+    def _leaf(self, node: Any, name: Path, origin: Path, path: Path) -> Any:
+        chosen = self._choose(dotted(name), node)
+        self.ends[path] = (*origin, *node.place_of(chosen))
+        return chosen
 
 
 def _slots(value: Any, name: Path, requires: Mapping[str, str]) -> Iterator[Slot]:
@@ -252,48 +290,3 @@ def _slots(value: Any, name: Path, requires: Mapping[str, str]) -> Iterator[Slot
             yield from _slots(option, (*name, label), {**requires, dotted(name): label})
     elif isinstance(value, Fields):
         yield Slot(dotted(name), value, requires)  # type: ignore[arg-type]  # every Fields inside a template is a node
-
-
-def _ends(node: Node) -> tuple[Any, ...]:
-    return node.labels if isinstance(node, OneOfNode) else node.ends
-
-
-def _num_corners(template: Template) -> int:
-    return _count(template.sections)
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, dict):
-        return math.prod(_count(item) for item in value.values())
-    if isinstance(value, list):
-        return math.prod(_count(item) for item in value)
-    if isinstance(value, OneOfNode):
-        return sum(_count(option) for option in value.options)
-    return len(_ends(value)) if isinstance(value, Fields) else 1  # type: ignore[arg-type]  # as in _slots
-
-
-def _all_assignments(every: list[Slot]) -> Iterator[dict[str, Any]]:
-    def extend(assignment: dict[str, Any], rest: list[Slot]) -> Iterator[dict[str, Any]]:
-        if not rest:
-            yield assignment
-            return
-        slot, *later = rest
-        if any(assignment.get(name) != label for name, label in slot.requires.items()):
-            yield from extend(assignment, later)
-            return
-        for end in _ends(slot.node):
-            yield from extend({**assignment, slot.name: end}, later)
-
-    return extend({}, every)
-
-
-def _pair_assignments(every: list[Slot]) -> Iterator[dict[str, Any]]:
-    yield {}
-    for slot in every:
-        for end in _ends(slot.node):
-            yield {**slot.requires, slot.name: end}
-    for first, second in combinations(every, 2):
-        needed = {**first.requires, **second.requires}
-        if all(needed.get(name) == label for name, label in (*first.requires.items(), *second.requires.items())):
-            for left, right in islice(product(_ends(first.node), _ends(second.node)), MAXIMUM_CORNERS):
-                yield {**needed, first.name: left, second.name: right}

@@ -22,7 +22,7 @@ class SizeLimit(Fields):
     def _names_one(self) -> Self:
         if sum(value is not None for value in (self.parameters, self.neurons, self.multiply_adds)) != 1:
             raise PydanticCustomError(
-                "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as {{parameters: 20000}}"
+                "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as parameters: 20000"
             )
         return self
 
@@ -111,7 +111,8 @@ class StorageFields(Fields):
     """Where studies are kept."""
 
     folder: Annotated[str, Field(min_length=1)] = Field(
-        "runs", description="Folder of all studies, relative to the working directory; each has one of its own name in it"
+        "runs",
+        description="Folder of all studies, relative to the working directory; each has one of its own name in it",
     )
 
 

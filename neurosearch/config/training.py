@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, PositiveFloat
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
 
 
 class TrainingFields(Fields):
@@ -14,17 +14,17 @@ class TrainingFields(Fields):
     batch_size: Count = Field(64, description="Examples per optimizer step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adamw", description="Optimizer, in its fused form")
     learning_rate: PositiveFloat = Field(1e-3, description="Learning rate after warm-up, before the schedule's factor")
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+    momentum: Annotated[Number, Field(ge=0.0, lt=1.0)] = Field(
         0.9, description="Momentum of sgd; adam and adamw use it as beta_1"
     )
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty (sgd, adam) or decoupled decay (adamw)")
     schedule: Literal["constant", "cosine", "step"] = Field(
         "cosine", description="Learning-rate factor over the epochs; step: multiplied by `drop_factor` at every drop"
     )
-    drops: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field(
+    drops: tuple[Annotated[Number, Field(gt=0.0, lt=1.0)], ...] = Field(
         (0.8, 0.9), description="For schedule step: shares of the epochs after which the learning rate drops, ascending"
     )
-    drop_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+    drop_factor: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
         0.01, description="For schedule step: factor at each drop"
     )
     warmup_epochs: Index = Field(0, description="Epochs over which the learning rate rises linearly from near 0")

@@ -38,7 +38,7 @@ class TrialConfig(Fields):
     def _conflicts(self) -> Iterator[Conflict]:
         rules = TRAINING_RULES
         for section, group in ((self.data, "data"), (self.model, "models"), (self.growth, "growth")):
-            rules += kinds(group)[kind_of(section)].rules  # type: ignore[index]  # the tuple's group is a literal
+            rules += kinds(group)[kind_of(section)].rules
         for rule in rules:
             yield from rule(self)
 

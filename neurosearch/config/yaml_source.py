@@ -8,12 +8,18 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from neurosearch.config.base import ConfigError, Path, Problem
 
 MAXIMUM_NODES = 20_000  # an alias can repeat a subtree: a short file may hide a huge one
+MAXIMUM_DEPTH = 100  # an alias can hold itself
 _CORE = "tag:yaml.org,2002:"
-_PLAIN_TAGS = {_CORE + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
+_PLAIN_TAGS: Mapping[type[Node], frozenset[str]] = {
+    MappingNode: frozenset({_CORE + "map"}),
+    SequenceNode: frozenset({_CORE + "seq"}),
+    ScalarNode: frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "timestamp")),
+}
 
 
 @dataclass(frozen=True)
@@ -24,15 +30,18 @@ class Source:
         values: What the file says: dicts, lists, strings, numbers, booleans, None.
         places: `file:line` (or the option's text) of every path.
         name: The file's name, for problems that have no path.
+        problems: What was wrong in the text itself (an object tag, a key twice); the rest of the values can still be
+            checked, so that all problems are told at once.
     """
 
     values: dict[str, Any]
     places: Mapping[Path, str]
     name: str
+    problems: tuple[Problem, ...] = ()
 
     def place(self, path: Path) -> str:
         """Returns where a path stands, or the nearest enclosing one (a missing key has no line of its own)."""
-        for length in range(len(path), 0, -1):
+        for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
         return self.name
@@ -42,7 +51,7 @@ def read_yaml(path: str | FilePath) -> Source:
     """Reads a config file.
 
     Raises:
-        ConfigError: If the file is missing, is no YAML, holds object tags or a key twice, or is no mapping.
+        ConfigError: If the file is missing, is no YAML or is no mapping.
     """
     file = FilePath(path)
     try:
@@ -62,54 +71,23 @@ def parse_yaml(text: str, name: str) -> Source:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        raise _error(where, f"is not valid YAML: {error.problem or error.context}. Mend that line.") from error
+        raise _error(where, f"is not valid YAML: {_reason(error)}. Mend that line.") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _error(f"{name}:{line}", f"holds the control character {chr(error.character)!r}. Take it out.") from error
+    except RecursionError as error:
+        raise _error(name, "is nested too deeply to be read. Flatten it.") from error
     if not isinstance(root, MappingNode):
         raise _error(name, "must be a mapping such as `name: my-study`; see tune_configs/ for examples.")
     reader = _Reader(yaml, name)
     values = reader.read(root, ())
-    if reader.problems:
+    if not isinstance(values, dict):
         raise ConfigError(tuple(reader.problems))
-    assert isinstance(values, dict)
-    return Source(values, reader.places, name)
+    return Source(values, reader.places, name, tuple(reader.problems))
 
 
-def with_overrides(source: Source, overrides: tuple[str, ...]) -> Source:
-    """Applies `--set` overrides such as `training.epochs=5`; the value is read as YAML.
-
-    Raises:
-        ConfigError: If an override has no `=`, or goes through something that is not a mapping.
-    """
-    places = dict(source.places)
-    values = _copied(source.values)
-    problems = [problem for text in overrides if (problem := _override(values, places, text)) is not None]
-    if problems:
-        raise ConfigError(tuple(problems))
-    return Source(values, places, source.name)
-
-
-def _override(values: dict[str, Any], places: dict[Path, str], text: str) -> Problem | None:
-    key, equals, value_text = text.partition("=")
-    where = f"--set {text}"
-    path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        return Problem(where, "", "write it as section.field=value, such as training.epochs=5.")
-    parsed = parse_yaml(f"value: {value_text}", where)
-    target: Any = values
-    for part in path[:-1]:
-        target = target.setdefault(part, {})
-        if not isinstance(target, dict):
-            return Problem(where, key, f"{part!r} is a value, not a section; check the dotted name.")
-    target[path[-1]] = parsed.values["value"]
-    for old in [old for old in places if old[: len(path)] == path]:
-        del places[old]
-    places[path] = where
-    return None
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
+def _reason(error: MarkedYAMLError) -> str:
+    return (error.problem or error.context or "it cannot be read").removeprefix("but ")
 
 
 def _error(where: str, text: str) -> ConfigError:
@@ -132,7 +110,9 @@ class _Reader:
         self._seen += 1
         if self._seen > MAXIMUM_NODES:
             raise _error(where, f"holds more than {MAXIMUM_NODES} values once its aliases are expanded. Shorten it.")
-        if node.tag not in _PLAIN_TAGS:
+        if len(path) > MAXIMUM_DEPTH:
+            raise _error(where, f"is nested deeper than {MAXIMUM_DEPTH} levels; an alias may hold itself. Flatten it.")
+        if node.tag not in _PLAIN_TAGS[type(node)]:
             self.problems.append(Problem(where, "", f"the tag {_short(node.tag)} is refused: write plain YAML values."))
             return None
         if isinstance(node, MappingNode):
@@ -140,8 +120,17 @@ class _Reader:
         if isinstance(node, SequenceNode):
             return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
         assert isinstance(node, ScalarNode)
-        # A date is no value of any field; as text it meets that field's own message.
-        return node.value if node.tag == _CORE + "timestamp" else self._constructor.construct_object(node)
+        return self._scalar(node, where)
+
+    def _scalar(self, node: ScalarNode, where: str) -> Any:
+        if node.tag == _CORE + "timestamp":  # no field is a date; as text it meets the field's own message
+            return node.value
+        try:
+            return self._constructor.construct_object(node)
+        except (ValueError, KeyError):  # an explicit tag such as `!!int five`, or an integer of thousands of digits
+            text = f"{node.value[:40]!r} cannot be read as {_short(node.tag)}: write a plain value."
+            self.problems.append(Problem(where, "", text))
+            return None
 
     def _pairs(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
         seen: set[str] = set()
@@ -159,5 +148,6 @@ class _Reader:
         return self._name if self._name.startswith("--set") else f"{self._name}:{node.start_mark.line + 1}"
 
 
-def _short(tag: str) -> str:
+def _short(tag: str | None) -> str:
+    assert tag is not None, "a composed node carries its tag"
     return "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag

@@ -1,0 +1,118 @@
+"""From a pydantic error to problems with file, line and field, as the user wrote them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from neurosearch.config.base import Path, Problem, dotted
+from neurosearch.config.kinds import Conflict
+from neurosearch.config.messages import is_follower, message
+from neurosearch.config.search_nodes import Resolved, Template
+from neurosearch.config.study import StudyFields
+from neurosearch.config.trial import ConflictError, TrialConfig
+from neurosearch.config.yaml_source import Source
+
+
+def study_problems(error: ValidationError, source: Source) -> Iterator[Problem]:
+    """Yields what is wrong with the fields that are not searched."""
+    for each in _independent(error):
+        path = each["loc"]
+        yield Problem(source.place(path), dotted(path), message(each, path, StudyFields))
+
+
+class TrialProblems:
+    """Checks resolved templates and tells each problem once, though it may show at many corners."""
+
+    def __init__(self, template: Template) -> None:
+        """Keeps what all corners share: the template, and what has been told."""
+        self._source = template.source
+        self._told: set[Path | tuple[Path, ...]] = set()
+
+    def of(self, corner: Resolved) -> Iterator[Problem]:
+        """Yields what is wrong with a corner and has not been told yet."""
+        values = {**corner.sections, "seed": 0}
+        try:
+            TrialConfig.model_validate(values)
+        except ValidationError as error:
+            wrong = [each for each in _independent(error) if _conflicts(each) is None]
+            for each in wrong:
+                yield from self._field(each, corner)
+            yield from self._between_fields(error if not wrong else _error_without(values, wrong), wrong, corner)
+
+    def _field(self, error: ErrorDetails, corner: Resolved) -> Iterator[Problem]:
+        path = _without_tag(error["loc"])
+        named = (*path, "kind") if error["type"] == "union_tag_invalid" else path
+        origin = _origin(named, {**corner.origins, **corner.ends})
+        if origin not in self._told:
+            self._told.add(origin)
+            yield Problem(self._source.place(origin), dotted(origin), message(error, path, TrialConfig))
+
+    def _between_fields(
+        self, error: ValidationError | None, wrong: list[ErrorDetails], corner: Resolved
+    ) -> Iterator[Problem]:
+        taken_out = {dotted(_without_tag(each["loc"])) for each in wrong}
+        for each in error.errors() if error is not None else ():
+            for conflict in _conflicts(each) or ():
+                origins = tuple(_origin(tuple(field.split(".")), corner.origins) for field in conflict.fields)
+                if origins not in self._told and taken_out.isdisjoint(conflict.fields):
+                    self._told.add(origins)
+                    names = " and ".join(dotted(origin) for origin in origins)
+                    yield Problem(self._source.place(origins[0]), names, conflict.text)
+
+
+def problem_of(field: str, text: str, corner: Resolved, template: Template) -> Problem:
+    """Gives a problem that a room below found in a resolved trial its place in the file.
+
+    Args:
+        field: Dotted path in the trial, such as `data.path`.
+        text: What is wrong and how to mend it.
+        corner: The resolved template that the room was given.
+        template: Where it comes from.
+    """
+    origin = _origin(tuple(field.split(".")), {**corner.origins, **corner.ends})
+    return Problem(template.source.place(origin), dotted(origin), text)
+
+
+def _independent(error: ValidationError) -> list[ErrorDetails]:
+    return [each for each in error.errors() if not is_follower(each)]
+
+
+def _conflicts(error: ErrorDetails) -> tuple[Conflict, ...] | None:
+    cause = error.get("ctx", {}).get("error")
+    return cause.conflicts if isinstance(cause, ConflictError) else None
+
+
+def _error_without(values: Mapping[str, Any], wrong: list[ErrorDetails]) -> ValidationError | None:
+    """Validates again without the wrong values, for rules between the others: all problems are told at once."""
+    kept = dict(values)
+    for error in wrong:
+        kept = _without(kept, _without_tag(error["loc"]))
+    try:
+        TrialConfig.model_validate(kept)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _without(values: Any, path: Path) -> Any:
+    if not isinstance(values, dict) or not path:
+        return values
+    name, *below = path
+    if not below or not isinstance(values.get(str(name)), dict):
+        return {key: value for key, value in values.items() if key != name}
+    return {**values, name: _without(values[str(name)], tuple(below))}
+
+
+def _without_tag(loc: Path) -> Path:
+    """Drops the kind's name that pydantic puts into the path of a union's field."""
+    return (loc[0], *loc[2:]) if len(loc) > 1 and loc[0] in ("data", "model", "growth") else loc
+
+
+def _origin(path: Path, origins: Mapping[Path, Path]) -> Path:
+    """Returns where in the file a path of the resolved trial comes from."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in origins:
+            return (*origins[path[:length]], *path[length:])
+    return path

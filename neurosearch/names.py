@@ -34,6 +34,29 @@ EPOCH_SECONDS: Final = "epoch_seconds"
 # The same scores on the test part, read once at the end.
 TEST_PREFIX: Final = "test/"
 
+# Beside what the trainer reports, MLflow is told per epoch:
+STEPS: Final = "steps"  # optimizer updates done; in every record, so that its history says which epochs are logged
+NEURONS_ADDED: Final = "neurons_added"  # absent in epochs without a change
+NEURONS_REMOVED: Final = "neurons_removed"
+# and once, at the end, the metrics of the final network, which a growth policy may have changed after the last epoch.
+FINAL_PREFIX: Final = "final/"
+
+# Tags of MLflow runs; search for them as tags.`neurosearch.study` = 'my-study'.
+TAG_PREFIX: Final = "neurosearch."
+STUDY_TAG: Final = "neurosearch.study"  # name of the study
+STUDY_KEY_TAG: Final = "neurosearch.study_key"  # tells studies of one name from different places apart
+TRIAL_TAG: Final = "neurosearch.trial"  # number of the trial
+ROLE_TAG: Final = "neurosearch.role"  # study, search or control
+GROWTH_TAG: Final = "neurosearch.growth"  # kind of growth
+SEED_TAG: Final = "neurosearch.seed"
+OBJECTIVE_TAG: Final = "neurosearch.objective"
+DATA_HASH_TAG: Final = "neurosearch.data_hash"
+VERSIONS_TAG: Final = "neurosearch.versions"  # of Python and the packages that results depend on
+UNCOMMITTED_TAG: Final = "neurosearch.uncommitted_changes"  # whether the code differs from its git commit
+FEASIBLE_TAG: Final = "neurosearch.feasible"  # whether the final network is within the size limit
+REASON_TAG: Final = "neurosearch.reason"  # why the trial failed
+BEST_TRIAL_TAG: Final = "neurosearch.best_trial"  # on the study's run
+
 #: What a study may optimise, with the direction that makes sense.
 OBJECTIVES: Final[dict[str, str]] = {
     BALANCED_ACCURACY: "maximize",

@@ -7,4 +7,17 @@ module that made the arrays and goes into the exported graph unchanged. Bad data
 that lists everything found.
 """
 
-__all__ = ["arrays", "batches", "digits", "long_tail", "npz", "prepared", "preprocess", "problems", "split"]
+__all__ = [
+    "arrays",
+    "batches",
+    "digits",
+    "long_tail",
+    "manifest",
+    "npz",
+    "prepared",
+    "preprocess",
+    "problems",
+    "selection",
+    "spec",
+    "split",
+]

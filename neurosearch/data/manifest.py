@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neurosearch.data.arrays import Layout
-from neurosearch.data.preprocess import PreprocessSpec
 from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.spec import PreprocessSpec
 
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"

@@ -12,8 +12,9 @@ import torch
 
 from neurosearch.data.arrays import RawArrays
 from neurosearch.data.manifest import FILE_NAME, FORMAT_VERSION, Manifest
-from neurosearch.data.preprocess import Moments, Preprocess, PreprocessSpec
+from neurosearch.data.preprocess import Moments, Preprocess
 from neurosearch.data.selection import PrepareSettings, select
+from neurosearch.data.spec import PreprocessSpec
 
 _CHUNK_VALUES = 1 << 22  # 16 MiB of float32
 

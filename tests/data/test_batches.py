@@ -99,7 +99,6 @@ def test_on_the_cpu_the_arrays_are_not_copied():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_order_is_the_same_on_a_gpu():
     device = torch.device("cuda")
     made = ArrayBatches(arrays(50), arrays(5), 8, 0, device, 3)

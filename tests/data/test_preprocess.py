@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from neurosearch.data.preprocess import Moments, Preprocess, PreprocessSpec
+from neurosearch.data.preprocess import Moments, Preprocess
+from neurosearch.data.spec import PreprocessSpec
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8))
 

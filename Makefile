@@ -8,6 +8,8 @@ CORE_VENV ?= .venv-core
 TESTS ?=
 # `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
 UPGRADE ?=
+# More words for pip, as in: make setup PIP_FLAGS=--verbose
+PIP_FLAGS ?=
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -77,16 +79,16 @@ core-setup: $(CORE_VENV)/installed.constraints
 $(VENV)/installed.constraints: constraints.txt
 	@$(REFUSE_OLD_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --require-hashes -r constraints.txt
 	@touch $@
 
 # The package itself is installed again when its metadata (commands, entry points) may have changed.
 $(VENV)/installed.package: $(VENV)/installed.constraints pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(CORE_VENV)/installed.constraints: constraints-core.txt
 	@$(REFUSE_OLD_PYTHON)
 	$(PYTHON) -m venv $(CORE_VENV)
-	$(CORE_VENV)/bin/python -m pip install --quiet --require-hashes -r constraints-core.txt
+	$(CORE_VENV)/bin/python -m pip install --quiet $(PIP_FLAGS) --require-hashes -r constraints-core.txt
 	@touch $@

@@ -1,0 +1,160 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call
+
+from neurosearch.growth import Clock, NimblePolicy, NimbleSettings, Snapshot
+from neurosearch.growth.gate import gate_values
+from neurosearch.neurons import apply_plan, find_units, fold_gates, gated_parameters
+
+CPU = torch.device("cpu")
+SETTINGS = NimbleSettings(
+    size_coefficient=0.1,
+    target_share=0.5,
+    start_share=0.5,
+    maximum_share=2.0,
+    gate_width=1.0,
+    learning_rate=0.01,
+    check_steps=1,
+)
+
+
+def network(width=6, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Linear(width, 2)).double()
+
+
+class Live:
+    """A network under a nimble policy whose size a test moves by hand."""
+
+    def __init__(self, share, **changes):
+        self.model = network()
+        self.units = find_units(self.model, (torch.zeros(2, 3, dtype=torch.float64),))
+        self.base = {group.name: group.size for group in self.units.groups}
+        self.policy = NimblePolicy(replace(SETTINGS, start_share=share, **changes))
+        self.policy.attach(self.base, CPU, torch.float64)
+        self.inputs = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def snapshot(self, step=0):
+        return Snapshot(
+            Clock(step, step, 1, 100), self.units, self.base, None, None, torch.Generator().manual_seed(step)
+        )
+
+    def check(self, step=0):
+        self._apply(self.policy.decide(self.snapshot(step)))
+
+    def finish(self):
+        self._apply(self.policy.finish(self.snapshot(100)))
+
+    def move_to(self, share):
+        with torch.no_grad():
+            self.policy.trained()[0].fill_(share)
+
+    def outputs(self):
+        with torch.no_grad():
+            parameters = gated_parameters(self.model, self.units, self.policy.gates(self.units))
+            return functional_call(self.model, parameters, (self.inputs,))
+
+    @property
+    def size(self):
+        (group,) = self.units.groups
+        return group.size
+
+    def _apply(self, decisions):
+        for decision in decisions:
+            if decision.fold is not None:
+                fold_gates(self.model, self.units, decision.fold)
+            self.units = apply_plan(decision.plan, self.model)
+
+
+@given(st.floats(0.0, 2.0))
+@settings(deadline=None, max_examples=40)
+def test_real_tensors_hold_the_open_neurons_and_one_spare(share):
+    live = Live(share)
+    live.check()
+    assert live.size == min(math.ceil(share * 6) + 1, 12)
+    (gate,) = live.policy.gates(live.units).values()
+    assert torch.allclose(gate, gate_values(torch.tensor(share * 6, dtype=torch.float64), live.size, 1.0), atol=1e-12)
+
+
+@given(path=st.lists(st.floats(0.0, 2.2), min_size=1, max_size=6), width=st.floats(0.5, 3.0))
+@settings(deadline=None, max_examples=40)
+def test_growing_and_shrinking_never_changes_the_outputs(path, width):
+    live = Live(0.5, gate_width=width)
+    live.check()
+    for step, share in enumerate(path):
+        live.move_to(share)
+        before = live.outputs()
+        live.check(step)
+        assert torch.allclose(live.outputs(), before, rtol=0, atol=1e-12)
+
+
+@given(share=st.floats(0.0, 2.0), width=st.floats(0.5, 3.0))
+@settings(deadline=None, max_examples=40)
+def test_a_masked_network_of_maximum_width_gives_the_same_outputs(share, width):
+    live = Live(share, gate_width=width)
+    live.check()
+    small = live.model
+    large = network(width=12)
+    with torch.no_grad():
+        for to, source in zip(large.parameters(), small.parameters(), strict=True):
+            to.uniform_(-1, 1)
+            to[tuple(slice(n) for n in source.shape)] = source
+        mask = gate_values(torch.tensor(share * 6, dtype=torch.float64), 12, width)
+        masked = large[2](mask * large[1](large[0](live.inputs)))
+    assert torch.allclose(live.outputs(), masked, rtol=0, atol=1e-12)
+
+
+@given(st.floats(0.0, 2.0))
+@settings(deadline=None, max_examples=40)
+def test_the_final_network_is_the_gated_one_cut_at_the_rounded_size(share):
+    live = Live(share)
+    live.check()
+    size = max(1, math.floor(share * 6 + 0.5))
+    with torch.no_grad():
+        (gate,) = live.policy.gates(live.units).values()
+        gate = gate * (torch.arange(live.size) < size)
+        expected = live.model[2](gate * live.model[1](live.model[0](live.inputs)))
+    live.finish()
+    assert live.size == size
+    assert torch.allclose(live.model(live.inputs), expected, rtol=0, atol=1e-12)
+
+
+def test_the_size_weight_gets_its_gradient_from_the_task_too():
+    live = Live(0.6)
+    live.check()
+    parameters = gated_parameters(live.model, live.units, live.policy.gates(live.units))
+    functional_call(live.model, parameters, (live.inputs,)).square().sum().backward()
+    assert live.policy.trained()[0].grad.abs().item() > 0
+
+
+def test_a_size_outside_its_bounds_is_put_back():
+    live = Live(0.5)
+    live.check()
+    live.move_to(-0.3)
+    live.check()
+    assert live.policy.trained()[0].item() == 0.0
+    live.move_to(9.0)
+    live.check()
+    assert live.policy.trained()[0].item() * 6 == pytest.approx(live.size - 1)
+
+
+def test_checks_come_at_the_start_every_so_many_steps_and_at_epoch_ends():
+    policy = NimblePolicy(replace(SETTINGS, check_steps=4))
+    due = [step for step in range(13) if policy.due(Clock(step, step // 6, 6, 2)) is not None]
+    assert due == [0, 4, 6, 8, 12]
+
+
+def test_a_size_has_settled_when_its_whole_number_stays():
+    live = Live(0.5)
+    rests = []
+    for step, share in enumerate([0.5, 0.6, 0.6, 0.61, 0.62]):
+        live.move_to(share)
+        live.check(step)
+        rests.append(live.policy.at_rest(live.units, live.base))
+    assert rests == [False, False, False, True, True]

@@ -1,0 +1,147 @@
+import pytest
+import torch
+from torch import nn
+
+from neurosearch.growth import (
+    Clock,
+    NimblePolicy,
+    NimbleSettings,
+    PeriodicPolicy,
+    PeriodicSettings,
+    Snapshot,
+    StaticPolicy,
+)
+from neurosearch.neurons import apply_plan, find_units, fold_gates
+
+EPOCHS, STEPS_PER_EPOCH = 8, 3
+PERIODIC = PeriodicSettings(4, 2, 0.5, 0.8, "zero_outgoing", "l2", 0.25)
+NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, 0.4, 2)
+POLICIES = {
+    "static": StaticPolicy,
+    "periodic": lambda: PeriodicPolicy(PERIODIC),
+    "nimble": lambda: NimblePolicy(NIMBLE),
+}
+
+
+@pytest.fixture(params=POLICIES)
+def make(request):
+    return POLICIES[request.param]
+
+
+class Simulation:
+    """Walks a policy through a training whose network learns nothing; sizes move by the size loss alone."""
+
+    def __init__(self, policy):
+        torch.manual_seed(0)
+        self.policy = policy
+        self.model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)).double()
+        self.units = find_units(self.model, (torch.zeros(2, 3, dtype=torch.float64),))
+        self.base = {group.name: group.size for group in self.units.groups}
+        policy.attach(self.base, torch.device("cpu"), torch.float64)
+        self.optimizer = torch.optim.SGD([{"params": self.model.parameters(), "lr": 0.0}])
+        if policy.trained():
+            self.optimizer.add_param_group({"params": policy.trained(), **policy.optimizer_settings()})
+        self.plans = []
+
+    def snapshot(self, clock, need):
+        scores = {group.name: torch.arange(group.size, 0, -1.0) for group in self.units.groups}
+        generator = torch.Generator().manual_seed(clock.step)
+        return Snapshot(
+            clock,
+            self.units,
+            self.base,
+            scores if need.scores else None,
+            scores if need.head_scores else None,
+            generator,
+        )
+
+    def apply(self, decisions):
+        for decision in decisions:
+            if decision.fold is not None:
+                fold_gates(self.model, self.units, decision.fold)
+            self.plans.append(decision.plan.to_json())
+            self.units = apply_plan(decision.plan, self.model, self.optimizer)
+
+    def step(self, step):
+        loss = self.policy.size_loss()
+        if step and loss is not None:
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        del loss
+        clock = Clock(step, step // STEPS_PER_EPOCH, STEPS_PER_EPOCH, EPOCHS)
+        need = self.policy.due(clock)
+        if need is not None:
+            self.apply(self.policy.decide(self.snapshot(clock, need)))
+
+    def run(self, start=0, stop=EPOCHS * STEPS_PER_EPOCH):
+        for step in range(start, stop + 1):
+            self.step(step)
+
+    def finish(self):
+        need = self.policy.finish_need()
+        if need is not None:
+            steps = EPOCHS * STEPS_PER_EPOCH
+            self.apply(self.policy.finish(self.snapshot(Clock(steps, EPOCHS, STEPS_PER_EPOCH, EPOCHS), need)))
+
+    @property
+    def sizes(self):
+        return {group.name: group.size for group in self.units.groups}
+
+
+class TestEveryPolicy:
+    def test_ends_with_a_network_that_runs_and_has_its_stated_sizes(self, make):
+        simulation = Simulation(make())
+        simulation.run()
+        simulation.finish()
+        assert simulation.model(torch.zeros(2, 3, dtype=torch.float64)).shape == (2, 2)
+        assert [simulation.model[0].out_features, simulation.model[2].out_features] == list(simulation.sizes.values())
+
+    def test_is_at_rest_at_the_end(self, make):
+        simulation = Simulation(make())
+        simulation.run()
+        assert simulation.policy.at_rest(simulation.units, simulation.base)
+
+    def test_decides_the_same_again(self, make):
+        first, second = Simulation(make()), Simulation(make())
+        first.run()
+        second.run()
+        assert first.plans == second.plans
+
+    def test_goes_on_from_its_state_as_if_never_interrupted(self, make):
+        whole, stopped = Simulation(make()), Simulation(make())
+        whole.run()
+        stopped.run(stop=7)
+        policy = make()
+        policy.attach(stopped.base, torch.device("cpu"), torch.float64)
+        policy.load_state_dict(stopped.policy.state_dict())
+        resumed = Simulation(make())
+        resumed.policy, resumed.units, resumed.model = policy, stopped.units, stopped.model
+        resumed.optimizer = torch.optim.SGD([{"params": stopped.model.parameters(), "lr": 0.0}])
+        if policy.trained():
+            resumed.optimizer.add_param_group({"params": policy.trained(), **policy.optimizer_settings()})
+        resumed.run(start=8)
+        assert stopped.plans + resumed.plans == whole.plans
+
+    def test_gates_have_the_sizes_of_the_groups(self, make):
+        simulation = Simulation(make())
+        simulation.run(stop=4)
+        gates = simulation.policy.gates(simulation.units)
+        assert {name: len(gate) for name, gate in gates.items()} in ({}, simulation.sizes)
+
+    def test_state_holds_plain_values(self, make):
+        simulation = Simulation(make())
+        simulation.run()
+        allowed = (int, float, str, list, torch.Tensor)
+        assert all(isinstance(value, allowed) for value in simulation.policy.state_dict().values())
+
+
+def test_static_never_changes_anything():
+    simulation = Simulation(StaticPolicy())
+    simulation.run()
+    simulation.finish()
+    assert simulation.plans == []
+
+
+def test_a_clock_knows_the_ends_of_epochs():
+    assert [Clock(step, step // 3, 3, 2).epoch_ended for step in range(7)] == [True, False, False] * 2 + [True]

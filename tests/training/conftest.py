@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from neurosearch.data.batches import ArrayBatches
+from neurosearch.data.prepared import Arrays
+from neurosearch.growth import NimblePolicy, NimbleSettings, PeriodicPolicy, PeriodicSettings, StaticPolicy
+from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape
+from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.settings import TrainingSettings
+from neurosearch.training.tasks import Classification
+from neurosearch.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+NUM_CLASSES = 3
+SETTINGS = TrainingSettings(
+    epochs=6,
+    optimizer="adamw",
+    learning_rate=0.01,
+    momentum=0.9,
+    weight_decay=0.01,
+    schedule="cosine",
+    drops=(0.8,),
+    drop_factor=0.1,
+    warmup_epochs=1,
+    checkpoint_every_epochs=1,
+    importance_examples=4,
+    amp=False,
+    channels_last=False,
+    seed=7,
+)
+PERIODIC = PeriodicSettings(
+    period_epochs=2,
+    grown_epochs=1,
+    grow_share=0.5,
+    stop_share=0.7,
+    start="zero_outgoing",
+    importance="class_balanced_taylor",
+    protected_share=0.25,
+)
+NIMBLE = NimbleSettings(
+    size_coefficient=1.0,
+    target_share=0.4,
+    start_share=0.8,
+    maximum_share=1.5,
+    gate_width=1.0,
+    learning_rate=0.05,
+    check_steps=2,
+)
+
+
+def make_policy(kind, **changes):
+    match kind:
+        case "static":
+            return StaticPolicy()
+        case "periodic":
+            return PeriodicPolicy(replace(PERIODIC, **changes))
+        case "nimble":
+            return NimblePolicy(replace(NIMBLE, **changes))
+
+
+def blobs(shape, counts, seed):
+    """Gaussian clouds, one per class, that a small network can tell apart."""
+    generator = np.random.default_rng(seed)
+    centers = np.random.default_rng(0).normal(size=(NUM_CLASSES, *shape))
+    labels = np.repeat(np.arange(NUM_CLASSES), counts)
+    x = centers[labels] + 0.7 * generator.normal(size=(len(labels), *shape))
+    return Arrays(x.astype(np.float32), labels.astype(np.int64))
+
+
+def make_model(kind, dropout=0.0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        if kind == "mlp":
+            return Mlp(MlpShape((1, 4, 4), (8, 6), NUM_CLASSES, "relu", "batch", dropout))
+        return Cnn(CnnShape((1, 4, 4), (4, 6), NUM_CLASSES, dropout))
+
+
+def make_batches(batch_size=10, seed=7):
+    train, validation = blobs((1, 4, 4), (25, 10, 6), 1), blobs((1, 4, 4), (9, 9, 9), 2)
+    return ArrayBatches(train, validation, batch_size, seed, CPU, NUM_CLASSES)
+
+
+def build(policy="static", model="mlp", store=None, loss="cross_entropy", dropout=0.0, growth=None, **changes):
+    """A trainer on a tiny problem; `changes` go into the training settings, `growth` into the policy's."""
+    batches = make_batches()
+    return Trainer(
+        settings=replace(SETTINGS, **changes),
+        model=make_model(model, dropout),
+        batches=batches,
+        task=Classification(loss, batches.class_counts, ["a", "b", "c"]),
+        policy=make_policy(policy, **(growth or {})),
+        checkpoints=MemoryCheckpointStore() if store is None else store,
+        device=CPU,
+        example_inputs=(torch.zeros(2, 1, 4, 4),),
+    )
+
+
+@pytest.fixture(scope="session")
+def build_trainer():
+    return build
+
+
+@pytest.fixture(scope="session")
+def training_settings():
+    return SETTINGS

@@ -1,0 +1,167 @@
+"""Raw examples for prediction: an npz with key x, or a folder of images, brought to the layout the network reads."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from neurosearch.export.card import Card
+from neurosearch.export.errors import PredictError
+
+Raw = npt.NDArray[Any]
+
+_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names by number of channels
+_DEEP_MODES = ("I", "F")  # Pillow cuts these off at 255 when it makes 8 bits of them
+_NAMED = 5  # problems listed by name; more are counted
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Raw examples that are read when they are asked for.
+
+    Attributes:
+        names: One for each example.
+        batches: Given a size, yields raw batches (N, ...) in the order of the names.
+    """
+
+    names: tuple[str, ...]
+    batches: Callable[[int], Iterator[Raw]]
+
+
+def open_npz(path: Path, _card: Card, _resize: bool) -> Examples:
+    """Return the examples of an npz, named by their rows.
+
+    Raises:
+        PredictError: If it cannot be read or has no array `x` with examples.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise PredictError(f"{path} is a lone array. Save it with numpy.savez(..., x=array).")
+            if "x" not in archive.files:
+                raise PredictError(
+                    f"{path} lacks x; it holds {', '.join(archive.files)}. Save the examples under that name."
+                )
+            x = archive["x"]
+    except (OSError, BadZipFile, EOFError, ValueError) as error:
+        if isinstance(error, PredictError):
+            raise
+        raise PredictError(f"{path} cannot be read: {error}. Give an .npz file or a folder of images.") from error
+    if x.ndim == 0 or len(x) == 0:
+        raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it.")
+    names = tuple(str(row) for row in range(len(x)))
+    return Examples(names, lambda size: (x[start : start + size] for start in range(0, len(x), size)))
+
+
+def open_folder(folder: Path, card: Card, resize: bool) -> Examples:
+    """Return the images below a folder in the order of their paths; all sizes are checked before the first is used.
+
+    Raises:
+        PredictError: If the network does not read images, or there are none, or some are broken or of another size.
+    """
+    sides = card.spec.sides
+    if sides is None or card.dtype != "uint8":
+        what = "rows of features" if sides is None else "float32 values, whose scale an image file does not tell"
+        raise PredictError(f"the network reads {what}, so {folder} cannot be used. Give an .npz with key x.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if not paths:
+        raise PredictError(f"{folder} holds no image ({', '.join(sorted(_SUFFIXES))}).")
+    _check_images(paths, folder, None if resize else sides)
+    names = tuple(str(path.relative_to(folder)) for path in paths)
+
+    def batches(size: int) -> Iterator[Raw]:
+        for start in range(0, len(paths), size):
+            yield np.stack([_read_image(path, card, sides) for path in paths[start : start + size]])
+
+    return Examples(names, batches)
+
+
+def check_raw(batch: Raw, card: Card, path: Path) -> None:
+    """Refuse a batch that the network was not made for.
+
+    Raises:
+        PredictError: If dtype or shape differ from the training's, or a value is not finite.
+    """
+    if batch.dtype != card.dtype:
+        raise PredictError(
+            f"x in {path} holds {batch.dtype}, but the network reads {card.dtype}. Save it with "
+            f".astype('{card.dtype}'), with values on the scale of the training data."
+        )
+    if batch.shape[1:] != card.raw_shape:
+        raise PredictError(
+            f"x in {path} has examples of shape {batch.shape[1:]}, but the network reads {card.raw_shape} (layout "
+            f"{card.layout}).{_shape_remedy(batch.shape[1:], card)}"
+        )
+    if not np.isfinite(batch).all():
+        raise PredictError(f"x in {path} has values that are not finite. Remove or fill those rows.")
+
+
+def _shape_remedy(shape: tuple[int, ...], card: Card) -> str:
+    if len(shape) == 3 and (shape[2], *shape[:2]) == card.raw_shape:
+        return " Bring the channels to the front: x.transpose(0, 3, 1, 2)."
+    if len(shape) == 3 and (*shape[1:], shape[0]) == card.raw_shape:
+        return " Bring the channels to the end: x.transpose(0, 2, 3, 1)."
+    if card.layout == "features":
+        return " Give the features that the network was trained on, in their order."
+    return " Bring the images to this size; images in a folder can be resized while predicting."
+
+
+def _check_images(paths: list[Path], folder: Path, sides: tuple[int, int] | None) -> None:
+    """Look at every image's header: is it readable, of 8 bits a channel and, if `sides` are given, of that size."""
+    broken, deep, misfits = [], [], []
+    for path in paths:
+        name = str(path.relative_to(folder))
+        try:
+            with Image.open(path) as image:
+                mode, size = image.mode, (image.height, image.width)
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            broken.append(name)
+            continue
+        if mode.startswith(_DEEP_MODES):
+            deep.append(name)
+        if sides is not None and size != sides:
+            misfits.append(f"{name} ({size[0]} x {size[1]})")
+    remedies = [
+        (broken, "cannot be read", "Remove or replace them."),
+        (deep, "have more than 8 bits a channel", "Save them with 8."),
+    ]
+    if sides is not None:
+        text = f"do not have the height and width {sides[0]} x {sides[1]} that the network reads"
+        remedies.append((misfits, text, "Resize them, or predict with resizing on."))
+    problems = [
+        f"{len(names)} of {len(paths)} images {text}: {_listed(names)}. {remedy}"
+        for names, text, remedy in remedies
+        if names
+    ]
+    if problems:
+        raise PredictError(f"{folder}: " + " ".join(problems))
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _read_image(path: Path, card: Card, sides: tuple[int, int]) -> Raw:
+    """Return one image in the card's layout; of another size only where resizing was asked for."""
+    try:
+        with Image.open(path) as image:
+            pixels = image.convert(_MODES[card.spec.num_channels])
+    except (OSError, SyntaxError) as error:
+        raise PredictError(f"{path} is damaged: {error}. Remove or replace it.") from error
+    if (pixels.height, pixels.width) != sides:
+        pixels = pixels.resize((sides[1], sides[0]), Image.Resampling.BILINEAR)
+    raw = np.asarray(pixels)
+    match card.layout:
+        case "HWC":
+            return raw.reshape(card.raw_shape)  # a lone channel has no axis of its own in Pillow
+        case "CHW":
+            return raw.reshape(*sides, -1).transpose(2, 0, 1)
+        case _:
+            return raw

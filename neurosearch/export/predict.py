@@ -1,0 +1,157 @@
+"""Runs an exported ONNX file on raw examples, with onnxruntime, numpy and Pillow alone: no torch.
+
+Shape letters: N examples, C classes.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from neurosearch.export.card import Card, read_card
+from neurosearch.export.errors import PredictError
+from neurosearch.export.inputs import Examples, check_raw, open_folder, open_npz
+
+INPUT_NAME = "raw"
+OUTPUT_NAME = "logits"
+CARD_KEY = "neurosearch.card"
+
+_BATCH = 256
+_ERRORS_ONLY = 3
+# onnxruntime's errors have no common base but Exception.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+class OnnxNetwork:
+    """An exported network, ready to run.
+
+    Args:
+        path: The ONNX file.
+
+    Raises:
+        PredictError: If it is no ONNX file, or not one of ours.
+    """
+
+    card: Card
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except _ORT_ERRORS as error:
+            raise PredictError(f"{path} cannot be read as an ONNX file: {error}. Export the network again.") from error
+        stored = self._session.get_modelmeta().custom_metadata_map
+        if CARD_KEY not in stored:
+            raise PredictError(
+                f"{path} does not say how to read raw examples. Give a network.onnx of `neurosearch export`."
+            )
+        try:
+            self.card = read_card(stored[CARD_KEY])
+        except ValueError as error:
+            raise PredictError(f"{path}: {error}") from error
+
+    def logits(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return the logits (N, C) of a raw batch (N, ...) as stored."""
+        [logits] = self._session.run([OUTPUT_NAME], {INPUT_NAME: raw})
+        assert isinstance(logits, np.ndarray)
+        return logits
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says about examples.
+
+    Attributes:
+        names: One for each example: a file's path below its folder, or the row of an array.
+        class_names: C names in the order of the probabilities.
+        probabilities: (N, C) float32, rows sum to 1.
+        warnings: What is odd about the examples, in sentences for the user.
+    """
+
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    warnings: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the name of each example's most probable class."""
+        return tuple(self.class_names[label] for label in self.probabilities.argmax(1))
+
+    def save(self, path: Path) -> None:
+        """Write a `.csv` (name, class, probabilities) or an `.npz` (names, classes, class_names, probabilities).
+
+        Raises:
+            PredictError: If the name ends otherwise.
+        """
+        match path.suffix:
+            case ".csv":
+                self._save_csv(path)
+            case ".npz":
+                names, classes, class_names = map(np.array, (self.names, self.classes, self.class_names))
+                np.savez(path, names=names, classes=classes, class_names=class_names, probabilities=self.probabilities)
+            case _:
+                raise PredictError(f"{path} is neither .csv nor .npz. Give the output one of these endings.")
+
+    def _save_csv(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "class", *(f"probability of {name}" for name in self.class_names)])
+            for name, label, row in zip(self.names, self.classes, self.probabilities, strict=True):
+                writer.writerow([name, label, *(f"{value:.6g}" for value in row)])
+
+
+def predict(network_file: Path, inputs: Path, resize: bool = False) -> Predictions:
+    """Return what an exported network says about an npz (key `x`) or a folder of images.
+
+    Args:
+        network_file: An exported `network.onnx`.
+        inputs: The npz, with raw examples as the network was trained on; or the folder, searched through.
+        resize: Bring images of another size to the network's; without it they are refused.
+
+    Raises:
+        PredictError: If the file cannot be used, or the examples have another size, layout or dtype.
+    """
+    network = OnnxNetwork(network_file)
+    open_inputs: Callable[[Path, Card, bool], Examples] = open_folder if inputs.is_dir() else open_npz
+    examples = open_inputs(inputs, network.card, resize)
+    rows, highest = [], -np.inf
+    for batch in examples.batches(_BATCH):
+        check_raw(batch, network.card, inputs)
+        highest = max(highest, float(batch.max()))
+        rows.append(_softmax(network.logits(np.ascontiguousarray(batch))))
+    probabilities = np.concatenate(rows)
+    return Predictions(
+        examples.names, network.card.class_names, probabilities, tuple(_oddities(network.card, inputs, highest))
+    )
+
+
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    shares: npt.NDArray[np.float32] = powers / powers.sum(1, keepdims=True)
+    return shares
+
+
+def _oddities(card: Card, inputs: Path, highest: float) -> Iterator[str]:
+    """Yield what is probably a mistake: whole-number pixels on quite another scale than the training's."""
+    trained = card.value_range[1]
+    if card.dtype == "uint8" and highest > 2 * max(trained, 1):
+        yield (
+            f"{inputs} has values up to {highest:g}, but the network was trained on values up to {trained:g}: "
+            "predictions mean little unless both have the same scale."
+        )

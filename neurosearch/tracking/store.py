@@ -1,0 +1,182 @@
+"""Where MLflow keeps runs: a SQLite file beside the studies, or a tracking server.
+
+Every use of MLflow begins with `connect`, because MLflow reads its environment when it is imported.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurosearch.tracking.entries import masked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_DATABASE = "mlflow.db"
+_ARTIFACTS = "mlartifacts"
+
+# A user's own settings of these win.
+_DEFAULTS = {
+    # By default a dead server blocks a call for four minutes. What fails is kept and tried again, so fail soon.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    # Migrations, registered versions and every lost connection are told at length otherwise; we say it ourselves, once.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+# These do not.
+_FIXED = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a model from a shared store must not run code
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told what runs here
+}
+
+
+class StoreError(RuntimeError):
+    """MLflow's store cannot be used; the text says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs are kept.
+
+    Attributes:
+        uri: What MLflow calls the tracking URI.
+        folder: The folder of all studies.
+        embedded: Whether runs lie in a SQLite file in that folder, rather than on a server.
+    """
+
+    uri: str
+    folder: Path
+    embedded: bool
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of an embedded store."""
+        return self.folder / _DATABASE
+
+    @property
+    def artifacts(self) -> Path:
+        """Where an embedded store keeps files."""
+        return self.folder / _ARTIFACTS
+
+    @property
+    def shown(self) -> str:
+        """The address without a password, for people to read."""
+        return masked(self.uri)
+
+    def study_key(self, name: str) -> str:
+        """Returns what tells the study from one of the same name that another folder or machine keeps."""
+        place = "" if self.embedded else f"{socket.gethostname()}\0{self.folder}"
+        return hashlib.sha256(f"{place}\0{name}".encode()).hexdigest()[:16]
+
+
+def choose_store(folder: str | Path, uri: str | None) -> Store:
+    """Returns the store of the studies in `folder`.
+
+    Args:
+        folder: The folder of all studies.
+        uri: A tracking server; None for a SQLite file in the folder.
+    """
+    resolved = Path(folder).resolve()
+    if uri is not None:
+        return Store(uri, resolved, embedded=False)
+    return Store(f"sqlite:///{resolved / _DATABASE}", resolved, embedded=True)
+
+
+def set_environment() -> None:
+    """Sets how MLflow behaves in this process and its children; to be called before MLflow is imported."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(_FIXED)
+
+
+def connect(store: Store) -> "MlflowClient":
+    """Returns a client of the store; the first use of an embedded one makes its database, which takes seconds.
+
+    Raises:
+        OSError: The database cannot be written.
+    """
+    set_environment()
+    from mlflow import MlflowClient
+
+    if store.embedded and not store.database.exists():
+        _create_database(store.database)
+    return MlflowClient(tracking_uri=store.uri)
+
+
+def experiment_id(client: "MlflowClient", store: Store, name: str) -> str:
+    """Returns the id of the experiment of this name, made if there is none.
+
+    Raises:
+        StoreError: The experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = store.artifacts.as_uri() if store.embedded else None
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(name)
+        assert found is not None, "the experiment exists: MLflow has just said so"
+    if found.lifecycle_stage != "active":
+        message = (
+            f"{store.shown}: the MLflow experiment {name!r} was deleted. Restore it (mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}) or choose another name under tracking.experiment."
+        )
+        raise StoreError(message)
+    return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def patient(seconds: int) -> Iterator[None]:
+    """Lets a call to a server take so long inside, for uploads, which the short default would cut off."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ.get(name)
+    os.environ[name] = str(seconds)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _create_database(path: Path) -> None:
+    """Makes MLflow's database elsewhere and moves it into place at once.
+
+    Its migrations take seconds and race when two processes begin together, and a process killed amid them leaves a
+    database that no MLflow opens any more. Here the first one wins, and nobody ever sees half a database.
+    """
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+        fresh, whole = Path(folder) / "fresh.db", Path(folder) / "whole.db"
+        MlflowClient(tracking_uri=f"sqlite:///{fresh}").search_experiments(max_results=1)
+        shutil.copyfile(fresh, whole)  # a file of its own: MLflow keeps a connection to the first one
+        _place(whole, path)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Gives the file its final name unless another process was first."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not target.exists():
+            source.replace(target)

@@ -34,29 +34,33 @@ class Examples:
     batches: Callable[[int], Iterator[Raw]]
 
 
-def open_npz(path: Path, _card: Card, _resize: bool) -> Examples:
-    """Return the examples of an npz, named by their rows.
+def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
+    """Return the examples of an npz, named by their rows; float64 becomes float32, as in training.
 
     Raises:
         PredictError: If it cannot be read or has no array `x` with examples.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise PredictError(f"{path} is a lone array. Save it with numpy.savez(..., x=array).")
-            if "x" not in archive.files:
-                raise PredictError(
-                    f"{path} lacks x; it holds {', '.join(archive.files)}. Save the examples under that name."
-                )
-            x = archive["x"]
+        x = _read_x(path)
     except (OSError, BadZipFile, EOFError, ValueError) as error:
-        if isinstance(error, PredictError):
-            raise
         raise PredictError(f"{path} cannot be read: {error}. Give an .npz file or a folder of images.") from error
     if x.ndim == 0 or len(x) == 0:
-        raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it.")
+        raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it. Save one row per example.")
+    if x.dtype == np.float64 and card.dtype == "float32":
+        x = x.astype(np.float32)
     names = tuple(str(row) for row in range(len(x)))
     return Examples(names, lambda size: (x[start : start + size] for start in range(0, len(x), size)))
+
+
+def _read_x(path: Path) -> Raw:
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError("it is a lone array, to be saved with numpy.savez(path, x=array)")
+    with loaded as archive:
+        if "x" not in archive.files:
+            raise ValueError(f"it lacks x and holds {', '.join(archive.files) or 'nothing'}; save the examples as x")
+        x: Raw = archive["x"]
+        return x
 
 
 def open_folder(folder: Path, card: Card, resize: bool) -> Examples:

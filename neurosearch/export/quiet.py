@@ -24,7 +24,14 @@ def quietly(log: Path) -> Iterator[None]:
         stack.enter_context(redirect_stderr(stream))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("always")
+        # Set, since whoever runs us may have sent warnings elsewhere; the way out of catch_warnings puts it back.
+        warnings.showwarning = lambda *parts: _write_warning(stream, *parts)
         yield
+
+
+def _write_warning(stream: TextIO, *parts: Any) -> None:
+    message, category, filename, line_number = parts[:4]
+    stream.write(warnings.formatwarning(message, category, filename, line_number))
 
 
 def _screen_handlers() -> list["logging.StreamHandler[TextIO]"]:

@@ -112,7 +112,7 @@ def _outputs(name: Format, folder: Path, card: Card, raw: Raw, build_model: Mode
                 outputs = run_batches(_torch_runner(rebuilt), raw)
             case _:
                 assert_never(name)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # the loaders raise whatever they like; what they said is chained
         raise ExportError(f"{path.name} cannot be used after writing: {error}. Nothing was exported.") from error
     if (written.class_names, written.spec) != (card.class_names, card.spec):
         raise ExportError(f"{path.name} carries another card than it was written with. Nothing was exported.")

@@ -6,6 +6,7 @@ from torch import nn
 from neurosearch.data.arrays import RawArrays
 from neurosearch.data.prepared import prepare
 from neurosearch.data.selection import PrepareSettings
+from neurosearch.export.write import export_network
 from neurosearch.models.cnn import Cnn, CnnShape
 from neurosearch.models.mlp import Mlp, MlpShape
 
@@ -29,7 +30,7 @@ class RandomSource:
         return RawArrays(x[:60], y[:60], x[60:], y[60:], NAMES, layout, 255.0 if dtype == "uint8" else 1.0)
 
 
-def build_model(model, input_shape, num_outputs):
+def build(model, input_shape, num_outputs):
     """Build the networks of these tests from the model section of a card."""
     widths = tuple(model["widths"])
     if model["kind"] == "cnn":
@@ -64,7 +65,7 @@ def make_case(name, folder):
     torch.manual_seed(0)
     model, source, resize = CASES[name]
     data = prepare(PrepareSettings(None, 0.25, 0, resize), RandomSource(*source), folder)
-    network = build_model(model, data.manifest.input_shape, 3)
+    network = build(model, data.manifest.input_shape, 3)
     return data, train(network, data.train().x, data.train().y), model
 
 
@@ -73,3 +74,19 @@ def cases(tmp_path_factory):
     """Every case, trained once."""
     folder = tmp_path_factory.mktemp("data")
     return {name: make_case(name, folder) for name in CASES}
+
+
+@pytest.fixture(scope="session")
+def build_model():
+    """What rebuilds a base network from a card."""
+    return build
+
+
+@pytest.fixture(scope="session")
+def exported(cases, build_model, tmp_path_factory):
+    """Every case, exported once."""
+    folder = tmp_path_factory.mktemp("exports")
+    return {
+        name: export_network(network, model, None, data, build_model, folder / name, folder / "log")
+        for name, (data, network, model) in cases.items()
+    }

@@ -1,0 +1,127 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neurosearch.export.card import make_card
+from neurosearch.export.errors import PredictError
+from neurosearch.export.inputs import check_raw, open_folder, open_npz
+
+
+@pytest.fixture
+def cards(cases):
+    return {name: make_card(data.manifest, model, None) for name, (data, _, model) in cases.items()}
+
+
+def save_images(folder, images):
+    for name, image in images.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def lone_array():
+    np.save(file := BytesIO(), np.zeros(3))
+    return file.getvalue()
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+
+
+def test_images_come_in_the_order_of_their_paths_whatever_their_folder(cards, tmp_path):
+    save_images(tmp_path, {"b.png": PIXELS, "a/c.png": PIXELS // 2, "d.PNG": PIXELS // 4})
+    (tmp_path / "notes.txt").write_text("no image")
+    examples = open_folder(tmp_path, cards["cnn-HWC-resized"], False)
+    assert examples.names == ("a/c.png", "b.png", "d.PNG")
+    first, second = examples.batches(2)
+    assert np.array_equal(first, np.stack([PIXELS // 2, PIXELS]))
+    assert np.array_equal(second, (PIXELS // 4)[None])
+
+
+def test_images_are_brought_to_the_networks_layout(cards, tmp_path):
+    square = PIXELS[:8]
+    save_images(tmp_path, {"a.png": square})
+    [colour] = open_folder(tmp_path, cards["cnn-CHW"], False).batches(4)
+    assert np.array_equal(colour[0], square.transpose(2, 0, 1))
+    [grey] = open_folder(tmp_path, cards["cnn-HW"], False).batches(4)
+    assert np.array_equal(grey[0], np.asarray(Image.fromarray(square).convert("L")))
+
+
+def test_images_of_another_size_are_refused_by_name_unless_resizing_is_on(cards, tmp_path):
+    save_images(tmp_path, {f"{n}.png": PIXELS[:, : n + 1] for n in range(8)})
+    with pytest.raises(PredictError, match=r"7 of 8 images do not have the height and width 9 x 8") as caught:
+        open_folder(tmp_path, cards["cnn-HWC-resized"], False)
+    assert "0.png (9 x 1)" in str(caught.value)
+    assert "and 2 more" in str(caught.value)
+    [batch] = open_folder(tmp_path, cards["cnn-HWC-resized"], True).batches(8)
+    assert batch.shape == (8, 9, 8, 3)
+    assert np.array_equal(batch[7], PIXELS)
+
+
+def test_broken_and_deep_images_are_named_together(cards, tmp_path):
+    save_images(tmp_path, {"good.png": PIXELS, "deep.png": np.zeros((9, 8), np.uint16)})
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    with pytest.raises(PredictError) as caught:
+        open_folder(tmp_path, cards["cnn-HWC-resized"], False)
+    assert "1 of 3 images cannot be read: broken.png." in str(caught.value)
+    assert "1 of 3 images have more than 8 bits a channel: deep.png." in str(caught.value)
+
+
+def test_an_image_cut_off_is_named(cards, tmp_path):
+    save_images(tmp_path, {"a.png": PIXELS})
+    path = tmp_path / "a.png"
+    path.write_bytes(path.read_bytes()[:-80])
+    with pytest.raises(PredictError, match=r"a\.png is damaged"):
+        list(open_folder(tmp_path, cards["cnn-HWC-resized"], False).batches(1))
+
+
+def test_a_network_of_features_reads_no_images(cards, tmp_path):
+    with pytest.raises(PredictError, match="rows of features"):
+        open_folder(tmp_path, cards["mlp-features"], False)
+
+
+def test_a_folder_without_images_is_refused(cards, tmp_path):
+    with pytest.raises(PredictError, match="holds no image"):
+        open_folder(tmp_path, cards["cnn-HW"], False)
+
+
+def test_rows_of_an_npz_are_numbered(cards, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(21.0).reshape(3, 7))
+    examples = open_npz(tmp_path / "a.npz", cards["mlp-features"], False)
+    assert examples.names == ("0", "1", "2")
+    assert [(len(batch), batch.dtype) for batch in examples.batches(2)] == [(2, np.float32), (1, np.float32)]
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "cannot be read"),
+        (lambda path: path.write_bytes(b"broken"), "cannot be read"),
+        (lambda path: np.savez(path, y=1), "lacks x and holds y"),
+        (lambda path: np.savez(path, x=np.zeros((0, 7))), "no example"),
+        (lambda path: np.savez(path, x=np.float32(1)), "no example"),
+        (lambda path: np.savez(path, x=np.array([{}], dtype=object)), "cannot be read"),
+        (lambda path: path.write_bytes(lone_array()), "a lone array"),
+    ],
+)
+def test_an_npz_that_cannot_be_used_is_refused(write, message, cards, tmp_path):
+    write(tmp_path / "a.npz")
+    with pytest.raises(PredictError, match=message):
+        open_npz(tmp_path / "a.npz", cards["mlp-features"], False)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "message"),
+    [
+        ("cnn-CHW", np.zeros((2, 8, 8, 3), np.uint8), r"transpose\(0, 3, 1, 2\)"),
+        ("cnn-HWC-resized", np.zeros((2, 3, 9, 8), np.uint8), r"transpose\(0, 2, 3, 1\)"),
+        ("cnn-HW", np.zeros((2, 9, 9), np.uint8), "Bring the images to this size"),
+        ("cnn-HW", np.zeros((2, 8, 8), np.float32), r"holds float32, but the network reads uint8"),
+        ("mlp-features", np.zeros((2, 8), np.float32), "in their order"),
+        ("mlp-features", np.full((2, 7), np.nan, np.float32), "not finite"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused_with_a_remedy(name, batch, message, cards, tmp_path):
+    with pytest.raises(PredictError, match=message):
+        check_raw(batch, cards[name], tmp_path / "a.npz")

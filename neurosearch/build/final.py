@@ -1,5 +1,6 @@
 """The final network of a finished trial, as a file: its structure and its weights, nothing else."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from neurosearch.training.tasks import Classification
 
 FORMAT_VERSION = 1
 FILE_NAME = "final.pt"
+_TEST_NAME = "test.json"
 _BATCH = 2048
 
 
@@ -47,8 +49,34 @@ def load_final(config: TrialConfig, manifest: Manifest, folder: Path) -> nn.Modu
     return model.eval()
 
 
+def load_structure(folder: Path) -> dict[str, Any]:
+    """Returns the structure of the network that `save_final` wrote. Raises as `load_final` does."""
+    stored: dict[str, Any] = _read(folder / FILE_NAME)["structure"]
+    return stored
+
+
+def final_test_scores(config: TrialConfig, data: PreparedData, folder: Path) -> dict[str, float]:
+    """Returns a finished trial's scores on the test part, under `test/` names.
+
+    The test part is read once for a network; the scores then stand in a file beside it.
+
+    Raises:
+        ValueError: If the trial has no final network.
+        OSError: If the folder cannot be written.
+    """
+    path = folder / _TEST_NAME
+    if path.exists():
+        stored: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return stored
+    scores = score_test_part(load_final(config, data.manifest, folder), data)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    temporary.replace(path)
+    return scores
+
+
 def score_test_part(model: nn.Module, data: PreparedData) -> dict[str, float]:
-    """Returns the network's scores on the test part, under `test/` names: to be read once, for the chosen network."""
+    """Returns the scores of a network in eval mode on the test part, under `test/` names."""
     manifest, arrays = data.manifest, data.test()
     tally = Classification("cross_entropy", manifest.train_counts, manifest.class_names).tally()
     x, y = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from neurosearch.config.base import Fields
 from neurosearch.config.data import DataFields
 from neurosearch.config.kinds import kinds
 from neurosearch.config.training import TrainingFields
@@ -61,8 +62,13 @@ def build_model(config: TrialConfig, input_shape: tuple[int, ...], num_outputs: 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "init"))
-        model: nn.Module = kinds("models")[kind_of(config.model)].build(config.model, input_shape, num_outputs)
-    return model
+        return build_network(config.model, input_shape, num_outputs)
+
+
+def build_network(model: Fields, input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    """Builds the network of a model section; its weights come from torch's global generator. Else as `build_model`."""
+    network: nn.Module = kinds("models")[kind_of(model)].build(model, input_shape, num_outputs)
+    return network
 
 
 def build_trainer(config: TrialConfig, data: PreparedData, checkpoint_folder: Path, device: torch.device) -> Trainer:

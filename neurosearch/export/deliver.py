@@ -1,0 +1,50 @@
+"""From a finished trial to exported files: the final network is loaded, written, and verified."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from neurosearch.build.final import load_final, load_structure
+from neurosearch.build.trial import build_network
+from neurosearch.config.kinds import kinds
+from neurosearch.config.trial import TrialConfig
+from neurosearch.data.prepared import PreparedData
+from neurosearch.export.write import Exported, export_network
+
+
+def deliver(config: TrialConfig, data: PreparedData, trial_folder: Path, folder: Path, log: Path) -> Exported:
+    """Exports the final network of a finished trial.
+
+    Args:
+        config: The trial's.
+        data: What it was trained by.
+        trial_folder: Holds the final network.
+        folder: Where the files will be; an earlier export there is replaced whole.
+        log: Takes what third parties print and warn.
+
+    Raises:
+        ValueError: If the trial has no final network.
+        ExportError: If a file cannot be written, or its outputs differ from the network's.
+        OSError: If the disk does not take the files.
+    """
+    network = load_final(config, data.manifest, trial_folder)
+    model = config.model.model_dump(mode="json")
+    return export_network(network, model, load_structure(trial_folder), data, model_from_card, folder, log)
+
+
+def model_from_card(model: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    """Builds the base network of an exported card's model section.
+
+    Raises:
+        ValueError: If the kind is not installed, or its fields have changed.
+    """
+    known = kinds("models")
+    kind = model.get("kind")
+    if kind not in known:
+        raise ValueError(
+            f"the network is of model kind {kind!r}, which is not installed; installed are {', '.join(known)}. "
+            "Install the package that offers it."
+        )
+    return build_network(known[kind].fields.model_validate(dict(model)), input_shape, num_outputs)

@@ -13,6 +13,8 @@ from neurosearch.search.outcome import TrialOutcome
 
 #: Why a trial runs: `search` trials are suggested, the `control` is the largest static network beside the winner.
 Role = Literal["search", "control"]
+#: `running` covers every trial without an end, `infeasible` one that ended above the size limit.
+SummaryState = Literal["running", "finished", "infeasible", "failed"]
 Record = Mapping[str, Any]
 
 
@@ -64,7 +66,7 @@ class TrialSummary:
         number: The study's number of the trial.
         role: Why it ran.
         kind: Kind of growth.
-        state: `running` covers every trial without an end, `infeasible` one that ended above the size limit.
+        state: How far it is.
         value: Objective of the final network; None without one.
         params: The searched values by hyperparameter name.
         config: The plain `TrialConfig`.
@@ -73,12 +75,14 @@ class TrialSummary:
         seconds: Wall time of the trial; None while it runs.
         reason: Why it failed; None otherwise.
         run_id: The tracker's id of its run.
+        started: When it was first handed out, in seconds since 1970.
+        ended: When it ended; None while it runs.
     """
 
     number: int
     role: Role
     kind: str
-    state: Literal["running", "finished", "infeasible", "failed"]
+    state: SummaryState
     value: float | None
     params: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -87,6 +91,8 @@ class TrialSummary:
     seconds: float | None
     reason: str | None
     run_id: str | None
+    started: float
+    ended: float | None
 
 
 class Tracker(Protocol):

@@ -1,0 +1,42 @@
+"""The right to search: one process at a time hands out the trials of a study."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from neurosearch.search.errors import StudyError
+
+
+class SearchLock:
+    """A lock that the kernel lets go of when its process ends, however it ends."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """Takes the lock.
+
+        Args:
+            path: The file to lock; it is made if there is none.
+            name: The study's name, for messages.
+
+        Raises:
+            StudyError: A living process holds it.
+        """
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(file, 1000).decode(errors="replace").strip()
+            os.close(file)
+            raise StudyError(
+                f"the study {name!r} is being searched already, by {holder or 'another process'}. "
+                f"Watch it with `neurosearch status {name}`, or end it with `neurosearch stop {name}`."
+            ) from error
+        os.ftruncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        self._file: int | None = file
+
+    def release(self) -> None:
+        """Lets go of the lock."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,173 @@
+"""A study as its storage tells it: what any process may read, and the stop that any process may request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from neurosearch.config.load import StudyConfig, study_from_mapping
+from neurosearch.search.errors import StudyError
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.journal import open_storage
+from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
+from neurosearch.search.summaries import best_of
+
+# Names of the attributes that we keep in Optuna's storage: of a study,
+CONFIG, STOP, SECONDS, RUN_ID = "config", "stop", "seconds", "run_id"
+# and of a trial, beside its config.
+ROLE, VALUES, OUTCOME = "role", "values", "outcome"
+
+
+def trial_run_id(number: int) -> str:
+    """Returns the name of the study's attribute that holds a trial's run id: an ended trial takes no attributes."""
+    return f"{RUN_ID}/{number}"
+
+
+class StoredStudy:
+    """A study in its folder.
+
+    Attributes:
+        folder: Where it lies.
+        config: The study as it was last started.
+        storage: Optuna's storage.
+        study_id: Its id in there.
+    """
+
+    def __init__(self, folder: StudyFolder) -> None:
+        """Opens a study.
+
+        Raises:
+            StudyError: There is no such study.
+        """
+        if not folder.journal.exists():
+            raise _no_study(folder)
+        self.folder = folder
+        self.journal, self.storage = open_storage(folder.journal)
+        try:
+            self.study_id = self.storage.get_study_id_from_name(folder.name)
+        except KeyError as error:
+            raise _no_study(folder) from error
+        if CONFIG not in self.attributes():  # its maker was killed at once
+            raise _no_study(folder)
+        self.config: StudyConfig = study_from_mapping(self.attributes()[CONFIG], folder.name)
+
+    @property
+    def info(self) -> StudyInfo:
+        """The study as a tracker needs to know it."""
+        study = self.config.study
+        metric = study.search.objectives[0].metric
+        return StudyInfo(self.folder.name, self.config.to_mapping(), study.seed, metric, self.attributes().get(RUN_ID))
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether a stop was requested since the search was last started."""
+        return bool(self.attributes().get(STOP, False))
+
+    def request_stop(self) -> None:
+        """Asks the process that searches to stop; trials that run keep their checkpoints."""
+        self.storage.set_study_user_attr(self.study_id, STOP, True)
+
+    @property
+    def seconds_used(self) -> float:
+        """Seconds of searching, as far as written down."""
+        return float(self.attributes().get(SECONDS, 0.0))
+
+    @property
+    def num_searched(self) -> int:
+        """Trials that count against `search.trials`: all that were suggested, however they ended."""
+        return sum(trial.user_attrs[ROLE] == "search" for trial in self.frozen_trials())
+
+    def trials(self) -> tuple[TrialSummary, ...]:
+        """Returns all trials by number."""
+        attributes = self.attributes()
+        return tuple(_summary(trial, attributes.get(trial_run_id(trial.number))) for trial in self.frozen_trials())
+
+    def trial(self, number: int) -> TrialSummary:
+        """Returns one trial.
+
+        Raises:
+            StudyError: There is none of this number.
+        """
+        trial = self.frozen_trial(number)
+        return _summary(trial, self.attributes().get(trial_run_id(number)))
+
+    def best(self, role: Role | None = None) -> TrialSummary | None:
+        """Returns the best feasible trial, controls included unless a role is named; None when nothing is feasible."""
+        chosen = (trial for trial in self.trials() if role is None or trial.role == role)
+        return best_of(chosen, self.config.study.search.objectives[0])
+
+    def trial_info(self, number: int) -> TrialInfo:
+        """Returns a trial as one that starts or goes on."""
+        attributes = self.frozen_trial(number).user_attrs
+        run_id = self.attributes().get(trial_run_id(number))
+        return TrialInfo(number, attributes[ROLE], attributes[CONFIG], attributes[VALUES], {}, run_id)
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Returns the study's attributes."""
+        return self.storage.get_study_user_attrs(self.study_id)
+
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """Returns Optuna's own values, which must not be changed."""
+        return self.storage.get_all_trials(self.study_id, deepcopy=False)
+
+    def frozen_trial(self, number: int) -> FrozenTrial:
+        """Returns Optuna's own value, which must not be changed.
+
+        Raises:
+            StudyError: There is no trial of this number.
+        """
+        try:
+            return self.storage.get_trial(self.trial_id(number))
+        except (KeyError, IndexError) as error:
+            raise StudyError(
+                f"the study {self.folder.name!r} has no trial {number}; it has {len(self.frozen_trials())}, from 0 on."
+            ) from error
+
+    def trial_id(self, number: int) -> int:
+        """Returns Optuna's id of a trial."""
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+
+
+def study_names(root: Path) -> tuple[str, ...]:
+    """Returns the names of the studies in a storage folder."""
+    return tuple(sorted(path.parent.name for path in root.glob("*/study.journal")))
+
+
+def _no_study(folder: StudyFolder) -> StudyError:
+    others = ", ".join(name for name in study_names(folder.root) if name != folder.name) or "none"
+    return StudyError(
+        f"there is no study {folder.name!r} in {folder.root}. Studies there: {others}. "
+        "Name one of them, or another --folder."
+    )
+
+
+def _summary(trial: FrozenTrial, run_id: str | None) -> TrialSummary:
+    attributes = trial.user_attrs
+    outcome = TrialOutcome.from_dict(attributes[OUTCOME]) if trial.state.is_finished() else None
+    assert trial.datetime_start is not None
+    return TrialSummary(
+        number=trial.number,
+        role=attributes[ROLE],
+        kind=attributes[CONFIG]["growth"]["kind"],
+        state=_state(trial),
+        value=trial.value,
+        params=attributes[VALUES],
+        config=attributes[CONFIG],
+        metrics=outcome.metrics if outcome else {},
+        epochs=outcome.epochs if outcome else max(trial.intermediate_values, default=0),
+        seconds=outcome.seconds if outcome else None,
+        reason=outcome.reason if outcome else None,
+        run_id=run_id,
+        started=trial.datetime_start.timestamp(),
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+    )
+
+
+def _state(trial: FrozenTrial) -> SummaryState:
+    if not trial.state.is_finished():
+        return "running"
+    if trial.state is TrialState.FAIL:
+        return "failed"
+    return "infeasible" if any(excess > 0 for excess in trial.constraints.values()) else "finished"

@@ -14,7 +14,7 @@ from neurosearch.randomness import derive_seed
 
 Batch = tuple[Tensor, Tensor]
 
-_GATHER_BYTES = 1 << 20  # of inputs gathered at once: fewer, larger copies that still fit a core's cache
+_GATHER_BYTES = 1 << 18  # of inputs gathered at once: one call for several small batches, still within a core's cache
 _LARGE_BATCH_BYTES = 1 << 24  # of inputs in a batch that needs no gradients
 _LARGE_BATCH = 2048
 
@@ -43,7 +43,8 @@ class ArrayBatches:
         self._labels = train.y
         self._sizes = batch_sizes(len(train.y), batch_size)
         self._large = max(batch_size, min(_LARGE_BATCH, _LARGE_BATCH_BYTES // _bytes_each(self._x)))
-        self._gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
+        gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
+        self._blocks = [self._sizes[first : first + gathered] for first in range(0, len(self._sizes), gathered)]
         self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist())
 
     @property
@@ -64,13 +65,13 @@ class ArrayBatches:
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
         # Drawn on the CPU whatever the device, so that the order is the same on both.
         order = torch.randperm(len(self._labels), generator=generator).to(self._device)
-        start = 0
-        for first in range(0, len(self._sizes), self._gathered):
-            sizes = self._sizes[first : first + self._gathered]
-            positions = order[start : start + sum(sizes)]
-            start += len(positions)
+        blocks = torch.split_with_sizes(order, [sum(sizes) for sizes in self._blocks])
+        for sizes, positions in zip(self._blocks, blocks, strict=True):
             x, y = self._x.index_select(0, positions), self._y.index_select(0, positions)
-            yield from zip(torch.split(x, sizes), torch.split(y, sizes), strict=True)
+            if len(sizes) == 1:
+                yield x, y
+            else:
+                yield from zip(torch.split_with_sizes(x, sizes), torch.split_with_sizes(y, sizes), strict=True)
 
     def validation(self) -> Iterator[Batch]:
         """Yield the validation part once, in its stored order, in batches larger than the training's."""

@@ -7,7 +7,7 @@ A package offers a kind through an entry point in the group `neurosearch.models`
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import GetCoreSchemaHandler
@@ -32,6 +32,10 @@ class Conflict:
 
     fields: tuple[str, ...]
     text: str
+
+
+class KindError(Exception):
+    """An installed package offers a kind that cannot be used: no mistake of the config."""
 
 
 Rule = Callable[["TrialConfig"], Iterable[Conflict]]
@@ -60,23 +64,33 @@ def kinds(group: KindGroup) -> Mapping[str, Kind]:
     """Returns the installed kinds of a group by name.
 
     Raises:
-        ValueError: If an entry point does not name a `Kind`, or two packages offer the same name.
+        KindError: If an entry point does not name a `Kind`, or two packages offer the same name.
     """
     found: dict[str, Kind] = {}
     for point in sorted(entry_points(group=f"neurosearch.{group}"), key=lambda point: point.name):
-        kind = point.load()
+        kind = _loaded(point)
         if not isinstance(kind, Kind):
-            raise ValueError(
+            raise KindError(
                 f"entry point {point.name!r} of group neurosearch.{group} names {point.value}, which is a "
                 f"{type(kind).__name__}, not a neurosearch.config.kinds.Kind. Mend the package that offers it."
             )
         if point.name in found:
-            raise ValueError(
+            raise KindError(
                 f"two installed packages offer the kind {point.name!r} in group neurosearch.{group}. "
                 "Uninstall one, or rename its entry point."
             )
         found[point.name] = kind
     return found
+
+
+def _loaded(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as error:  # whatever another package does when it is imported, its name must be told
+        raise KindError(
+            f"the kind {point.name!r} of group {point.group} cannot be loaded: {type(error).__name__}: {error}. "
+            f"Mend or uninstall the package that offers {point.value}."
+        ) from error
 
 
 class AnyKind:

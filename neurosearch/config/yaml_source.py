@@ -1,7 +1,9 @@
-"""Reads YAML 1.2 into plain values and remembers where each one stands."""
+"""Reads YAML 1.2 into plain values and remembers where each one stands; writes plain values as YAML."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -9,11 +11,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.representer import SafeRepresenter
 
 from neurosearch.config.base import ConfigError, Path, Problem
 
 MAXIMUM_NODES = 20_000  # an alias can repeat a subtree: a short file may hide a huge one
 MAXIMUM_DEPTH = 100  # an alias can hold itself
+_PLAIN_WORDS = re.compile(r"[A-Za-z_/][\w/. -]*[\w/]|[A-Za-z_]", re.ASCII)
 _CORE = "tag:yaml.org,2002:"
 _PLAIN_TAGS: Mapping[type[Node], frozenset[str]] = {
     MappingNode: frozenset({_CORE + "map"}),
@@ -84,6 +88,29 @@ def parse_yaml(text: str, name: str) -> Source:
     if not isinstance(values, dict):
         raise ConfigError(tuple(reader.problems))
     return Source(values, reader.places, name, tuple(reader.problems))
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Writes plain values so that `parse_yaml` reads the same ones."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _QuotingRepresenter
+    yaml.default_flow_style = None  # inner lists and sections on one line, as people write search nodes
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed by its class default, None
+    yaml.width = 120
+    text = StringIO()
+    yaml.dump(values, text)
+    return text.getvalue()
+
+
+class _QuotingRepresenter(SafeRepresenter):
+    """Quotes all text but plain words: ruamel writes some others, such as `?0`, so that it reads them back changed."""
+
+    def represent_str(self, data: str) -> ScalarNode:
+        style = None if _PLAIN_WORDS.fullmatch(data) else '"'
+        return self.represent_scalar(_CORE + "str", data, style=style)
+
+
+_QuotingRepresenter.add_representer(str, _QuotingRepresenter.represent_str)
 
 
 def _reason(error: MarkedYAMLError) -> str:

@@ -1,0 +1,14 @@
+"""The command line: one file per command, whose heavy imports stand inside its function.
+
+In: what a user types. Out: facts, for people or with `--json` for programs; the next command to type; an exit code: 0
+ok, 2 the config or the command is wrong, 3 the system failed, 4 nothing feasible was found.
+"""
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Runs the command that the process was started with."""
+    from neurosearch.cli.app import app
+
+    app(prog_name="neurosearch")

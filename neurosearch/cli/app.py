@@ -1,0 +1,35 @@
+"""All commands under one name."""
+
+from typing import Annotated
+
+import typer
+
+from neurosearch import __version__
+from neurosearch.cli.check import check
+
+_COMMANDS = (check,)
+
+app = typer.Typer(
+    help="Hyperparameter search for networks whose number of neurons changes while they train.",
+    epilog="Exit codes: 0 ok, 2 the config or the command is wrong, 3 the system failed, 4 nothing feasible was found.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _each in _COMMANDS:
+    app.command()(_each)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"neurosearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hyperparameter search for networks whose number of neurons changes while they train."""

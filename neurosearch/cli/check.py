@@ -1,0 +1,46 @@
+"""`neurosearch check`: is the config right, and is everything there that it names?"""
+
+from typing import Annotated
+
+import typer
+
+from neurosearch.cli.frame import command
+from neurosearch.cli.options import ConfigFile, Overrides
+from neurosearch.cli.report import Report, neurosearch
+
+
+@command
+def check(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also open the data, the folders and the storage; takes seconds.")
+    ] = False,
+) -> Report:
+    """Check a config: every wrong field with its line and how to mend it, all at once; nothing is run."""
+    from neurosearch.config.load import load_study
+
+    study = load_study(config, tuple(overrides or ()))
+    notes: tuple[str, ...] = ()
+    if data:
+        from neurosearch.cli.readiness import check_readiness
+
+        notes = check_readiness(study)
+    names = study.template.names
+    facts = {
+        "ok": True,
+        "config": str(config),
+        "study": study.study.name,
+        "trials": study.study.search.trials,
+        "hyperparameters": list(names),
+        "fingerprint": study.fingerprint(),
+        "data_checked": data,
+        "notes": list(notes),
+    }
+    line = (
+        f"{config}: ok. Study {study.study.name}: {study.study.search.trials} trials over {len(names)} hyperparameters."
+    )
+    set_words = [word for text in overrides or () for word in ("--set", text)]
+    return Report(
+        facts, (line, *(f"note: {note}" for note in notes)), next=(neurosearch("search", config, *set_words),)
+    )

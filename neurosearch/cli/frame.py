@@ -1,0 +1,101 @@
+"""The frame around every command: `--json`, `--debug`, and errors told in words with an exit code."""
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Annotated, Any
+
+import typer
+
+from neurosearch.cli.report import FAILED, WRONG, CommandError, Report, neurosearch, show
+
+INTERRUPTED = 130  # what shells use for Ctrl-C
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object, and nothing else.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def command(function: Callable[..., Report]) -> Callable[..., None]:
+    """Makes a command of a function that returns a report: adds `--json` and `--debug`, prints, sets the exit code."""
+
+    @wraps(function)
+    def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:
+        try:
+            if as_json:  # whatever our rooms and third parties print is no fact
+                with redirect_stdout(sys.stderr):
+                    report = function(**arguments)
+            else:
+                report = function(**arguments)
+        except (typer.Exit, typer.Abort):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last frame: all that escapes is told
+            if debug:
+                traceback.print_exc()
+            report = failure(error, arguments, debug=debug)
+        show(report, as_json=as_json)
+        raise typer.Exit(report.code)
+
+    own = signature(function)
+    added = [
+        Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=Json),
+        Parameter("debug", Parameter.KEYWORD_ONLY, default=False, annotation=Debug),
+    ]
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, "as_json": Json, "debug": Debug}
+    return run
+
+
+def failure(error: BaseException, arguments: dict[str, Any], *, debug: bool = False) -> Report:
+    """Tells an error in words.
+
+    A `ValueError` that our own code raised is a mistake of the user, who is told how to mend it; anything else is a
+    failure of the system.
+
+    Args:
+        error: What ended the command.
+        arguments: The command's arguments; `config` and `overrides` make the command that checks them.
+        debug: Whether the traceback has been shown.
+    """
+    from neurosearch.config.base import ConfigError
+    from neurosearch.config.kinds import KindError
+
+    match error:
+        case ConfigError():
+            return _config_report(error, arguments)
+        case CommandError():
+            text, code, next_commands = str(error), error.code, error.next_commands
+        case KeyboardInterrupt():
+            text, code, next_commands = "interrupted.", INTERRUPTED, ()
+        case OSError() if error.errno in _FULL_DISK:
+            place = f" ({error.filename})" if error.filename else ""
+            text, code, next_commands = f"the disk is full{place}. Nothing is lost: make room, then go on.", FAILED, ()
+        case KindError():
+            text, code, next_commands = str(error), FAILED, ()
+        case ValueError() if _is_ours(error):
+            text, code, next_commands = str(error), WRONG, ()
+        case _:
+            hint = "" if debug else " Run the command again with --debug to see where it came from."
+            text, code, next_commands = f"{type(error).__name__}: {str(error).rstrip('.')}.{hint}", FAILED, ()
+    return Report({"ok": False, "error": text, "exit_code": code}, (f"error: {text}",), next=next_commands, code=code)
+
+
+def _config_report(error: Any, arguments: dict[str, Any]) -> Report:
+    problems = [{"where": each.where, "field": each.field, "text": each.text} for each in error.problems]
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. Mend and check again.")
+    overrides = [word for text in arguments.get("overrides") or () for word in ("--set", text)]
+    again = (neurosearch("check", arguments["config"], *overrides),) if "config" in arguments else ()
+    return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Tells whether our own code raised an error, and not a library that we called."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and str(last.tb_frame.f_globals.get("__name__", "")).startswith("neurosearch.")

@@ -1,0 +1,22 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The study's YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Replace a field of the file, such as training.epochs=5; may be given several times.",
+        show_default=False,
+    ),
+]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
+Folder = Annotated[
+    Path, typer.Option("--folder", metavar="FOLDER", help="The folder of all studies (storage.folder of the config).")
+]
+RUNS = Path("runs")

@@ -1,0 +1,185 @@
+"""Is everything there that a config names: data, folders, disk, processors, the name? What `check --data` asks.
+
+Unlike the static check this opens things, so it imports torch and takes seconds. Everything wrong is told at once.
+"""
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from neurosearch.config.base import ConfigError, Problem
+from neurosearch.config.corners import corners
+from neurosearch.config.load import StudyConfig
+from neurosearch.config.problems import problem_of
+from neurosearch.config.search_nodes import Resolved
+from neurosearch.config.trial import TrialConfig
+
+if TYPE_CHECKING:
+    from neurosearch.data.arrays import RawArrays
+
+_SPARE_BYTES = 200 * 2**20  # databases, checkpoints and exported files of a small study
+_ANSWER_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """A corner with a data and a model section that no earlier corner has."""
+
+    corner: Resolved
+    config: TrialConfig
+    raw: "RawArrays"
+    input_shape: tuple[int, ...]
+
+
+def check_readiness(study: StudyConfig) -> tuple[str, ...]:
+    """Opens what the config names and returns remarks that stop nothing.
+
+    Raises:
+        ConfigError: With everything that is missing or cannot be used.
+    """
+    problems: list[Problem] = []
+    variants = tuple(_variants(study, problems))
+    problems += [
+        *_model_problems(study, variants),
+        *_folder_problems(study, variants),
+        *_processor_problems(study),
+    ]
+    if problems:
+        raise ConfigError(tuple(dict.fromkeys(problems)))
+    return tuple(_remarks(study))
+
+
+def _variants(study: StudyConfig, problems: list[Problem]) -> Iterator[_Variant]:
+    """Yields the distinct pairs of data and model with the data loaded; what cannot be loaded is a problem."""
+    from neurosearch.data.problems import DataError
+
+    loaded: dict[str, RawArrays | None] = {}
+    seen: set[str] = set()
+    for corner in corners(study.template):
+        data_key = json.dumps(corner.sections["data"], sort_keys=True)
+        key = json.dumps([corner.sections["data"], corner.sections["model"]], sort_keys=True)
+        if key in seen:
+            continue
+        seen.add(key)
+        config = TrialConfig.model_validate({**corner.sections, "seed": study.study.seed})
+        if data_key not in loaded:
+            try:
+                loaded[data_key] = _load(config)
+            except DataError as error:
+                loaded[data_key] = None
+                problems += [problem_of(field, text, corner, study.template) for field, text in error.problems]
+        raw = loaded[data_key]
+        if raw is not None:
+            yield _Variant(corner, config, raw, _input_shape(config, raw))
+
+
+def _load(config: TrialConfig) -> "RawArrays":
+    from neurosearch.build.trial import data_source, prepare_settings
+    from neurosearch.data.selection import load_checked
+
+    return load_checked(prepare_settings(config), data_source(config))
+
+
+def _input_shape(config: TrialConfig, raw: "RawArrays") -> tuple[int, ...]:
+    from neurosearch.build.trial import prepare_settings
+    from neurosearch.data.spec import PreprocessSpec
+
+    resize = prepare_settings(config).resize
+    return PreprocessSpec(raw.layout, "float32", raw.x_train.shape[1:], raw.scale, resize).input_shape
+
+
+def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iterator[Problem]:
+    """Builds every distinct network without its numbers, and the control of the first."""
+    import torch
+
+    from neurosearch.build.control import control_config
+    from neurosearch.build.trial import build_model
+
+    sound = []
+    for variant in variants:
+        try:
+            with torch.device("meta"):
+                build_model(variant.config, variant.input_shape, len(variant.raw.class_names))
+            sound.append(variant)
+        except ValueError as error:
+            field, text = _field_and_text(str(error), "model")
+            yield problem_of(field, text, variant.corner, study.template)
+    for variant in sound[:1]:
+        try:
+            control_config(variant.config, study.study.size_limit, variant.input_shape, len(variant.raw.class_names))
+        except ValueError as error:
+            field, text = _field_and_text(str(error), "size_limit")
+            yield Problem(study.template.source.place(tuple(field.split("."))), field, text)
+
+
+def _field_and_text(message: str, section: str) -> tuple[str, str]:
+    """Takes a leading field such as `model.kind: ` off a message; without one the section itself is the field."""
+    field, colon, text = message.partition(": ")
+    return (field, text) if colon and field.split(".")[0] == section and " " not in field else (section, message)
+
+
+def _folder_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iterator[Problem]:
+    folder = Path(study.study.storage.folder)
+    place = study.template.source.place(("storage", "folder"))
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        yield Problem(place, "storage.folder", f"{there} cannot be written: {error.strerror}. Give another folder.")
+        return
+    needed = _SPARE_BYTES + sum(_bytes(variant.raw) for variant in {id(each.raw): each for each in variants}.values())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        text = (
+            f"{free / 2**20:,.0f} MiB are free at {there}, but the study needs about {needed / 2**20:,.0f} MiB. "
+            "Make room, or give a folder on another disk."
+        )
+        yield Problem(place, "storage.folder", text)
+
+
+def _bytes(raw: "RawArrays") -> int:
+    """Returns about how many bytes prepared data takes: float32 for all, and validation and test as stored as well."""
+    return 4 * raw.x_train.size + (4 + raw.x_test.itemsize) * raw.x_test.size + raw.x_train.nbytes
+
+
+def _processor_problems(study: StudyConfig) -> Iterator[Problem]:
+    import torch
+
+    search, source = study.study.search, study.template.source
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if search.cpus_per_trial > cores:
+        text = f"one trial asks for {search.cpus_per_trial:g} cores, but this machine has {cores}. Lower it."
+        yield Problem(source.place(("search", "cpus_per_trial")), "search.cpus_per_trial", text)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if search.gpus_per_trial > gpus:
+        text = f"one trial asks for {search.gpus_per_trial:g} GPUs, but {gpus or 'none'} can be used here. Lower it."
+        yield Problem(source.place(("search", "gpus_per_trial")), "search.gpus_per_trial", text)
+
+
+def _remarks(study: StudyConfig) -> Iterable[str]:
+    uri = study.study.tracking.uri
+    if study.study.tracking.enabled and uri is not None and not _answers(uri):
+        yield (
+            f"the tracking server {uri} does not answer. The search runs all the same; when the server is back, "
+            f"`neurosearch sync {study.study.name}` writes what it missed."
+        )
+
+
+def _answers(uri: str) -> bool:
+    address = urlsplit(uri)
+    if address.scheme not in ("http", "https") or address.hostname is None:
+        return True  # a database or a folder: MLflow makes it
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        with socket.create_connection((address.hostname, port), timeout=_ANSWER_SECONDS):
+            return True
+    except OSError:
+        return False

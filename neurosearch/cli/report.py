@@ -1,0 +1,64 @@
+"""What a command tells, as a value; printed in one place, for people or for programs."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer
+
+OK, WRONG, FAILED, NOTHING_FEASIBLE = 0, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out of a command.
+
+    Attributes:
+        facts: Plain values for `--json`.
+        lines: The same for people.
+        next: Commands worth typing next, the likeliest first.
+        code: Exit code of the process.
+    """
+
+    facts: Mapping[str, Any]
+    lines: tuple[str, ...]
+    next: tuple[str, ...] = field(default=(), kw_only=True)
+    code: int = field(default=OK, kw_only=True)
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; says why, how to mend it, and with which code to leave."""
+
+    def __init__(self, text: str, *, code: int = WRONG, next_commands: tuple[str, ...] = ()) -> None:
+        """Keeps the words, the exit code and the commands to type next."""
+        super().__init__(text)
+        self.code = code
+        self.next_commands = next_commands
+
+
+def neurosearch(*words: object) -> str:
+    """Writes a command of ours as it is typed, quoted for the shell."""
+    return shlex.join(("neurosearch", *(str(word) for word in words)))
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Prints a report: JSON to the standard output, or lines; what is wrong to the standard error output."""
+    if as_json:
+        typer.echo(json.dumps({**report.facts, "next": list(report.next)}, indent=2))
+        return
+    wrong = report.code in (WRONG, FAILED)
+    for line in (*report.lines, *_next_lines(report.next)):
+        typer.echo(line, err=wrong)
+
+
+def say(text: str) -> None:
+    """Prints a line while a command runs; under `--json` it goes to the standard error output, as all but the facts."""
+    typer.echo(text)
+
+
+def _next_lines(commands: tuple[str, ...]) -> Iterable[str]:
+    if commands:
+        yield f"next: {commands[0]}"
+    yield from (f"  or: {command}" for command in commands[1:])

@@ -1,0 +1,242 @@
+from collections.abc import Callable
+
+import pytest
+
+from neurosearch.config.base import Problem
+from neurosearch.config.corners import corners
+from neurosearch.config.load import StudyConfig
+from neurosearch.config.problems import problem_of
+
+Problems = Callable[..., tuple[Problem, ...]]
+
+BASE = {
+    "name": "tiny",
+    "data": "{kind: digits}",
+    "model": "{kind: mlp, widths: [8]}",
+    "training": "{epochs: 10}",
+    "growth": "{kind: static}",
+}
+
+
+def config(**sections: str) -> str:
+    return "".join(f"{name}: {text}\n" for name, text in {**BASE, **sections}.items())
+
+
+# Lines: name 1, data 2, model 3, training 4, growth 5, anything further 6.
+ONE_PROBLEM = [
+    # An unknown key, at every depth.
+    (config(sed="1"), 6, "sed", "unknown key. Did you mean 'seed'? Known here: name, seed, size_limit"),
+    (config(training="{epochs: 10, learnin_rate: 1}"), 4, "training.learnin_rate", "Did you mean 'learning_rate'?"),
+    (config(data="{kind: digits, imbalance: {ratio: 2, x: 1}}"), 2, "data.imbalance.x", "Known here: profile, ratio"),
+    (config(growth="{kind: static, x: 1}"), 5, "growth.x", "unknown key. Known here: kind."),
+    (config(search="{objectives: [{metrik: accuracy}]}"), 6, "search.objectives[0].metrik", "mean 'metric'?"),
+    (config(training="{epochs: {search: int, low: 3, high: 4, hi: 2}}"), 4, "training.epochs.hi", "mean 'high'?"),
+    # A value of the wrong type.
+    (config(seed="abc"), 6, "seed", "must be a whole number, but is 'abc'. (Seed of the sampler"),
+    (config(seed='"1"'), 6, "seed", "must be a whole number, but is '1'."),
+    (config(seed="true"), 6, "seed", "must be a whole number, but is true."),
+    (config(training="{epochs: 2.5}"), 4, "training.epochs", "must be a whole number, but is 2.5."),
+    (config(training="{epochs: off}"), 4, "training.epochs", "must be a whole number, but is 'off'."),
+    (config(training="{epochs: 9, learning_rate: true}"), 4, "training.learning_rate", "must be a number, but is true"),
+    (config(training="{epochs: 9, learning_rate: '1'}"), 4, "training.learning_rate", "must be a number, but is '1'"),
+    (config(training="{epochs: 9, learning_rate: .nan}"), 4, "training.learning_rate", "must be a finite number"),
+    (config(training="{epochs: 9, learning_rate: ~}"), 4, "training.learning_rate", "must be a number, but is empty"),
+    (config(training="{epochs: 9, bf16: maybe}"), 4, "training.bf16", "must be true or false, but is 'maybe'."),
+    (config(training="{epochs: 9, drops: 3}"), 4, "training.drops", "must be a list, such as [1, 2], but is 3."),
+    (config(data="{kind: npz, path: 3}"), 2, "data.path", "must be text; put it in quotes, but is 3."),
+    (config(data="3"), 2, "data", "must be a section with keys of its own, but is 3."),
+    (config(training="[1]"), 4, "training", "must be a section with keys of its own, but is [1]."),
+    (config(search="many"), 6, "search", "must be a section with keys of its own, but is 'many'."),
+    (config(size_limit="3"), 6, "size_limit", "must be a section with keys of its own, but is 3."),
+    (config(data="{kind: digits, imbalance: 20}"), 2, "data.imbalance", "must be a section with keys of its own"),
+    (config(name="Quick Start"), 1, "name", "does not allow 'Quick Start'. (Name of the study: lower case letters"),
+    # A bound.
+    (config(seed="-1"), 6, "seed", "must be at least 0, but is -1."),
+    (config(model="{kind: mlp, widths: [8, 0]}"), 3, "model.widths[1]", "must be at least 1, but is 0."),
+    (config(model="{kind: mlp, widths: []}"), 3, "model.widths", "must have at least 1 item(s), but is []."),
+    (config(model="{kind: mlp, widths: [8], dropout: 1}"), 3, "model.dropout", "must be below 1, but is 1."),
+    (config(data="{kind: digits, validation_share: 0}"), 2, "data.validation_share", "must be above 0, but is 0."),
+    (config(growth="{kind: periodic, grow_share: 5}"), 5, "growth.grow_share", "must be at most 4, but is 5."),
+    (config(search="{objectives: []}"), 6, "search.objectives", "must have at least 1 item(s), but is []."),
+    (config(data="{kind: npz, path: ''}"), 2, "data.path", "must not be empty"),
+    # A word that is none of the known ones.
+    (config(training="{epochs: 9, loss: focal}"), 4, "training.loss", "must be 'cross_entropy', 'class_balanced' or"),
+    (config(training="{epochs: 9, optimizer: adma}"), 4, "training.optimizer", "is 'adma'. Did you mean 'adam'? (Opt"),
+    (config(search="{objectives: [{metric: acc}]}"), 6, "search.objectives[0].metric", "unknown metric 'acc'"),
+    (config(search="{objectives: [{metric: accuracy, direction: minimize}]}"), 6, "search.objectives[0]", "to be max"),
+    (config(data="{kind: digit}"), 2, "data.kind", "unknown kind 'digit'. Did you mean 'digits'? Kinds: digits, npz."),
+    (config(growth="{x: 1}"), 5, "growth", "has no kind. Add `kind:` with one of nimble, periodic, static."),
+    # Something missing.
+    (config(training="{batch_size: 3}"), 4, "training.epochs", "is missing. (Passes over the training part.)"),
+    (config(data="{kind: npz}"), 2, "data.path", "is missing. (Path of the archive"),
+    (config(data="{kind: digits, imbalance: {}}"), 2, "data.imbalance.ratio", "is missing."),
+    # A search node.
+    (config(training="{epochs: {search: int, low: 5, high: 4}}"), 4, "training.epochs", "low is 5 and high is 4; low"),
+    (config(training="{epochs: {search: int, low: 5, high: 5}}"), 4, "training.epochs", "low must be smaller"),
+    (
+        config(training="{epochs: {search: int, low: 1.5, high: 4}}"),
+        4,
+        "training.epochs.low",
+        "whole number, but is 1.5",
+    ),
+    (config(training="{epochs: {search: int, low: 1}}"), 4, "training.epochs.high", "is missing."),
+    (
+        config(training="{epochs: {search: ints, low: 1}}"),
+        4,
+        "training.epochs.search",
+        "write search: int, uniform, log",
+    ),
+    (config(training="{epochs: {search: choice, options: []}}"), 4, "training.epochs.options", "at least 1 item"),
+    (
+        config(training="{epochs: 9, learning_rate: {search: log_uniform, low: 0, high: 1}}"),
+        4,
+        "training.learning_rate.low",
+        "must be above 0, but is 0.",
+    ),
+    (config(seed="{search: int, low: 1, high: 3}"), 6, "seed", "cannot be searched. Write one value; search nodes may"),
+    (config(size_limit="{}"), 6, "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as param"),
+    (config(size_limit="{neurons: 3, parameters: 3}"), 6, "size_limit", "name exactly one of parameters"),
+    (config(tracking="{uri: 'http://me:secret@host'}"), 6, "tracking.uri", "a password does not belong in a config"),
+    # Two fields that clash.
+    (
+        config(training="{epochs: 3, warmup_epochs: 3}"),
+        4,
+        "training.warmup_epochs and training.epochs",
+        "warmup_epochs is 3 but epochs is 3, so the full learning rate is never reached. Lower warmup_epochs or raise",
+    ),
+    (
+        config(growth="{kind: periodic, grown_epochs: 5}"),
+        5,
+        "growth.grown_epochs and growth.period_epochs",
+        "grown_epochs is 5 but period_epochs is 5",
+    ),
+    (
+        config(training="{epochs: 2}", growth="{kind: periodic}"),
+        5,
+        "growth.grown_epochs and training.epochs",
+        "cycles must be closed by epoch 1",
+    ),
+    (
+        config(growth="{kind: nimble, target_share: 2}"),
+        5,
+        "growth.target_share and growth.maximum_share",
+        "target_share is 2.0 but maximum_share is 1.0. Lower target_share or raise maximum_share.",
+    ),
+    (config(training="{epochs: 9, drops: [0.9, 0.8]}"), 4, "training.drops", "write them ascending and each once."),
+    # The text itself.
+    (config() + "seed: 1\nseed: 2\n", 7, "", "the key 'seed' stands here twice: keep one."),
+    (config(seed="!!python/object:os.system x"), 6, "", "the tag !!python/object:os.system is refused"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field", "told"), ONE_PROBLEM, ids=[each[2] or "text" for each in ONE_PROBLEM]
+)
+def test_one_mistake_is_one_problem_with_line_field_and_remedy(
+    problems: Problems, text: str, line: int, field: str, told: str
+) -> None:
+    (problem,) = problems(text)
+    assert (problem.where, problem.field) == (f"study.yaml:{line}", field)
+    assert told in problem.text
+    assert problem.text.endswith((".", ")"))
+
+
+def test_no_message_speaks_of_python_or_pydantic(problems: Problems) -> None:
+    for text, *_ in ONE_PROBLEM:
+        (problem,) = problems(text)
+        for word in ("tuple", "Input should", "dictionary", "None", "True", "string", "Extra inputs"):
+            assert word not in problem.text
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems: Problems) -> None:
+    text = (
+        "name: No\n"
+        "name: twice\n"
+        "data: {kind: digits, imbalance: {ratio: 0.5}}\n"
+        "model: {kind: mlp, widths: [0, off]}\n"
+        "training: {epochs: 2, warmup_epochs: 3, los: x}\n"
+        "growth: {search: one_of, options: [{kind: periodic, grown_epochs: 9}, {kind: nimbl}, 3]}\n"
+        "search: {trials: 0}\n"
+        "seed: !x 3\n"
+    )
+    assert [(each.where, each.field) for each in problems(text)] == [
+        ("study.yaml:1", "name"),
+        ("study.yaml:2", ""),
+        ("study.yaml:3", "data.imbalance.ratio"),
+        ("study.yaml:4", "model.widths[0]"),
+        ("study.yaml:4", "model.widths[1]"),
+        ("study.yaml:5", "training.los"),
+        ("study.yaml:6", "growth.options[1].kind"),
+        ("study.yaml:6", "growth.options[2]"),
+        ("study.yaml:7", "search.trials"),
+        ("study.yaml:8", ""),
+    ]
+
+
+def test_fields_that_clash_are_told_beside_fields_that_are_wrong(problems: Problems) -> None:
+    found = problems(config(training="{epochs: 2, warmup_epochs: 3, los: x, momentum: 2}"))
+    assert {each.field for each in found} == {
+        "training.los",
+        "training.momentum",
+        "training.warmup_epochs and training.epochs",
+    }
+
+
+def test_a_clash_with_a_wrong_field_is_not_told(problems: Problems) -> None:
+    found = problems(config(training="{epochs: 3, warmup_epochs: -1}"))
+    assert [each.field for each in found] == ["training.warmup_epochs"]
+
+
+def test_a_rule_that_fails_at_one_corner_of_two_nodes_is_refused_naming_both(problems: Problems) -> None:
+    (problem,) = problems(
+        config(
+            training="{epochs: 30}",
+            growth="\n"
+            "  kind: periodic\n"
+            "  period_epochs: {search: int, low: 4, high: 8}\n"
+            "  grown_epochs: {search: int, low: 1, high: 5}",
+        )
+    )
+    assert (problem.where, problem.field) == ("study.yaml:8", "growth.grown_epochs and growth.period_epochs")
+    assert problem.text.startswith("grown_epochs is 5 but period_epochs is 4")
+
+
+def test_a_clash_inside_an_option_is_named_as_it_is_written(problems: Problems) -> None:
+    (problem,) = problems(
+        config(growth="{search: one_of, options: [{kind: static}, {kind: periodic, grown_epochs: 5}]}")
+    )
+    assert problem.field == "growth.options[1].grown_epochs and growth.options[1].period_epochs"
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "told"),
+    [
+        ("{kind: mlp, widths: [8], dropout: {search: uniform, low: 0, high: 2}}", "model.dropout.high", "is 2.0"),
+        ("{kind: mlp, widths: {search: choice, options: [[8], [4, 0]]}}", "model.widths.options[1][1]", "is 0"),
+        ("{kind: mlp, widths: [{search: int, low: 0, high: 4}]}", "model.widths[0].low", "is 0"),
+        ("{kind: {search: choice, options: [mlp, mpl]}, widths: [8]}", "model.kind.options[1]", "Did you mean 'mlp'?"),
+    ],
+)
+def test_a_wrong_end_or_option_is_named_itself(problems: Problems, model: str, field: str, told: str) -> None:
+    (problem,) = problems(config(model=model))
+    assert problem.field == field
+    assert told in problem.text
+
+
+def test_overrides_are_named_as_the_place_of_a_problem(problems: Problems) -> None:
+    found = problems(config(), "training.epochs=x", "data.kind=digit")
+    assert [(each.where, each.field) for each in found] == [
+        ("--set data.kind=digit", "data.kind"),
+        ("--set training.epochs=x", "training.epochs"),
+    ]
+
+
+def test_a_problem_found_by_a_room_below_gets_its_line(load: Callable[..., StudyConfig]) -> None:
+    study = load(config(data="\n  kind: digits\n  imbalance:\n    ratio: {search: uniform, low: 10, high: 5000}"))
+    lowest, highest = (corner for corner in corners(study.template))
+    template = study.template
+    assert str(problem_of("data.imbalance.ratio", "is too much.", highest, template)).endswith(
+        "study.yaml:5: data.imbalance.ratio.high: is too much."
+    )
+    assert problem_of("data.imbalance", "is too much.", lowest, template).where.endswith("study.yaml:4")
+    assert problem_of("data.path", "is not there.", lowest, template).where.endswith("study.yaml:2")

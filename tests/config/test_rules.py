@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+
+from neurosearch.config.load import study_from_mapping
+from neurosearch.config.trial import ConflictError, TrialConfig
+
+
+def trial(**fields: Any) -> TrialConfig:
+    values: dict[str, Any] = {
+        "data": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [8]},
+        "training": {"epochs": 10},
+        "growth": {"kind": "static"},
+    }
+    return TrialConfig.model_validate({**values, **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"training": {"epochs": 3, "warmup_epochs": 2}},
+        {"training": {"epochs": 3, "schedule": "step", "drops": [0.3, 0.6]}},
+        {"training": {"epochs": 10}, "growth": {"kind": "periodic", "period_epochs": 2, "grown_epochs": 1}},
+        {"training": {"epochs": 10}, "growth": {"kind": "periodic", "period_epochs": 99, "grown_epochs": 7}},
+        {"growth": {"kind": "nimble", "target_share": 2.0, "start_share": 0.1, "maximum_share": 2.0}},
+    ],
+)
+def test_what_keeps_the_rules_at_their_very_edge_is_a_trial(fields: dict[str, Any]) -> None:
+    assert trial(**fields).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "clashing"),
+    [
+        ({"training": {"epochs": 3, "warmup_epochs": 3}}, ["training.warmup_epochs", "training.epochs"]),
+        ({"training": {"epochs": 3, "drops": [0.5, 0.5]}}, ["training.drops"]),
+        (
+            {"growth": {"kind": "periodic", "period_epochs": 3, "grown_epochs": 3}},
+            ["growth.grown_epochs", "growth.period_epochs"],
+        ),
+        (
+            {"growth": {"kind": "periodic", "period_epochs": 99, "grown_epochs": 8}},
+            ["growth.grown_epochs", "training.epochs"],
+        ),
+        ({"growth": {"kind": "nimble", "start_share": 1.5}}, ["growth.start_share", "growth.maximum_share"]),
+    ],
+)
+def test_what_breaks_a_rule_names_the_fields(fields: dict[str, Any], clashing: list[str]) -> None:
+    with pytest.raises(ValueError, match=clashing[-1]) as caught:
+        trial(**fields)
+    cause = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
+    assert isinstance(cause, ConflictError)
+    assert [list(conflict.fields) for conflict in cause.conflicts] == [clashing]
+
+
+def test_rules_between_two_trials_sections_hold_for_studies_too() -> None:
+    values = {
+        "name": "x",
+        "data": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [8]},
+        "training": {"epochs": 3, "warmup_epochs": 5},
+        "growth": {"kind": "static"},
+    }
+    with pytest.raises(ValueError, match="warmup_epochs is 5 but epochs is 3"):
+        study_from_mapping(values, "values")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, infer_layout
+from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, check_arrays, infer_layout
 from neurosearch.data.problems import DataError, Problem
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -86,27 +86,22 @@ class NpzSource:
 
     def _assemble(self, arrays: dict[str, npt.NDArray[Any]]) -> RawArrays:
         x_train, y_train, x_test, y_test = (arrays[key] for key in _KEYS)
-        return RawArrays(
+        layout = infer_layout(x_train.shape) if self._layout == "auto" else self._layout
+        fitting = [name for name in LAYOUTS if RANKS[name] == x_train.ndim]
+        raw = RawArrays(
             _as_float32(x_train),
             y_train,
             _as_float32(x_test),
             y_test,
             _class_names(arrays.get("class_names"), y_train, y_test),
-            self._choose_layout(x_train.shape),
+            layout or (fitting or ["features"])[0],
             self._scale or (255.0 if x_train.dtype == np.uint8 else 1.0),
         )
-
-    def _choose_layout(self, shape: tuple[int, ...]) -> Layout:
-        layout = infer_layout(shape) if self._layout == "auto" else self._layout
-        if layout is None:
-            fitting = [name for name in LAYOUTS if RANKS[name] == len(shape)]
-            remedy = (
-                f"Set it to one of {', '.join(fitting)}." if fitting else "Give x_train 2, 3 or 4 axes, images first."
-            )
-            raise DataError(
-                [Problem("data.layout", f"the shape {shape} of x_train does not tell its layout. {remedy}")]
-            )
-        return layout
+        if layout is None:  # said together with all else that is wrong
+            remedy = f"Set it to one of {', '.join(fitting)}." if fitting else "Give x_train 2 to 4 axes, images first."
+            text = f"the shape {x_train.shape} of x_train does not tell its layout. {remedy}"
+            raise DataError([Problem("data.layout", text), *check_arrays(raw)])
+        return raw
 
 
 def _read_member(archive: zipfile.ZipFile, path: Path, name: str) -> npt.NDArray[Any]:

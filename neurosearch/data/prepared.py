@@ -7,6 +7,7 @@ a temporary folder and renames it at the end, so a folder with its final name is
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -129,11 +130,14 @@ def _found(path: Path) -> tuple[str, tuple[int, ...]] | None:
 
 
 def _make_folder(folder: Path) -> None:
+    remedy = "Give a folder that can be written."
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        text = f"{folder} cannot be made: {error.strerror}. Give a folder that can be written."
+        text = f"{folder} cannot be made: {error.strerror}. {remedy}"
         raise DataError([Problem("storage.folder", text)]) from error
+    if not os.access(folder, os.W_OK):
+        raise DataError([Problem("storage.folder", f"{folder} cannot be written. {remedy}")])
 
 
 @contextmanager

@@ -101,6 +101,16 @@ def test_a_layout_that_cannot_be_told_must_be_named(tmp_path):
     assert NpzSource(path, "CHW", None).load().layout == "CHW"
 
 
+def test_what_else_is_wrong_is_said_with_a_layout_that_cannot_be_told(tmp_path):
+    path = save(tmp_path / "a.npz", x_train=np.zeros(6, np.uint8), y_train=np.zeros(5, int))
+    with pytest.raises(DataError) as caught:
+        NpzSource(path, "auto", None).load()
+    text = str(caught.value)
+    assert "Give x_train 2 to 4 axes" in text
+    assert "x_train has 6 images and y_train 5 labels" in text
+    assert "no training image of class 1" in text
+
+
 def test_a_changed_archive_has_another_identity(tmp_path):
     path = save(tmp_path / "a.npz")
     before = NpzSource(path, "auto", None).identity()

@@ -190,6 +190,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, source):
     assert caught.value.problems[0].field == "storage.folder"
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, source, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere, so permissions do not do
+    with pytest.raises(DataError, match=r"cannot be written\. Give a folder"):
+        prepare(SETTINGS, source, tmp_path / "data")
+
+
 def test_the_data_hash_follows_the_content_alone(source):
     raw = source.load()
     changed = raw.x_test.copy()

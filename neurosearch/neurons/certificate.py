@@ -1,0 +1,114 @@
+"""Checks that a network is what its units say: cheap ones around every change, and a full one on request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from neurosearch.neurons.errors import SurgeryError
+from neurosearch.neurons.find import find_units
+from neurosearch.neurons.reindex import fits
+from neurosearch.neurons.units import Units
+
+
+def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_whole: bool = True) -> None:
+    """Check that every tensor has the shape that the units imply.
+
+    Args:
+        named: Tensors by name.
+        units: The units.
+        what: Whose tensors these are, for messages.
+        is_whole: Whether all of them must be there.
+
+    Raises:
+        SurgeryError: If one is missing or has another shape.
+    """
+    for name in units.layout.tensors:
+        tensor = named.get(name)
+        if tensor is None and not is_whole:
+            continue
+        shape = units.shape(name)
+        if tensor is None or tuple(tensor.shape) != shape:
+            real = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
+            raise SurgeryError(
+                f"{name} of {what} is {real}, but the plan needs {shape}. Make the plan from the units that apply_plan "
+                "or find_units returned last for this network."
+            )
+
+
+def check_optimizer(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:
+    """Check before a change that optimizers hold the parameters, and that their state can follow.
+
+    Raises:
+        SurgeryError: If a trainable parameter is held by none, or a state tensor has a shape of its own.
+    """
+    if not optimizers:
+        return
+    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in parameters.items():
+        if parameter.requires_grad and id(parameter) not in held:
+            raise SurgeryError(
+                f"The optimizer does not hold {name}, which is to change. Pass the optimizer that was made from this "
+                "model's parameters (several as a tuple)."
+            )
+    check_state(parameters, optimizers)
+
+
+def check_state(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:
+    """Check that state tensors have the shape of their parameter, or single positions instead.
+
+    Raises:
+        SurgeryError: If one does not.
+    """
+    for optimizer in optimizers:
+        for name, parameter in parameters.items():
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor) and value.numel() > 1 and not fits(value, parameter.shape):
+                    raise SurgeryError(
+                        f"{type(optimizer).__name__} keeps {key!r} of {name} in shape {tuple(value.shape)}, which does "
+                        f"not follow from the parameter's shape {tuple(parameter.shape)}. Use an optimizer whose state "
+                        "has the shape of its parameters, such as SGD or AdamW."
+                    )
+
+
+def refuse_live_graph(parameters: Mapping[str, Tensor]) -> None:
+    """Check, after parameters changed their shape, that no autograd graph still holds their old one.
+
+    Raises:
+        SurgeryError: If the node that accumulates a parameter's gradient is alive and expects the old shape.
+    """
+    with torch.enable_grad():
+        for name, parameter in parameters.items():
+            if not parameter.requires_grad:
+                continue
+            view: Any = parameter.expand_as(parameter)
+            node = view.grad_fn.next_functions[0][0]
+            # The only way to ask which shape a living node expects.
+            if tuple(node._input_metadata[0].shape) != tuple(parameter.shape):  # noqa: SLF001
+                raise SurgeryError(
+                    f"An autograd graph or a DistributedDataParallel wrapper still holds {name} in its old shape. "
+                    "Change the network between steps only: delete losses and outputs that carry a graph, and drop the "
+                    "wrapper."
+                )
+
+
+def certify(model: nn.Module, units: Units, example_inputs: tuple[Any, ...]) -> None:
+    """Find the units of a network anew and compare; `apply_plan` itself checks shapes alone.
+
+    Raises:
+        SurgeryError: If the network's units are not these.
+    """
+    found = find_units(model, example_inputs)
+    if found.digest != units.digest:
+        different = [
+            name
+            for name in dict.fromkeys((*units.layout.tensors, *found.layout.tensors))
+            if units.layout.tensors.get(name) != found.layout.tensors.get(name)
+        ]
+        sizes = [group.name for group in units.groups if group not in found.groups]
+        raise SurgeryError(
+            f"The network's units are not those expected; they differ at {', '.join((different or sizes)[:3])}. "
+            "Restore the network from its last checkpoint."
+        )

@@ -1,0 +1,92 @@
+"""Connected components of labels: first by what must be equal, then by how split dimensions can change."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosearch.neurons.labels import LabelGraph, Labels, Product
+
+FIXED_SPLIT = "it is split into blocks whose number and size are both fixed"
+
+
+class Components:
+    """Which labels belong together, and which cannot change.
+
+    Attributes:
+        root: For each label, the smallest label of its component.
+        is_frozen: For each label, whether its component cannot change.
+    """
+
+    def __init__(self, graph: LabelGraph) -> None:
+        self._graph = graph
+        self._freezes = list(graph.freezes)
+        self.root: Labels = np.arange(graph.count, dtype=np.int64)
+        self._join(graph.left, graph.right)
+        self._resolve(list(graph.products))
+
+    def reasons(self) -> dict[int, str]:
+        """Return, for the root of every frozen component, why it cannot change: the first reason that was given."""
+        found: dict[int, str] = {}
+        for labels, reason in self._freezes:
+            for root in np.unique(self.root[labels]).tolist():
+                found.setdefault(root, reason)
+        return found
+
+    def _join(self, left: Sequence[Labels], right: Sequence[Labels]) -> None:
+        if left:
+            self.root = _joined(self.root, np.concatenate(left), np.concatenate(right))
+        self.is_frozen = self._frozen()
+
+    def _frozen(self) -> NDArray[np.bool_]:
+        frozen_roots = np.zeros(self._graph.count, dtype=np.bool_)
+        if self._freezes:
+            frozen_roots[self.root[np.concatenate([labels for labels, _ in self._freezes])]] = True
+        return frozen_roots[self.root]
+
+    def _resolve(self, pending: list[Product]) -> None:
+        """Let every split change either by its columns, in all rows at once, or by whole rows.
+
+        A side that cannot change decides for the other one. Where both could, attention heads go as whole rows, and
+        every other split keeps its number of rows, because code mostly names the number of blocks.
+        """
+        while pending:
+            decided = [product for product in pending if self._changes(product) is not None]
+            if not decided:
+                self._choose(pending)
+                continue
+            self._join([product.whole for product in decided], [self._equal_to(product) for product in decided])
+            pending = [product for product in pending if product not in decided]
+
+    def _changes(self, product: Product) -> str | None:
+        """Return along which side a split changes, or None while both sides could."""
+        if self.is_frozen[product.rows].all():
+            return "columns"
+        return "rows" if self.is_frozen[product.columns].all() else None
+
+    def _equal_to(self, product: Product) -> Labels:
+        if self._changes(product) == "columns":
+            return np.tile(product.columns, len(product.rows))
+        return np.repeat(product.rows, len(product.columns))
+
+    def _choose(self, pending: list[Product]) -> None:
+        heads = set(self.root[np.concatenate(self._graph.whole_rows)].tolist()) if self._graph.whole_rows else set()
+        whole = [product for product in pending if heads.intersection(self.root[product.rows].tolist())]
+        self._freezes += [(product.columns, FIXED_SPLIT) for product in whole]
+        if not whole:
+            self._freezes += [(product.rows, FIXED_SPLIT) for product in pending]
+        self._join([], [])
+
+
+def _joined(root: Labels, left: Labels, right: Labels) -> Labels:
+    """Return the roots after joining pairs: the larger root of a pair points to the smaller, until all agree."""
+    root = root.copy()
+    while True:
+        first, second = root[left], root[right]
+        apart = first != second
+        if not apart.any():
+            return root
+        left, right, first, second = left[apart], right[apart], first[apart], second[apart]
+        np.minimum.at(root, np.maximum(first, second), np.minimum(first, second))
+        while not np.array_equal(jumped := root[root], root):
+            root = jumped

@@ -1,0 +1,158 @@
+"""One labelled forward pass of a model, at its own widths or at others, on the meta device if the code allows it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from neurosearch.neurons.borrowed import borrowed, tensors_by_name
+from neurosearch.neurons.labels import LabelGraph
+from neurosearch.neurons.rules import RULES
+from neurosearch.neurons.tracer import Tracer
+
+OUTPUT = "it is an output of the network"
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a forward pass is run with.
+
+    Attributes:
+        model: The model; unchanged.
+        inputs: Its positional arguments.
+        modes: Whether to run in training mode; several runs add to one graph.
+        on_meta: Whether to compute shapes alone.
+    """
+
+    model: nn.Module
+    inputs: tuple[Any, ...]
+    modes: tuple[bool, ...]
+    on_meta: bool
+
+    def follow(self, shapes: Mapping[str, Shape]) -> tuple[LabelGraph, list[Shape]]:
+        """Run the model with some tensors at other shapes; return what the labels say, and the outputs' shapes."""
+        graph = LabelGraph()
+        lender = _Lender(self.model, graph, shapes, on_meta=self.on_meta)
+        names = {id(module): name for name, module in self.model.named_modules()}
+        outputs: list[Shape] = []
+        with _quiet(on_meta=self.on_meta):
+            for training in self.modes:
+                tracer = Tracer(graph, RULES, names)
+                with borrowed(self.model, lender, training=training):
+                    lender.introduce(tracer)
+                    outputs += _run(self.model, lender.inputs(self.inputs), tracer)
+        return graph, outputs
+
+
+@contextmanager
+def _quiet(*, on_meta: bool) -> Iterator[None]:
+    """Draw no random numbers that the caller would miss, and take no fused path that hides operations."""
+    is_on_cuda = not on_meta and torch.cuda.is_available()
+    devices = list(range(torch.cuda.device_count())) if is_on_cuda else []
+    had_onednn = torch._C._get_mkldnn_enabled()  # noqa: SLF001  torch.backends.mkldnn.flags warns where no GPU is
+    torch._C._set_mkldnn_enabled(had_onednn and on_meta)  # noqa: SLF001
+    try:
+        with torch.random.fork_rng(devices=devices), torch.inference_mode():
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(had_onednn)  # noqa: SLF001
+
+
+def _run(model: nn.Module, inputs: tuple[Any, ...], tracer: Tracer) -> list[Shape]:
+    with tracer:
+        result = model(*inputs)
+    tensors = list(_tensors(result))
+    for tensor in tensors:
+        for labels in tracer.dims(tensor):
+            tracer.graph.freeze(labels, OUTPUT)
+    return [tuple(tensor.shape) for tensor in tensors]
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield every tensor in what a model returned, also inside plain objects."""
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif is_dataclass(leaf) and not isinstance(leaf, type):
+            for one in fields(leaf):
+                yield from _tensors(getattr(leaf, one.name))
+        elif isinstance(leaf, Mapping):
+            yield from _tensors(dict(leaf))
+        elif leaf is not None and not isinstance(leaf, (bool, int, float, complex, str)):
+            raise TypeError(f"the model returns a {type(leaf).__name__}, in which tensors cannot be found")
+
+
+@dataclass
+class _Lender:
+    """Gives each tensor of the model its stand-in, the same one every time."""
+
+    model: nn.Module
+    graph: LabelGraph
+    shapes: Mapping[str, Shape]
+    on_meta: bool
+    stand_ins: dict[int, Tensor] = field(default_factory=dict)
+    labelled: list[tuple[Tensor, tuple[Any, ...]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, tensor in tensors_by_name(self.model).items():
+            stand_in = self._make(tensor, self.shapes.get(name))
+            self.stand_ins[id(tensor)] = stand_in
+            dims = tuple(self.graph.own(name, index, size) for index, size in enumerate(stand_in.shape))
+            self.labelled.append((stand_in, dims))
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        key = id(tensor)
+        if key not in self.stand_ins:
+            self.stand_ins[key] = self._make(tensor, None)
+        return self.stand_ins[key]
+
+    def introduce(self, tracer: Tracer) -> None:
+        """Tell a tracer the labels of all parameters and buffers."""
+        for tensor, dims in self.labelled:
+            tracer.put(tensor, dims, is_weight=True)
+
+    def inputs(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the inputs as this run needs them."""
+        mapped: tuple[Any, ...] = tree_map(lambda value: self(value) if isinstance(value, Tensor) else value, values)
+        return mapped
+
+    def _make(self, tensor: Tensor, shape: Shape | None) -> Tensor:
+        device = torch.device("meta") if self.on_meta else tensor.device
+        if shape is not None and shape != tuple(tensor.shape):
+            return torch.zeros(shape, dtype=tensor.dtype, device=device)
+        if self.on_meta:
+            return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+        return tensor.detach() if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
+
+
+def needs_training_run(model: nn.Module, is_seen: Callable[[str], bool]) -> bool:
+    """Return whether training may take another way through the code than evaluation.
+
+    True if a parameter was not reached in evaluation, or if a module that is not PyTorch's own reads `training`.
+    """
+    if not all(is_seen(name) for name, _ in model.named_parameters()):
+        return True
+    return any(_reads_training(module) for module in model.modules())
+
+
+def _reads_training(module: nn.Module) -> bool:
+    cls = type(module)
+    if cls.__module__.startswith("torch.nn."):
+        return False
+    code = getattr(vars(module).get("forward", cls.forward), "__code__", None)
+    return code is not None and "training" in code.co_names
+
+
+def shapes_of(model: nn.Module) -> dict[str, Shape]:
+    """Return the shape of every parameter and buffer."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors_by_name(model).items()}
+
+
+def is_sequence_of_inputs(value: object) -> bool:
+    """Return whether a value can be a model's positional arguments."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -1,0 +1,275 @@
+"""Plans: which units go and how many come, as values.
+
+A plan names the structure it was made for by hash, so it is never applied to another one. It holds no tensor and no
+randomness: new units' values follow from a seed that was drawn when the plan was made.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+
+from neurosearch.neurons.errors import SurgeryError
+from neurosearch.neurons.labels import Obstacle
+from neurosearch.neurons.units import Group, GroupFacts, Units
+
+STARTS = ("zero_outgoing", "symmetric_pair", "shared_copy", "gradmax", "zero_incoming", "gated")
+_FORMAT_VERSION = 1
+
+_REFUSED: dict[Obstacle, str] = {
+    Obstacle.NORMALISED: "a mean or variance is taken over its units ({words}), so new ones change the others. Pass "
+    "allow_inexact=True if that is wanted",
+    Obstacle.MIXED: "its units meet each other with no weight in between ({words})",
+    Obstacle.DERIVED: "its weight is not used as it is stored, but computed from parameters ({words})",
+    Obstacle.TIED: "one tensor does two things for its units, such as making and using them ({words})",
+    Obstacle.NO_OUTGOING: "no weight uses its units, so nothing could keep the new ones silent",
+    Obstacle.NO_INCOMING: "no weight makes its units",
+}
+_REFUSED_AT_ZERO: dict[Obstacle, str] = {
+    Obstacle.MOVES_ZERO: "an operation on its units does not map 0 to 0 ({words}). Use zero_outgoing",
+    Obstacle.DEAD_AT_ZERO: "an operation on its units has no slope at 0 ({words}), so they would never learn. Use "
+    "zero_outgoing",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one group.
+
+    Attributes:
+        group: Its name.
+        removed: Positions that go, ascending.
+        added: Number of new units, which become the last ones.
+        start: How new units begin, "" if there are none.
+        seed: From which their random values follow.
+    """
+
+    group: str
+    removed: tuple[int, ...]
+    added: int
+    start: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Changes of a network, in order.
+
+    Attributes:
+        layout: Hash of the network's layout.
+        sizes: Name and size of every group before the plan.
+        steps: Changes; those of one step happen at once.
+    """
+
+    layout: str
+    sizes: tuple[tuple[str, int], ...]
+    steps: tuple[tuple[Change, ...], ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Every change, in order."""
+        return tuple(change for step in self.steps for change in step)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the whole plan; equal on all ranks of a distributed training exactly if the plans are."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def sizes_after(self) -> tuple[tuple[str, int], ...]:
+        """Name and size of every group after the plan."""
+        sizes = dict(self.sizes)
+        for change in self.changes:
+            sizes[change.group] += change.added - len(change.removed)
+        return tuple(sizes.items())
+
+    def units_after(self, units: Units) -> Units:
+        """Return the units that a network has after the plan.
+
+        Raises:
+            SurgeryError: If the plan was made for other units.
+        """
+        if self.layout != units.layout.digest or tuple(size for _, size in self.sizes) != units.sizes:
+            raise _misfit("these units", dict(self.sizes), {group.name: group.size for group in units.groups})
+        return units.with_sizes(tuple(size for _, size in self.sizes_after))
+
+    def combine(self, later: "Plan") -> "Plan":
+        """Return the plan that does this one and then another.
+
+        Raises:
+            SurgeryError: If the other plan was not made for the network that this one leaves behind.
+        """
+        if later.layout != self.layout or later.sizes != self.sizes_after:
+            raise _misfit("the network that the first plan leaves", dict(later.sizes), dict(self.sizes_after))
+        return Plan(self.layout, self.sizes, self.steps + later.steps)
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text."""
+        value = {"format_version": _FORMAT_VERSION, **asdict(self)}
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Return the plan that `to_json` wrote.
+
+        Raises:
+            SurgeryError: If the text is no such plan.
+        """
+        try:
+            return _plan_of(json.loads(text))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SurgeryError(
+                f"This is no plan of format {_FORMAT_VERSION}: {error}. Pass Plan.to_json's text."
+            ) from error
+
+
+def prune(units: Units, positions: Mapping[str, Iterable[int]]) -> Plan:
+    """Plan to remove units.
+
+    Args:
+        units: The network's units now.
+        positions: For each group to prune, by name, the positions that go, in any order.
+
+    Raises:
+        SurgeryError: For an unknown group, a position out of range, or fewer units than the group's minimum.
+    """
+    changes = []
+    for name, wanted in positions.items():
+        group = group_by_name(units, name)
+        removed = _removed(group, wanted)
+        if removed:
+            changes.append(Change(name, removed, 0, "", 0))
+    return _plan(units, changes)
+
+
+def grow(
+    units: Units,
+    counts: Mapping[str, int],
+    start: str = "zero_outgoing",
+    *,
+    generator: torch.Generator | None = None,
+    allow_inexact: bool = False,
+) -> Plan:
+    """Plan to add units.
+
+    Args:
+        units: The network's units now.
+        counts: For each group to grow, by name, how many units come.
+        start: How they begin. `zero_outgoing`: random incoming weights, outgoing ones 0. `symmetric_pair`: pairs with
+            the same random incoming and opposite random outgoing weights. `shared_copy`: copies of existing units that
+            share their outgoing weights, unevenly so that they part (Net2Wider, arXiv:1511.05641). `zero_incoming`:
+            incoming weights 0, outgoing ones random. `gated`: both random, exact only behind gates of 0. All others
+            keep the network's function, in training and evaluation; copies and pairs under dropout in its mean only.
+        generator: Draws the seeds of the new values; without one they are 0, so the same plan gives the same values.
+        allow_inexact: Whether groups may grow over which a mean or variance is taken, which changes the function.
+
+    Raises:
+        SurgeryError: For an unknown group or start, a negative count, or a group that cannot start this way.
+    """
+    if start not in STARTS:
+        raise SurgeryError(f"start {start!r} is unknown{_nearest(start, STARTS)}. Choose one of {', '.join(STARTS)}.")
+    changes = []
+    for name, count in counts.items():
+        group_by_name(units, name)
+        if count < 0:
+            raise SurgeryError(f"group {name}: {count} new units were asked for. Use prune to remove units.")
+        if count:
+            facts = units.layout.groups[units.layout.index[name]]
+            _check_start(facts, count, start, allow_inexact=allow_inexact)
+            changes.append(Change(name, (), int(count), start, _draw_seed(generator)))
+    return _plan(units, changes)
+
+
+def group_by_name(units: Units, name: str) -> Group:
+    """Return a group.
+
+    Raises:
+        SurgeryError: If there is none of that name.
+    """
+    index = units.layout.index.get(name)
+    if index is None:
+        names = tuple(units.layout.index)
+        frozen = [one.reason for one in units.frozen if one.tensor.rpartition(".")[0] == name or one.tensor == name]
+        why = f" It is frozen: {frozen[0]}." if frozen else ""
+        raise SurgeryError(
+            f"There is no group {name!r}{_nearest(name, names)}.{why} Groups: {', '.join(names) or 'none'}."
+        )
+    return units.groups[index]
+
+
+def _removed(group: Group, positions: Iterable[int]) -> tuple[int, ...]:
+    removed = tuple(sorted({int(position) for position in positions}))
+    if removed and not 0 <= removed[0] <= removed[-1] < group.size:
+        wrong = removed[0] if removed[0] < 0 else removed[-1]
+        raise SurgeryError(
+            f"group {group.name}: position {wrong} is out of range, it has {group.size} units (0 to {group.size - 1})."
+        )
+    if group.size - len(removed) < group.minimum:
+        raise SurgeryError(
+            f"group {group.name}: removing {len(removed)} of {group.size} units leaves fewer than {group.minimum}. "
+            f"Remove at most {group.size - group.minimum}."
+        )
+    return removed
+
+
+def _check_start(facts: GroupFacts, count: int, start: str, *, allow_inexact: bool) -> None:
+    refused = dict(_REFUSED)
+    if allow_inexact:
+        del refused[Obstacle.NORMALISED]
+    if start == "zero_incoming":
+        refused |= _REFUSED_AT_ZERO
+    for obstacle, why in refused.items():
+        if obstacle in facts.obstacles:
+            words = why.format(words=facts.obstacles[obstacle])
+            raise SurgeryError(f"group {facts.name} cannot grow with {start}: {words}.")
+    if start == "symmetric_pair" and count % 2:
+        raise SurgeryError(f"group {facts.name}: {count} new units cannot come in pairs. Ask for an even number.")
+    if start == "gradmax":
+        raise SurgeryError(f"group {facts.name}: gradmax needs gradients, which a plan of counts alone does not have.")
+
+
+def _draw_seed(generator: torch.Generator | None) -> int:
+    if generator is None:
+        return 0
+    return int(torch.randint(2**31, (), generator=generator, device=generator.device).item())
+
+
+def _plan(units: Units, changes: Sequence[Change]) -> Plan:
+    sizes = tuple((facts.name, size) for facts, size in zip(units.layout.groups, units.sizes, strict=True))
+    order = units.layout.index
+    step = tuple(sorted(changes, key=lambda change: order[change.group]))
+    return Plan(units.layout.digest, sizes, (step,) if step else ())
+
+
+def _plan_of(value: Mapping[str, Any]) -> Plan:
+    if value["format_version"] != _FORMAT_VERSION:
+        raise ValueError(f"it has format version {value['format_version']}")
+    steps = tuple(
+        tuple(
+            Change(one["group"], tuple(map(int, one["removed"])), int(one["added"]), one["start"], int(one["seed"]))
+            for one in step
+        )
+        for step in value["steps"]
+    )
+    return Plan(value["layout"], tuple((name, int(size)) for name, size in value["sizes"]), steps)
+
+
+def _misfit(what: str, wanted: Mapping[str, int], real: Mapping[str, int]) -> SurgeryError:
+    different = [
+        f"{name} {wanted.get(name, 'absent')} instead of {real.get(name, 'absent')}"
+        for name in dict.fromkeys((*wanted, *real))
+        if wanted.get(name) != real.get(name)
+    ]
+    return SurgeryError(
+        f"The plan does not fit {what}: {'; '.join(different[:3]) or 'the layers are others'}. Make it anew from the "
+        "units that apply_plan or find_units returned last."
+    )
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = get_close_matches(name, names, 1)
+    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,272 @@
+"""Operations that work on every element by itself: the labels of their operands are the same."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from neurosearch.neurons.labels import Labels, Obstacle, Role
+from neurosearch.neurons.reshape import Dims
+from neurosearch.neurons.tracer import Call, Rule, Tracer
+
+FIXED_PARTNER = "it meets a dimension of fixed size (an input, a kernel or a constant)"
+
+# f(0) = 0 and f'(0) != 0, or linear in each operand.
+KEEP_ZERO = [
+    "abs",
+    "asin",
+    "asinh",
+    "atan",
+    "celu",
+    "div",
+    "elu",
+    "erf",
+    "expm1",
+    "gelu",
+    "hardswish",
+    "leaky_relu",
+    "lerp",
+    "log1p",
+    "logit_",
+    "minimum",
+    "maximum",
+    "mish",
+    "mul",
+    "multiply",
+    "neg",
+    "negative",
+    "prelu",
+    "rrelu",
+    "selu",
+    "sign",
+    "silu",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "sub",
+    "subtract",
+    "tan",
+    "tanh",
+    "add",
+    "true_divide",
+    "nan_to_num",
+    "where",
+    "addcmul",
+    "addcdiv",
+]
+COPIES = [
+    "_to_copy",
+    "alias",
+    "clone",
+    "contiguous",
+    "detach",
+    "positive",
+    "to",
+    "type_as",
+    "lift_fresh",
+    "lift",
+    "copy",
+    "resolve_conj",
+    "resolve_neg",
+    "float",
+    "half",
+    "double",
+    "bfloat16",
+]
+DROPOUTS = [
+    "dropout",
+    "alpha_dropout",
+    "feature_dropout",
+    "feature_alpha_dropout",
+    "native_dropout",
+    "bernoulli",
+]
+DEAD_AT_ZERO = [
+    "relu",
+    "relu6",
+    "hardtanh",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "threshold",
+    "hardshrink",
+    "softshrink",
+]
+MOVE_ZERO = [
+    "sigmoid",
+    "hardsigmoid",
+    "exp",
+    "exp2",
+    "log",
+    "log2",
+    "log10",
+    "log_sigmoid",
+    "log_sigmoid_forward",
+    "softplus",
+    "cos",
+    "cosh",
+    "reciprocal",
+    "rsqrt",
+    "pow",
+    "rsub",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_not",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_not",
+    "bitwise_and",
+    "bitwise_or",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "masked_fill",
+    "erfc",
+    "acos",
+    "digamma",
+    "floor_divide",
+    "floor",
+    "ceil",
+    "round",
+    "remainder",
+    "fmod",
+    "sigmoid_",
+    "special_erf",
+    "atan2",
+]
+SAME_SHAPE = [
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "rand_like",
+    "randn_like",
+    "full_like",
+]
+FILLS = [
+    "zero",
+    "fill",
+    "bernoulli_",
+    "uniform",
+    "normal",
+    "random",
+]
+
+_ROLE = {"add": Role.SHIFT, "sub": Role.SHIFT, "mul": Role.SCALE, "multiply": Role.SCALE, "div": Role.SCALE}
+
+
+def broadcast(tracer: Tracer, all_dims: Sequence[Dims], shapes: Sequence[Sequence[int]], out: Sequence[int]) -> Dims:
+    """Unify the labels of operands that are broadcast against each other; return those of the result."""
+    result: list[Labels | None] = []
+    for index, size in enumerate(out):
+        column = []
+        for dims, shape in zip(all_dims, shapes, strict=True):
+            own = index - (len(out) - len(shape))
+            if own >= 0:
+                column.append((dims[own], shape[own]))
+        result.append(_unified(tracer, column, size))
+    return tuple(result)
+
+
+def _unified(tracer: Tracer, column: Sequence[tuple[Labels | None, int]], size: int) -> Labels | None:
+    graph = tracer.graph
+    full = [labels for labels, length in column if length == size]
+    for labels, length in column:
+        if length != size:
+            graph.freeze(labels, "its one position is broadcast against several")
+    labelled = [labels for labels in full if labels is not None]
+    if not labelled:
+        return None
+    if len(labelled) < len(full) and size > 1:
+        for labels in labelled:
+            graph.freeze(labels, FIXED_PARTNER)
+        return None
+    for labels in labelled[1:]:
+        graph.unify(labelled[0], labels)
+    return labelled[0]
+
+
+def elementwise(tracer: Tracer, call: Call) -> None:
+    """Unify the operands and give the result their labels."""
+    operands = [tensor for tensor in call.tensors() if tensor.ndim]
+    out = call.out[0] if isinstance(call.out, (tuple, list)) else call.out
+    dims = broadcast(tracer, [tracer.dims(tensor) for tensor in operands], [t.shape for t in operands], out.shape)
+    weights = [tensor for tensor in operands if tracer.is_weight(tensor) or tracer.is_derived(tensor)]
+    is_derived = bool(operands) and len(weights) == len(operands)
+    role = Role.DERIVED if is_derived else _ROLE.get(call.name.rstrip("_"), Role.OTHER)
+    for tensor in weights:
+        for labels in tracer.dims(tensor):
+            tracer.graph.play(labels, role)
+    for result in call.out if isinstance(call.out, (tuple, list)) else (call.out,):
+        if isinstance(result, Tensor):
+            tracer.put(result, dims, is_derived=is_derived)
+
+
+def _noting(obstacle: Obstacle) -> Rule:
+    def rule(tracer: Tracer, call: Call) -> None:
+        elementwise(tracer, call)
+        out = call.out[0] if isinstance(call.out, (tuple, list)) else call.out
+        for labels in tracer.dims(out):
+            tracer.graph.note(labels, obstacle, call.name)
+
+    return rule
+
+
+def add(tracer: Tracer, call: Call) -> None:
+    """Add: a number or a single value shared by all units moves zero."""
+    elementwise(tracer, call)
+    operands = [tensor for tensor in call.args[:2] if isinstance(tensor, Tensor) and tensor.numel() > 1]
+    if len(operands) < 2:
+        for labels in tracer.dims(call.out):
+            tracer.graph.note(labels, Obstacle.MOVES_ZERO, call.name)
+
+
+def copy(tracer: Tracer, call: Call) -> None:
+    """The same numbers, perhaps of another type."""
+    source = call.args[0]
+    if call.name == "copy_":
+        elementwise(tracer, call)
+    else:
+        tracer.put_like(call.out, tracer.dims(source), source)
+
+
+def same_shape(tracer: Tracer, call: Call) -> None:
+    """A new tensor whose size follows another one's."""
+    tracer.put(call.out, tracer.dims(call.args[0]))
+
+
+def factory(tracer: Tracer, call: Call) -> None:
+    """A new tensor of a size that code names: it may follow units, which a run at other widths will show."""
+    tracer.put(call.out, tuple(tracer.graph.fresh(size) for size in call.out.shape))
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(KEEP_ZERO, elementwise),
+    **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO)),
+    **dict.fromkeys(MOVE_ZERO, _noting(Obstacle.MOVES_ZERO)),
+    **dict.fromkeys(("add", "sub", "subtract"), add),
+    **dict.fromkeys(COPIES, copy),
+    **dict.fromkeys(DROPOUTS, elementwise),
+    **dict.fromkeys((*SAME_SHAPE, *FILLS), same_shape),
+    **dict.fromkeys(
+        [
+            "zeros",
+            "ones",
+            "empty",
+            "full",
+            "rand",
+            "randn",
+            "new_zeros",
+            "new_ones",
+            "new_empty",
+            "new_full",
+            "arange",
+            "scalar_tensor",
+        ],
+        factory,
+    ),
+}

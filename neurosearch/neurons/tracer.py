@@ -1,0 +1,142 @@
+"""Runs a model once and lets labels flow through its operations.
+
+The run happens under a `TorchDispatchMode` in inference mode, where PyTorch shows its composite operations whole
+(`linear`, not `t` and `addmm`), so that one rule serves every device. An operation with a rule is followed by it; a
+composite one without is taken apart; anything else is refused by name, which freezes the units that touch it.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from torch import Tensor, nn
+from torch._C import DispatchKey
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from neurosearch.neurons.labels import LabelGraph
+from neurosearch.neurons.reshape import Dims
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a tensor during a trace.
+
+    Attributes:
+        tensor: The tensor; kept alive, because its id names it.
+        dims: Labels of each dimension, None where it is fixed.
+        is_weight: Whether it is a parameter or buffer, or a view of one.
+        is_derived: Whether it was computed from parameters and buffers alone.
+    """
+
+    tensor: Tensor
+    dims: Dims
+    is_weight: bool
+    is_derived: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation with its arguments and result."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    out: Any
+
+    def get(self, index: int, name: str, default: Any = None) -> Any:
+        """Return an argument given by place or by name."""
+        return self.args[index] if index < len(self.args) else self.kwargs.get(name, default)
+
+    def tensors(self) -> list[Tensor]:
+        """Return every tensor among the arguments."""
+        found: list[Tensor] = []
+        for value in (*self.args, *self.kwargs.values()):
+            if isinstance(value, Tensor):
+                found.append(value)
+            elif isinstance(value, (list, tuple)):
+                found += [item for item in value if isinstance(item, Tensor)]
+        return found
+
+
+Rule = Callable[["Tracer", Call], None]
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows labels through every operation of a forward pass.
+
+    Args:
+        graph: Where what is found out is collected.
+        rules: Rule of each operation, by name without overload and trailing underscore.
+        names: Name of each module, by id.
+    """
+
+    def __init__(self, graph: LabelGraph, rules: Mapping[str, Rule], names: Mapping[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph = graph
+        self._rules = rules
+        self._names = names
+        self._known: dict[int, Known] = {}
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operation and apply its rule."""
+        kwargs = kwargs or {}
+        name = func.overloadpacket.__name__
+        rule = self._rules.get(name) or self._rules.get(name.rstrip("_"))
+        if rule is None and func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd):
+            with self:
+                return func.decompose(*args, **kwargs)
+        out = func(*args, **kwargs)
+        (rule or refuse)(self, Call(name, args, kwargs, out))
+        return out
+
+    def dims(self, tensor: Tensor) -> Dims:
+        """Return the labels of a tensor's dimensions; every dimension of an unknown one is fixed."""
+        known = self._known.get(id(tensor))
+        return known.dims if known is not None else (None,) * tensor.ndim
+
+    def is_weight(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is a parameter or buffer, or a view of one."""
+        known = self._known.get(id(tensor))
+        return known is not None and known.is_weight
+
+    def is_derived(self, tensor: Tensor) -> bool:
+        """Return whether a tensor was computed from parameters and buffers alone."""
+        known = self._known.get(id(tensor))
+        return known is not None and known.is_derived
+
+    def put(self, tensor: Tensor, dims: Dims, *, is_weight: bool = False, is_derived: bool = False) -> None:
+        """Remember the labels of a tensor."""
+        assert len(dims) == tensor.ndim, (len(dims), tensor.shape)
+        self._known[id(tensor)] = Known(tensor, dims, is_weight, is_derived)
+
+    def put_like(self, tensor: Tensor, dims: Dims, source: Tensor) -> None:
+        """Remember the labels of a tensor that holds the very numbers of another one."""
+        self.put(tensor, dims, is_weight=self.is_weight(source), is_derived=self.is_derived(source))
+
+    def place(self) -> str:
+        """Return the name of the module whose forward is running, for messages."""
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  cheap, and only on a refusal
+        while frame is not None:
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, nn.Module) and id(owner) in self._names:
+                return describe(self._names[id(owner)], owner)
+            frame = frame.f_back
+        return "the model"
+
+
+def describe(name: str, module: nn.Module) -> str:
+    """Return how messages name a module."""
+    return f"{name or 'the model itself'} ({type(module).__name__})"
+
+
+def refuse(tracer: Tracer, call: Call) -> None:
+    """Freeze everything that an operation without a rule touches."""
+    reason = f"the operation {call.name} in {tracer.place()} has no rule"
+    for tensor in call.tensors():
+        for labels in tracer.dims(tensor):
+            tracer.graph.freeze(labels, reason)

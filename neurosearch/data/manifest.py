@@ -90,7 +90,7 @@ def read_manifest(folder: Path) -> Manifest:
         stored = json.loads(path.read_text(encoding="utf-8"))
         version = stored["format_version"]
         if version == FORMAT_VERSION:
-            return Manifest(**{name: _frozen(value) for name, value in stored.items()})
+            return Manifest(**{name: with_tuples(value) for name, value in stored.items()})
     except (OSError, ValueError, KeyError, TypeError) as error:
         text = f"{path} cannot be read as the manifest of prepared data: {error}. {remedy}"
         raise DataError([Problem("data", text)]) from error
@@ -98,5 +98,6 @@ def read_manifest(folder: Path) -> Manifest:
     raise DataError([Problem("data", text)])
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
+def with_tuples(value: Any) -> Any:
+    """Return a value read from JSON with tuples for lists, at any depth."""
+    return tuple(with_tuples(each) for each in value) if isinstance(value, list) else value

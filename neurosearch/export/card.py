@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from neurosearch.data.arrays import Layout
-from neurosearch.data.manifest import Manifest
+from neurosearch.data.manifest import Manifest, with_tuples
 from neurosearch.data.spec import PreprocessSpec
 
 FORMAT_VERSION = 1
@@ -83,14 +83,10 @@ def read_card(text: str) -> Card:
         version = stored["format_version"]
         if version == FORMAT_VERSION:
             kept = ("model", "structure")  # these are anyone's plain values; the card's own lists are tuples
-            return Card(**{name: value if name in kept else _frozen(value) for name, value in stored.items()})
+            return Card(**{name: value if name in kept else with_tuples(value) for name, value in stored.items()})
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"this is not the card of an exported network: {error}. Export the network again.") from error
     raise ValueError(
         f"the card has format version {version}, but this neurosearch reads version {FORMAT_VERSION}. "
         "Export the network again, or use the version that exported it."
     )
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value

@@ -13,6 +13,7 @@ from neurosearch.data.preprocess import Preprocess
 from neurosearch.export.card import Card, read_card
 from neurosearch.export.errors import ExportError
 from neurosearch.export.freeze import Deployed
+from neurosearch.neurons import restore_structure
 
 #: Builds a base network from the card's model section, the shape of one example and the number of classes.
 ModelBuilder = Callable[[Mapping[str, Any], tuple[int, ...], int], nn.Module]
@@ -35,8 +36,6 @@ def load_network(folder: Path, build_model: ModelBuilder) -> tuple[Deployed, Car
         shape = (card.spec.num_channels,)
         network = build_model(card.model, card.input_shape, len(card.class_names))
         if card.structure is not None:
-            from neurosearch.neurons import restore_structure
-
             restore_structure(network, dict(card.structure))
         deployed = Deployed(Preprocess(card.spec, torch.zeros(shape), torch.ones(shape)), network)
         deployed.load_state_dict(weights)

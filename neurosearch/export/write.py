@@ -132,7 +132,12 @@ def _first_line(error: Exception) -> str:
 
 def _program(deployed: Deployed, example: torch.Tensor) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
-    return torch.export.export(deployed, (example,), dynamic_shapes=({0: batch},))
+    program = torch.export.export(deployed, (example,), dynamic_shapes=({0: batch},))
+    # Each operation remembers the lines that called it: paths of this machine, which do not belong in a deployed file.
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
 
 
 def _write_onnx(deployed: Deployed, card: Card, example: torch.Tensor, path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -6,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import neurosearch
 from neurosearch.export.errors import ExportError
 from neurosearch.export.freeze import Deployed
 from neurosearch.export.predict import OnnxNetwork
@@ -66,6 +68,19 @@ def test_the_structure_beside_the_weights_says_what_built_the_network(exported):
     assert card["structure"] is None
     assert card["class_names"] == ["cat", "dog, small", "eel"]
     assert (card["layout"], card["dtype"], card["raw_shape"]) == ("features", "float32", [7])
+
+
+def test_no_file_tells_of_the_machine_it_was_made_on(exported):
+    here = str(Path(neurosearch.__file__).parent.parent).encode()
+    for path in exported["cnn-HWC-resized"].files.values():
+        assert here not in path.read_bytes(), path.name
+
+
+def test_the_same_network_gives_the_same_bytes(cases, exported, build_model, tmp_path):
+    data, network, model = cases["cnn-HW"]
+    export_network(network, model, None, data, build_model, tmp_path / "export", tmp_path / "log")
+    for path in exported["cnn-HW"].folder.iterdir():
+        assert (tmp_path / "export" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_nothing_reaches_the_screen(cases, build_model, tmp_path, capfd):

@@ -40,3 +40,18 @@ class SearchLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def holder(path: Path) -> str | None:
+    """Returns which living process holds the lock, in its own words; None when none does."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(file, 1000).decode(errors="replace").strip() or "another process"
+    finally:
+        os.close(file)
+    return None

@@ -1,0 +1,283 @@
+"""Ray's door: trials run as Tune trials on warm workers. Nothing else in the search knows Ray.
+
+Each Tune trial holds one lease. Tune chooses the worker and watches over it; what is tried, kept and told is the desk's
+and the study's business, so Tune's own ids, loggers, snapshots and restoring are of no use here and switched off.
+"""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
+
+from neurosearch.search.desk import Desk
+from neurosearch.search.errors import StudyError
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.lease import Lease
+from neurosearch.search.signals import stopping_on_signals
+from neurosearch.search.trial import TrialUpdate, merged, trial_updates
+
+_STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
+_OBJECT_STORE_BYTES = 100 * 2**20  # close to Ray's minimum: data goes by memory map, only small messages by Ray
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # the older output can be switched off
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_WARN_THRESHOLD_S": "60",
+}
+_LEASE, _UPDATES, _DEVICE, _THREADS = "lease", "updates", "device", "threads"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What the trials run on.
+
+    Attributes:
+        concurrency: Trials at the same time.
+        cpus_per_trial: CPU cores of each; also its number of threads.
+        gpus_per_trial: GPUs of each; a share such as 0.25 shares one.
+        address: Address of a running Ray cluster; None: this machine.
+    """
+
+    concurrency: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    address: str | None
+
+
+def run_trials(desk: Desk, workers: Workers, folder: StudyFolder) -> None:
+    """Runs the desk's trials until it is finished, or stopped by Ctrl-C or a request.
+
+    Raises:
+        StudyError: The cluster cannot be reached, or has not what one trial needs.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_environment(_ENVIRONMENT))
+        stack.enter_context(_ray_logs_to(folder.logs / "ray.log"))
+        stack.enter_context(_cluster(workers))
+        stack.enter_context(stopping_on_signals(desk.stop))
+        _tuner(desk, workers, folder).fit()
+
+
+class TrialWorker(tune.Trainable):
+    """Runs the trials of one lease after the other in the same process, which keeps what it has imported and opened."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Starts on the first lease."""
+        import torch
+
+        torch.set_num_threads(config[_THREADS])
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Starts on the next lease."""
+        self._start(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Trains for about a second, at least one epoch, and returns what is new as one text."""
+        updates: list[TrialUpdate] = []
+        until = monotonic() + _STEP_SECONDS
+        done = True
+        for update in self._updates:
+            updates.append(update)
+            if monotonic() >= until:
+                done = False
+                break
+        return {"done": done, _UPDATES: json.dumps([update.to_dict() for update in merged(updates)])}
+
+    def _start(self, config: Mapping[str, Any]) -> None:
+        lease = Lease.from_dict(json.loads(config[_LEASE]))
+        folder = StudyFolder.at(lease.study_folder)
+        self._updates: Iterator[TrialUpdate] = chain.from_iterable(
+            trial_updates(trial, folder, config[_DEVICE]) for trial in lease.trials
+        )
+
+
+class _LeaseSearcher(Searcher):
+    """Gives Tune a lease for every trial it may start."""
+
+    def __init__(self, desk: Desk, constants: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._desk = desk
+        self._constants = constants
+        self.leases: dict[str, Lease] = {}
+
+    def suggest(self, trial_id: str) -> Any:  # Tune's own type forgets the text FINISHED
+        lease = self._desk.next_lease()
+        if lease is None:
+            return Searcher.FINISHED if self._desk.finished else None
+        self.leases[trial_id] = lease
+        return {_LEASE: json.dumps(lease.to_dict()), **self._constants}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Does nothing: `_Clerk` hears of everything."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keeps nothing: the study's storage is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restores nothing."""
+
+
+class _Clerk(tune.Callback):
+    """Brings what the workers tell to the desk."""
+
+    def __init__(self, desk: Desk, searcher: _LeaseSearcher) -> None:
+        self._desk = desk
+        self._searcher = searcher
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        for values in json.loads(result.pop(_UPDATES)):  # taken out, or Tune would keep it
+            self._desk.take(TrialUpdate.from_dict(values))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._searcher.leases.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        lease = self._searcher.leases.pop(trial.trial_id)
+        for leased in lease.trials:
+            self._desk.lose(leased.number, _reason_of_death(trial))
+
+
+class _DeskStopper(tune.Stopper):
+    """Ends each running trial at its next message once the desk is stopping."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> bool:
+        return self._desk.stopping
+
+    def stop_all(self) -> bool:
+        return False
+
+
+def _tuner(desk: Desk, workers: Workers, folder: StudyFolder) -> tune.Tuner:
+    constants = {
+        _DEVICE: "cuda" if workers.gpus_per_trial else "cpu",
+        _THREADS: max(1, math.floor(workers.cpus_per_trial)),
+    }
+    searcher = _LeaseSearcher(desk, constants)
+    resources = {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial}
+    return tune.Tuner(
+        tune.with_resources(TrialWorker, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=workers.concurrency,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder.logs),
+            verbose=0,
+            callbacks=[_Clerk(desk, searcher)],
+            stop=_DeskStopper(desk),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    )
+
+
+def _name(trial: Trial) -> str:
+    return str(trial.trial_id)
+
+
+def _reason_of_death(trial: Trial) -> str:
+    text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else "no word of why"
+    return (
+        f"its worker process died ({last}). If memory ran out, lower search.concurrency, the batch size or the widths."
+    )
+
+
+@contextmanager
+def _cluster(workers: Workers) -> Iterator[None]:
+    """Connects to the cluster, or makes one of this machine that listens on the loopback interface only."""
+    if workers.address is None:
+        ray.init(
+            num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+        )
+    else:
+        try:
+            ray.init(address=workers.address, log_to_driver=False, configure_logging=False)
+        except ConnectionError as error:
+            raise StudyError(
+                f"no Ray cluster answers at {workers.address}: {error}. Start it, or mend the address."
+            ) from error
+    try:
+        _check_resources(workers)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_resources(workers: Workers) -> None:
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for field, kind, needed in (
+        ("search.cpus_per_trial", "CPU", workers.cpus_per_trial),
+        ("search.gpus_per_trial", "GPU", workers.gpus_per_trial),
+    ):
+        if needed > found.get(kind, 0):
+            raise StudyError(f"{field} is {needed:g}, but there are {found.get(kind, 0):g} of {kind}. Lower it.")
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables inside the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _ray_logs_to(path: Path) -> Iterator[None]:
+    """Sends what Ray logs in this process to a file instead of the screen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    # Ray's libraries have handlers of their own, so that the one logger "ray" is not enough.
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data")]
+    before = [(logger.propagate, logger.handlers) for logger in loggers]
+    for logger in loggers:
+        logger.propagate, logger.handlers = False, [handler]
+    try:
+        yield
+    finally:
+        for logger, (propagate, handlers) in zip(loggers, before, strict=True):
+            logger.propagate, logger.handlers = propagate, handlers
+        handler.close()

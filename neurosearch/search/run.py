@@ -1,0 +1,125 @@
+"""A whole search: from a validated study to its best trial and the control beside it."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+from neurosearch.config.load import StudyConfig
+from neurosearch.config.trial import TrialConfig
+from neurosearch.config.yaml_source import to_yaml
+from neurosearch.search.data_cache import opened_data
+from neurosearch.search.desk import Desk
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.outcome import write_text
+from neurosearch.search.seams import (
+    Listener,
+    SilentListener,
+    SilentTracker,
+    Tracker,
+    TrialInfo,
+    TrialSummary,
+)
+from neurosearch.search.study import Study, create_study, resume_study
+from neurosearch.search.summaries import counts
+
+_CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What came out of a search.
+
+    Attributes:
+        folder: Where the study lies.
+        best: The best feasible trial, which may be the control; None when nothing is feasible.
+        control: The trial of the largest static network beside the winner; None if there is none.
+        counts: Trials in each state.
+        stopped: Whether the search was stopped before its budget was used up.
+        halted: Why it could not go on; None if it could.
+        untold: How many things the tracker could not write.
+    """
+
+    folder: StudyFolder
+    best: TrialSummary | None
+    control: TrialSummary | None
+    counts: Mapping[str, int]
+    stopped: bool
+    halted: str | None
+    untold: int
+
+
+def run_search(
+    config: StudyConfig,
+    folder: StudyFolder,
+    *,
+    resume: bool = False,
+    address: str | None = None,
+    tracker: Tracker | None = None,
+    listener: Listener | None = None,
+) -> SearchResult:
+    """Searches until the budget is used up or the search is stopped; then trains the control.
+
+    Args:
+        config: The study.
+        folder: Where it lies, as every worker sees it.
+        resume: Go on with the study that is there, instead of making a new one.
+        address: Address of a running Ray cluster; None: this machine alone.
+        tracker: Is told everything; closed at the end.
+        listener: Is told everything.
+
+    Raises:
+        StudyError: The study cannot be made or gone on with, or the cluster has not what a trial needs.
+        DataError: The data of every trial cannot be used.
+    """
+    study = resume_study(folder, config) if resume else create_study(folder, config)
+    try:
+        return _searched(study, address, tracker or SilentTracker(), listener or SilentListener())
+    finally:
+        study.close()
+
+
+def _searched(study: Study, address: str | None, tracker: Tracker, listener: Listener) -> SearchResult:
+    from neurosearch.search.ray_tune import Workers, run_trials
+
+    # The first trial needs torch here too; its import hides behind the seconds that Ray takes to start.
+    threading.Thread(target=import_module, args=("neurosearch.build.control",), daemon=True).start()
+    folder, search = study.stored.folder, study.config.study.search
+    write_config(folder, study.config)
+    tracker.start_study(study.stored.info)
+    untold = 0
+    try:
+        desk = Desk(study, tracker, listener, lambda trial: _described(trial, folder), lambda: _control(study))
+        workers = Workers(search.concurrency, search.cpus_per_trial, search.gpus_per_trial, address)
+        run_trials(desk, workers, folder)
+    finally:
+        untold = tracker.close(_CLOSE_SECONDS)
+        study.set_run_ids(tracker.run_ids(), tracker.study_run_id)
+    stored = study.stored
+    stopped = desk.stopping and desk.halted is None
+    best, control = stored.best(), stored.best("control")
+    return SearchResult(folder, best, control, counts(stored.trials()), stopped, desk.halted, untold)
+
+
+def write_config(folder: StudyFolder, config: StudyConfig) -> None:
+    """Writes the study's config as it is searched now, for people; the journal is what a resumption reads."""
+    write_text(folder.config, to_yaml(config.to_mapping()))
+
+
+def _described(trial: TrialInfo, folder: StudyFolder) -> Mapping[str, str]:
+    """Prepares a trial's data, once for all trials that share it, and returns the trial's tags."""
+    data = opened_data(TrialConfig.model_validate(trial.config), folder)
+    return {"data_hash": data.folder.name}
+
+
+def _control(study: Study) -> TrialInfo | None:
+    """Returns the control trial to run beside the winner; None when it has run, or the winner is it."""
+    winner = study.stored.best("search")
+    if winner is None or not study.config.study.search.control:
+        return None
+    from neurosearch.build.control import control_config
+
+    config = TrialConfig.model_validate(winner.config)
+    manifest = opened_data(config, study.stored.folder).manifest
+    limit = study.config.study.size_limit
+    return study.ask_control(control_config(config, limit, manifest.input_shape, manifest.num_classes))

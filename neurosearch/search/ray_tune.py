@@ -221,13 +221,12 @@ def _cluster(workers: Workers) -> Iterator[None]:
             num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
             include_dashboard=False,
             log_to_driver=False,
-            configure_logging=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",
         )
     else:
         try:
-            ray.init(address=workers.address, log_to_driver=False, configure_logging=False)
+            ray.init(address=workers.address, log_to_driver=False)
         except ConnectionError as error:
             raise StudyError(
                 f"no Ray cluster answers at {workers.address}: {error}. Start it, or mend the address."
@@ -270,14 +269,13 @@ def _ray_logs_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    # Ray's libraries have handlers of their own, so that the one logger "ray" is not enough.
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data")]
-    before = [(logger.propagate, logger.handlers) for logger in loggers]
-    for logger in loggers:
-        logger.propagate, logger.handlers = False, [handler]
+    logger, collector = logging.getLogger("ray"), logging.getLogger("ray.tune.analysis.experiment_analysis")
+    propagate, handlers = logger.propagate, logger.handlers
+    logger.propagate, logger.handlers = False, [handler]
+    collector.setLevel(logging.ERROR)  # it misses the result files that we tell Tune not to write
     try:
         yield
     finally:
-        for logger, (propagate, handlers) in zip(loggers, before, strict=True):
-            logger.propagate, logger.handlers = propagate, handlers
+        logger.propagate, logger.handlers = propagate, handlers
+        collector.setLevel(logging.NOTSET)
         handler.close()

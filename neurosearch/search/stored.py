@@ -104,6 +104,17 @@ class StoredStudy:
         run_id = self.attributes().get(trial_run_id(number))
         return TrialInfo(number, attributes[ROLE], attributes[CONFIG], attributes[VALUES], {}, run_id)
 
+    def keep_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
+        """Keeps the tracker's ids of trials' runs and of the study's own; any process may."""
+        known = self.attributes()
+        wanted = {trial_run_id(number): run_id for number, run_id in run_ids.items()}
+        if study_run_id:
+            wanted[RUN_ID] = study_run_id
+        with self.journal.batch():
+            for name, run_id in wanted.items():
+                if known.get(name) != run_id:
+                    self.storage.set_study_user_attr(self.study_id, name, run_id)
+
     def attributes(self) -> Mapping[str, Any]:
         """Returns the study's attributes."""
         return self.storage.get_study_user_attrs(self.study_id)

@@ -23,7 +23,7 @@ from neurosearch.search.lock import SearchLock
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.sampling import Suggester, config_key
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
-from neurosearch.search.stored import CONFIG, OUTCOME, ROLE, RUN_ID, SECONDS, STOP, VALUES, StoredStudy, trial_run_id
+from neurosearch.search.stored import CONFIG, OUTCOME, ROLE, SECONDS, STOP, VALUES, StoredStudy
 from neurosearch.search.summaries import judge
 
 _SIZE_CONSTRAINT = "constraints:size"  # what optuna.Trial.set_constraint("size", ...) writes
@@ -181,14 +181,7 @@ class Study:
 
     def set_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
         """Keeps the tracker's ids of trials' runs and of the study's own."""
-        known = self.stored.attributes()
-        wanted = {trial_run_id(number): run_id for number, run_id in run_ids.items()}
-        if study_run_id is not None:
-            wanted[RUN_ID] = study_run_id
-        with self.stored.journal.batch():
-            for name, run_id in wanted.items():
-                if known.get(name) != run_id:
-                    self._set(name, run_id)
+        self.stored.keep_run_ids(run_ids, study_run_id)
 
     @property
     def seconds_used(self) -> float:

@@ -41,7 +41,7 @@ def model_from_card(model: Mapping[str, Any], input_shape: tuple[int, ...], num_
         ValueError: If the kind is not installed, or its fields have changed.
     """
     known = kinds("models")
-    kind = model.get("kind")
+    kind = str(model.get("kind"))
     if kind not in known:
         raise ValueError(
             f"the network is of model kind {kind!r}, which is not installed; installed are {', '.join(known)}. "

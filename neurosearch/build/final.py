@@ -81,7 +81,7 @@ def score_test_part(model: nn.Module, data: PreparedData) -> dict[str, float]:
     tally = Classification("cross_entropy", manifest.train_counts, manifest.class_names).tally()
     x, y = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)
     with torch.inference_mode():
-        for inputs, targets in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
+        for inputs, targets in zip(torch.split(x, _BATCH), torch.split(y, _BATCH), strict=True):
             tally.add(model(inputs), targets)
     metrics = tally.metrics(tally.sums().tolist())
     return {names.TEST_PREFIX + name: value for name, value in metrics.items()}

@@ -45,7 +45,8 @@ def prepare_settings(config: TrialConfig) -> PrepareSettings:
     """Returns how the config wants its data thinned, split and resized."""
     fields = config.data
     assert isinstance(fields, DataFields), f"the fields of data kind {kind_of(fields)!r} must derive from DataFields"
-    imbalance = fields.imbalance and Imbalance(fields.imbalance.profile, fields.imbalance.ratio)
+    wanted = fields.imbalance
+    imbalance = None if wanted is None else Imbalance(wanted.profile, wanted.ratio)
     return PrepareSettings(imbalance, fields.validation_share, fields.split_seed, fields.resize)
 
 

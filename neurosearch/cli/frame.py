@@ -89,7 +89,8 @@ def _config_report(error: Any, arguments: dict[str, Any]) -> Report:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. Mend and check again.")
     overrides = [word for text in arguments.get("overrides") or () for word in ("--set", text)]
-    again = (neurosearch("check", arguments["config"], *overrides),) if "config" in arguments else ()
+    data = ["--data"] if arguments.get("data", True) else []
+    again = (neurosearch("check", arguments["config"], *overrides, *data),) if "config" in arguments else ()
     return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
 
 

@@ -20,3 +20,7 @@ Folder = Annotated[
     Path, typer.Option("--folder", metavar="FOLDER", help="The folder of all studies (storage.folder of the config).")
 ]
 RUNS = Path("runs")
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="ADDRESS", help="Address of a running Ray cluster; this machine without it."),
+]

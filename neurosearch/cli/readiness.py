@@ -49,7 +49,8 @@ def check_readiness(study: StudyConfig) -> tuple[str, ...]:
     problems += [
         *_model_problems(study, variants),
         *_folder_problems(study, variants),
-        *_processor_problems(study),
+        *_gpu_problems(study),
+        *_name_problems(study),
     ]
     if problems:
         raise ConfigError(tuple(dict.fromkeys(problems)))
@@ -150,21 +151,50 @@ def _bytes(raw: "RawArrays") -> int:
     return 4 * raw.x_train.size + (4 + raw.x_test.itemsize) * raw.x_test.size + raw.x_train.nbytes
 
 
-def _processor_problems(study: StudyConfig) -> Iterator[Problem]:
+def _gpu_problems(study: StudyConfig) -> Iterator[Problem]:
     import torch
 
-    search, source = study.study.search, study.template.source
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if search.cpus_per_trial > cores:
-        text = f"one trial asks for {search.cpus_per_trial:g} cores, but this machine has {cores}. Lower it."
-        yield Problem(source.place(("search", "cpus_per_trial")), "search.cpus_per_trial", text)
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if search.gpus_per_trial > gpus:
-        text = f"one trial asks for {search.gpus_per_trial:g} GPUs, but {gpus or 'none'} can be used here. Lower it."
-        yield Problem(source.place(("search", "gpus_per_trial")), "search.gpus_per_trial", text)
+    wanted = study.study.search.gpus_per_trial
+    found = torch.cuda.device_count() if wanted and torch.cuda.is_available() else 0
+    if wanted > found:
+        place = study.template.source.place(("search", "gpus_per_trial"))
+        text = f"one trial asks for {wanted:g} GPU, but {found or 'none'} can be used here. Lower it."
+        yield Problem(place, "search.gpus_per_trial", text)
+
+
+def _name_problems(study: StudyConfig) -> Iterator[Problem]:
+    """Yields that the name belongs to a study with another space; one with the same space can be resumed."""
+    from neurosearch.search.errors import StudyError
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.study import check_name_is_free
+
+    stored = _stored(study)
+    if stored is not None and stored.fingerprint() != study.fingerprint():
+        try:
+            check_name_is_free(StudyFolder(Path(study.study.storage.folder), study.study.name), study)
+        except StudyError as error:
+            yield Problem(study.template.source.place(("name",)), "name", str(error))
+
+
+def _stored(study: StudyConfig) -> StudyConfig | None:
+    """Returns the study that has the name already."""
+    from neurosearch.search.errors import StudyError
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.stored import StoredStudy
+
+    try:
+        return StoredStudy(StudyFolder(Path(study.study.storage.folder), study.study.name)).config
+    except StudyError:
+        return None
 
 
 def _remarks(study: StudyConfig) -> Iterable[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = study.study.search.cpus_per_trial * study.study.search.concurrency
+    if wanted > cores:
+        yield f"trials that run at once ask for {wanted:g} cores and share the {cores} of this machine; each is slower."
+    if _stored(study) is not None:
+        yield f"a study of this name and space is there; `neurosearch resume {study.study.name}` goes on with it."
     uri = study.study.tracking.uri
     if study.study.tracking.enabled and uri is not None and not _answers(uri):
         yield (

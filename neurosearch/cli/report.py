@@ -1,6 +1,7 @@
 """What a command tells, as a value; printed in one place, for people or for programs."""
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ def neurosearch(*words: object) -> str:
 def show(report: Report, *, as_json: bool) -> None:
     """Prints a report: JSON to the standard output, or lines; what is wrong to the standard error output."""
     if as_json:
-        typer.echo(json.dumps({**report.facts, "next": list(report.next)}, indent=2))
+        typer.echo(json.dumps(finite({**report.facts, "next": list(report.next)})))
         return
     wrong = report.code in (WRONG, FAILED)
     for line in (*report.lines, *_next_lines(report.next)):
@@ -56,6 +57,15 @@ def show(report: Report, *, as_json: bool) -> None:
 def say(text: str) -> None:
     """Prints a line while a command runs; under `--json` it goes to the standard error output, as all but the facts."""
     typer.echo(text)
+
+
+def finite(value: Any) -> Any:
+    """Returns plain values without infinities and NaN, which JSON has no word for: None in their place."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _next_lines(commands: tuple[str, ...]) -> Iterable[str]:

@@ -1,0 +1,136 @@
+"""From a finished trial to what a user takes away: exported files, test scores, a registered model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurosearch import names
+from neurosearch.build.final import final_test_scores
+from neurosearch.cli.mlflow_sync import study_store
+from neurosearch.cli.report import FAILED, CommandError
+from neurosearch.cli.studies import on_study
+from neurosearch.cli.words import trial_facts
+from neurosearch.config.trial import TrialConfig
+from neurosearch.export.deliver import deliver
+from neurosearch.export.errors import ExportError
+from neurosearch.export.predict import OUTPUT_NAME
+from neurosearch.export.rebuild import CARD_NAME
+from neurosearch.export.write import Exported
+from neurosearch.search.data_cache import opened_data
+from neurosearch.search.seams import TrialSummary
+from neurosearch.tracking.models import LoggedNetwork, NetworkFiles, log_model
+from neurosearch.tracking.store import StoreError
+
+if TYPE_CHECKING:
+    from neurosearch.search.stored import StoredStudy
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An exported trial.
+
+    Attributes:
+        trial: The trial.
+        exported: Its files, verified.
+        model: Where MLflow has the network; None if it has not.
+        remarks: What else the user should know.
+    """
+
+    trial: TrialSummary
+    exported: Exported
+    model: LoggedNetwork | None
+    remarks: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        exported = self.exported
+        return {
+            "trial": self.trial.number,
+            "folder": str(exported.folder),
+            "files": {name: str(path) for name, path in exported.files.items()},
+            "differences": {name: each.largest for name, each in exported.differences.items()},
+            "model": None if self.model is None else {"uri": self.model.uri, "version": self.model.version},
+            "remarks": list(self.remarks),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Tells where the files are, for people."""
+        differences = self.exported.differences.values()
+        files = ", ".join([*(path.name for path in self.exported.files.values()), CARD_NAME])
+        yield f"exported trial {self.trial.number} to {self.exported.folder}: {files}"
+        yield (
+            f"  each loaded back and run on {max(each.examples for each in differences)} validation examples: same "
+            f"predictions, largest difference {max(each.largest for each in differences):.1g}"
+        )
+        if self.model is not None:
+            yield f"  registered in MLflow as {self.model.uri}"
+        yield from self.remarks
+
+
+def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path) -> Delivery:
+    """Exports a finished trial's network and registers it in MLflow.
+
+    Args:
+        study: The study.
+        trial: One with a final network.
+        out: Folder of the files.
+
+    Raises:
+        CommandError: The trial has no network, or it cannot be exported.
+    """
+    if trial.state not in ("finished", "infeasible"):
+        why = f"failed: {trial.reason}" if trial.state == "failed" else "has not ended yet."
+        raise CommandError(
+            f"trial {trial.number} {why} Name another by --trial.", next_commands=(on_study("status", study),)
+        )
+    folder = study.folder
+    config = TrialConfig.model_validate(trial.config)
+    try:
+        exported = deliver(
+            config, opened_data(config, folder), folder.trial(trial.number), out, folder.logs / "export.log"
+        )
+    except ExportError as error:
+        raise CommandError(str(error), code=FAILED) from error
+    model, remarks = _registered(study, trial, exported)
+    return Delivery(trial, exported, model, remarks)
+
+
+def test_scores(study: "StoredStudy", trial: TrialSummary) -> dict[str, float]:
+    """Returns a finished trial's scores on the test part, which is read once for each network."""
+    config = TrialConfig.model_validate(trial.config)
+    return final_test_scores(config, opened_data(config, study.folder), study.folder.trial(trial.number))
+
+
+def _registered(
+    study: "StoredStudy", trial: TrialSummary, exported: Exported
+) -> tuple[LoggedNetwork | None, tuple[str, ...]]:
+    if not study.config.study.tracking.enabled:
+        return None, ()
+    study_run_id = study.info.run_id
+    again = f"`{on_study('sync', study)}`, then `{on_study('export', study)}` registers the network"
+    if study_run_id is None or trial.run_id is None:
+        return None, (f"MLflow does not know the trial yet: {again}.",)
+    others = [path for name, path in exported.files.items() if name != "onnx"]
+    files = NetworkFiles(
+        exported.files["onnx"],
+        (*others, exported.folder / CARD_NAME),
+        exported.input_example,
+        exported.output_example,
+        OUTPUT_NAME,
+    )
+    tags = {
+        names.GROWTH_TAG: trial.kind,
+        names.DATA_HASH_TAG: exported.card.data_hash,
+        **{f"{names.TAG_PREFIX}{name}": f"{trial.metrics[name]:.0f}" for name in names.SIZES},
+    }
+    try:
+        store = study_store(study)
+        return log_model(store, study.folder.name, study_run_id, trial.run_id, trial.number, files, tags), ()
+    except StoreError as error:
+        return None, (str(error),)
+
+
+def winner_facts(study: "StoredStudy", trial: TrialSummary) -> dict[str, Any]:
+    """Returns a trial with its test scores, as plain values."""
+    return {**trial_facts(trial), "test": test_scores(study, trial)}

@@ -1,0 +1,21 @@
+"""`neurosearch resume`: goes on with a study, from its storage alone."""
+
+from neurosearch.cli.frame import command
+from neurosearch.cli.options import RUNS, Address, Folder, Overrides, StudyName
+from neurosearch.cli.report import Report
+
+
+@command
+def resume(name: StudyName, folder: Folder = RUNS, overrides: Overrides = None, address: Address = None) -> Report:
+    """Go on with a study that was stopped or killed, or give it a larger budget: --set search.trials=50."""
+    from neurosearch.cli.studies import open_study
+    from neurosearch.config.load import study_from_mapping
+    from neurosearch.config.overrides import with_overrides
+    from neurosearch.config.yaml_source import Source
+
+    stored = open_study(name, folder)
+    source = with_overrides(Source(stored.config.to_mapping(), {}, name), tuple(overrides or ()))
+    study = study_from_mapping(source.values, name)
+    from neurosearch.cli.searching import run_study
+
+    return run_study(study, stored.folder, resume=True, address=address)

@@ -1,0 +1,26 @@
+"""`neurosearch search`: the main job, from a config to an exported network."""
+
+from pathlib import Path
+
+from neurosearch.cli.frame import command
+from neurosearch.cli.options import Address, ConfigFile, Overrides
+from neurosearch.cli.report import Report, say
+
+
+@command
+def search(config: ConfigFile, overrides: Overrides = None, address: Address = None) -> Report:
+    """Search: check everything, run the trials, export the best network within the size limit."""
+    from neurosearch.config.load import load_study
+
+    study = load_study(config, tuple(overrides or ()))
+    from neurosearch.cli.readiness import check_readiness
+    from neurosearch.cli.searching import run_study
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.study import check_name_is_free
+
+    folder = StudyFolder(Path(study.study.storage.folder), study.study.name)
+    notes = check_readiness(study)
+    check_name_is_free(folder, study)
+    for note in notes:
+        say(f"note: {note}")
+    return run_study(study, folder, resume=False, address=address)

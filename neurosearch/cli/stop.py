@@ -1,0 +1,21 @@
+"""`neurosearch stop`: ends a search that another process runs, so that it can go on later."""
+
+from neurosearch.cli.frame import command
+from neurosearch.cli.options import RUNS, Folder, StudyName
+from neurosearch.cli.report import Report
+
+
+@command
+def stop(name: StudyName, folder: Folder = RUNS) -> Report:
+    """Ask the process that searches a study to stop; running trials keep their checkpoints and go on at `resume`."""
+    from neurosearch.cli.studies import on_study, open_study, searcher
+
+    study = open_study(name, folder)
+    process = searcher(study)
+    if process is None:
+        line = f"no process searches {name}; there is nothing to stop."
+    else:
+        study.request_stop()
+        line = f"asked {process} to stop: running trials end with their epoch and keep their checkpoints."
+    facts = {"study": name, "searched_by": process, "stop_requested": process is not None}
+    return Report(facts, (line,), next=(on_study("status", study), on_study("resume", study)))

@@ -1,0 +1,30 @@
+"""`neurosearch ui`: MLflow's pages on the studies of a folder."""
+
+from typing import Annotated
+
+import typer
+
+from neurosearch.cli.frame import command
+from neurosearch.cli.options import RUNS, Folder
+from neurosearch.cli.report import Report, neurosearch, say
+
+
+@command
+def ui(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="A study, for its tracking server.", show_default=False)
+    ] = None,
+    folder: Folder = RUNS,
+    host: Annotated[str, typer.Option("--host", help="Address of this machine; only loopback ones.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="TCP port.", min=1, max=65535)] = 5000,
+) -> Report:
+    """Show the studies in MLflow's pages until Ctrl-C; only this machine can open them."""
+    from neurosearch.cli.studies import open_study
+    from neurosearch.tracking.store import choose_store
+    from neurosearch.tracking.ui import run_ui
+
+    uri = open_study(name, folder).config.study.tracking.uri if name is not None else None
+    store = choose_store(folder, uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    run_ui(store, host, port, folder / "ui.log", lambda address: say(f"open {address} in a browser; Ctrl-C ends it"))
+    return Report({"store": store.shown}, ("closed.",), next=(neurosearch("ui"),))

@@ -1,0 +1,84 @@
+"""Trials and studies in words and as facts: pure functions over what the search knows."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from neurosearch import names
+from neurosearch.search.seams import TrialSummary
+
+
+def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> str:
+    """Tells an ended trial in one line: number, growth, objective, size, seconds, and the best so far."""
+    parts = [f"trial {trial.number:>3}", f"{trial.kind:<8}", _result(trial, metric)]
+    if trial.metrics:
+        parts.append(size(trial.metrics))
+    if trial.seconds is not None:
+        parts.append(f"{trial.seconds:.1f} s")
+    if trial.role == "control":
+        parts.append("the control")
+    elif best is not None:
+        parts.append("the best so far" if best.number == trial.number else f"best {number(best.value)} ({best.number})")
+    else:
+        parts.append("nothing feasible yet")
+    return "  ".join(parts)
+
+
+def size(metrics: Mapping[str, float]) -> str:
+    """Tells the size of a network."""
+    return f"{metrics[names.PARAMETERS]:,.0f} parameters, {metrics[names.NEURONS]:,.0f} neurons"
+
+
+def number(value: float | None) -> str:
+    """Writes a score."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Writes a time as people read it, such as `2 min 5 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    return " ".join(f"{value} {unit}" for value, unit in parts if value) or "0 s"
+
+
+def trial_facts(trial: TrialSummary) -> dict[str, Any]:
+    """Returns a trial as plain values for JSON, without its whole config."""
+    return {
+        "number": trial.number,
+        "role": trial.role,
+        "kind": trial.kind,
+        "state": trial.state,
+        "value": trial.value,
+        "params": dict(trial.params),
+        "metrics": dict(trial.metrics),
+        "epochs": trial.epochs,
+        "seconds": trial.seconds,
+        "reason": trial.reason,
+        "run_id": trial.run_id,
+    }
+
+
+def hyperparameters(trial: TrialSummary) -> str:
+    """Tells the searched values of a trial."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items()) or "none"
+
+
+def failures(trials: Iterable[TrialSummary], most: int = 3) -> Iterable[str]:
+    """Yields why the last failed trials failed."""
+    failed = [trial for trial in trials if trial.state == "failed"]
+    for trial in failed[-most:]:
+        yield f"trial {trial.number} failed: {trial.reason}"
+
+
+def _result(trial: TrialSummary, metric: str) -> str:
+    match trial.state:
+        case "failed":
+            return f"failed: {trial.reason}"
+        case "infeasible":
+            return f"{metric} {number(trial.value)}, above the size limit"
+        case _:
+            return f"{metric} {number(trial.value)}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

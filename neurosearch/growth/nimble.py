@@ -7,7 +7,7 @@ move N.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ class NimblePolicy:
 
     def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
         """Return the growth or pruning of the groups that no longer hold ceil(N) + 1 neurons."""
-        self._keep_inside(snapshot.units)
+        self._keep_inside(snapshot)
         sizes = self._sizes()
         if snapshot.clock.epoch_ended:
             self._remember(sizes)
@@ -133,18 +133,21 @@ class NimblePolicy:
         shares = self._shares.tolist()  # the one place that waits for the device
         return {name: share * base for (name, base), share in zip(self._base.items(), shares, strict=True)}
 
-    def _largest(self, name: str, num_neurons: int) -> float:
+    def _largest(self, name: str, num_neurons: float) -> float:
         return min(self._settings.maximum_share * self._base[name], num_neurons)
 
     def _real_size(self, name: str, size: float) -> int:
         return min(ceil(size) + 1, max(1, ceil(self._settings.maximum_share * self._base[name])))
 
-    def _keep_inside(self, units: Units) -> None:
+    def _keep_inside(self, snapshot: Snapshot) -> None:
         """Put shares that a step carried too far back to the nearest one that a gate can express."""
-        sizes = {group.name: group.size for group in units.groups}
-        largest = [self._largest(name, sizes[name]) / base for name, base in self._base.items()]
+        groups = snapshot.units.groups
+        # Before the first step nothing was computed with these gates, so any share up to the maximum is as good.
+        present = {g.name: inf if snapshot.clock.step == 0 else float(g.size) for g in groups}
+        largest = [self._largest(name, present[name]) / base for name, base in self._base.items()]
+        bounds = torch.tensor(largest, dtype=torch.float64).to(self._shares)
         with torch.no_grad():
-            self._shares.clamp_(min=0.0).clamp_(max=torch.tensor(largest).to(self._shares))
+            self._shares.clamp_(min=0.0).clamp_(max=bounds)
 
     def _remember(self, sizes: Mapping[str, float]) -> None:
         self._whole_sizes = [*self._whole_sizes, [_whole(size) for size in sizes.values()]][-_SETTLED_EPOCHS:]
@@ -155,11 +158,12 @@ def _whole(size: float) -> int:
 
 
 def _size_decisions(snapshot: Snapshot, more: Mapping[str, int], fewer: Mapping[str, range]) -> tuple[Decision, ...]:
-    decisions = []
+    decisions, units = [], snapshot.units
     if more:
-        plan = grow(snapshot.units, more, start="gated", generator=snapshot.generator)
+        plan = grow(units, more, start="gated", generator=snapshot.generator)
+        units = plan.units_after(units)
         decisions.append(Decision(plan, reason="the trained size grew past a whole neuron", fold=None))
     if fewer:
-        plan = prune(snapshot.units, fewer)
+        plan = prune(units, fewer)
         decisions.append(Decision(plan, reason="the trained size fell past a whole neuron", fold=None))
     return tuple(decisions)

@@ -128,5 +128,7 @@ def most_important(scores: Tensor, count: int) -> Tensor:
 
 
 def added_sizes(settings: PeriodicSettings, base_sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return how many neurons a cycle adds to each group."""
-    return {name: max(1, round(settings.grow_share * size)) for name, size in base_sizes.items()}
+    """Return how many neurons a cycle adds to each group; symmetric pairs round up to an even number."""
+    even = settings.start == "symmetric_pair"
+    counts = {name: max(1, round(settings.grow_share * size)) for name, size in base_sizes.items()}
+    return {name: count + count % 2 if even else count for name, count in counts.items()}

@@ -70,7 +70,7 @@ class EpochRecord:
         return cls(values["epoch"], values["step"], dict(values["metrics"]), events, values["at_rest"])
 
 
-class TrialFailed(RuntimeError):  # noqa: N818  named for what the study records
+class TrialFailed(RuntimeError):
     """A training cannot go on; `reason` says what happened, where, and what to try.
 
     One trial ends with it, never the study.

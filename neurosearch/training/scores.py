@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from neurosearch.growth.policy import Need
 from neurosearch.neurons import Units, importance
 from neurosearch.randomness import derive_seed
-from neurosearch.training.seams import Batch, Batches
+from neurosearch.training.seams import Batch, Batches, Task
 
 Scores = Mapping[str, Tensor]
 
 
 def score(
-    need: Need, model: nn.Module, units: Units, batches: Batches, examples_per_class: int, seed: int
+    need: Need, model: nn.Module, units: Units, batches: Batches, task: Task, examples_per_class: int, seed: int
 ) -> tuple[Scores | None, Scores | None, int]:
     """Score every neuron as a policy needs it.
 
@@ -23,8 +23,9 @@ def score(
         model: The network; unchanged.
         units: Its neurons.
         batches: Where the examples come from.
+        task: Whose loss the scores are about.
         examples_per_class: Examples of each class to score on.
-        seed: Decides which examples those are.
+        seed: Decides which examples those are, and random scores.
 
     Returns:
         The scores for all classes, those for the head classes (each None unless needed), and the number of examples
@@ -33,13 +34,12 @@ def score(
     if need.scores is None:
         return None, None, 0
     examples = batches.balanced(examples_per_class, derive_seed(seed, "examples"))
-    scores = importance(model, units, examples, kind=need.scores, class_counts=batches.class_counts)
-    num_examples = sum(len(targets) for _, targets in examples)
+    scores = _importance(need.scores, model, units, examples, batches, task, seed)
     if not need.head_scores:
-        return scores, None, num_examples
+        return scores, None, _count(examples)
     head = only_classes(examples, head_classes(batches.class_counts))
-    head_scores = importance(model, units, head, kind=need.scores, class_counts=batches.class_counts)
-    return scores, head_scores, num_examples + sum(len(targets) for _, targets in head)
+    head_scores = _importance(need.scores, model, units, head, batches, task, seed)
+    return scores, head_scores, _count(examples) + _count(head)
 
 
 def head_classes(class_counts: Sequence[int]) -> list[int]:
@@ -56,3 +56,21 @@ def only_classes(examples: Sequence[Batch], classes: Sequence[int]) -> list[Batc
         if len(chosen):
             kept.append((inputs[chosen], targets[chosen]))
     return kept
+
+
+def _importance(
+    kind: str, model: nn.Module, units: Units, examples: Sequence[Batch], batches: Batches, task: Task, seed: int
+) -> Scores:
+    return importance(
+        model,
+        units,
+        examples,
+        kind=kind,
+        class_counts=batches.class_counts,
+        loss=task.loss,
+        generator=torch.Generator().manual_seed(derive_seed(seed, "scores")),
+    )
+
+
+def _count(examples: Sequence[Batch]) -> int:
+    return sum(len(targets) for _, targets in examples)

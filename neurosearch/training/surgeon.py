@@ -11,7 +11,7 @@ from neurosearch.randomness import derive_seed
 from neurosearch.training.network import Network
 from neurosearch.training.records import GrowthEvent
 from neurosearch.training.scores import score
-from neurosearch.training.seams import Batches
+from neurosearch.training.seams import Batches, Task
 
 
 class Surgeon:
@@ -26,6 +26,7 @@ class Surgeon:
         network: Network,
         optimizer: Optimizer,
         batches: Batches,
+        task: Task,
         base_sizes: Mapping[str, int],
         importance_examples: int,
         seed: int,
@@ -34,6 +35,7 @@ class Surgeon:
         self._network = network
         self._optimizer = optimizer
         self._batches = batches
+        self._task = task
         self._base_sizes = base_sizes
         self._importance_examples = importance_examples
         self._seed = seed
@@ -43,7 +45,7 @@ class Surgeon:
         seed = derive_seed(self._seed, "growth", clock.step)
         network = self._network
         scores, head_scores, num_examples = score(
-            need, network.model, network.units, self._batches, self._importance_examples, seed
+            need, network.model, network.units, self._batches, self._task, self._importance_examples, seed
         )
         generator = torch.Generator().manual_seed(seed)
         return Snapshot(clock, network.units, self._base_sizes, scores, head_scores, generator), num_examples
@@ -59,3 +61,10 @@ class Surgeon:
                 network.is_gated = False
             self.events += _events(decision, clock)
             network.units = apply_plan(decision.plan, network.model, self._optimizer)
+
+
+def _events(decision: Decision, clock: Clock) -> list[GrowthEvent]:
+    return [
+        GrowthEvent(clock.step, clock.epoch, change.group, change.added, len(change.removed), decision.reason)
+        for change in decision.plan.changes
+    ]

@@ -83,8 +83,9 @@ class Trainer:
             device: Where to train.
             example_inputs: Inputs of two or more examples, to trace the network with.
         """
-        memory_format = torch.channels_last if settings.channels_last else torch.preserve_format
-        model.to(device=device, memory_format=memory_format)
+        model.to(device)
+        if settings.channels_last:
+            model.to(memory_format=torch.channels_last)
         example_inputs = tuple(inputs.to(device) for inputs in example_inputs)
         units = find_units(model, example_inputs)
         first = next(model.parameters())
@@ -114,7 +115,7 @@ class Trainer:
         self._counter = SizeCounter(model, example_inputs)
         self._optimizer = make_optimizer(settings, model.parameters(), policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
-            self._network, self._optimizer, batches, self._base_sizes, settings.importance_examples, settings.seed
+            self._network, self._optimizer, batches, task, self._base_sizes, settings.importance_examples, settings.seed
         )
         if state is not None:
             self._restore(state)
@@ -150,7 +151,8 @@ class Trainer:
         """Make the network plain and final after the last epoch, and score it once more if that changed it."""
         assert len(self.history) == self._settings.epochs, "finish comes after the last epoch"
         if self._result is None:
-            self._result = FinalResult(self.model, self.units, self._finish())
+            record = self._finish()
+            self._result = FinalResult(self.model, self.units, record)
         return self._result
 
     def _train_epoch(self, epoch: int) -> EpochRecord:
@@ -199,7 +201,7 @@ class Trainer:
             if size_loss is not None:
                 size_sum += size_loss.detach()
                 loss = loss + size_loss
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             self._step += 1
             self._num_examples += len(targets)

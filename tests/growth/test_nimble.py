@@ -87,7 +87,7 @@ def test_real_tensors_hold_the_open_neurons_and_one_spare(share):
 def test_growing_and_shrinking_never_changes_the_outputs(path, width):
     live = Live(0.5, gate_width=width)
     live.check()
-    for step, share in enumerate(path):
+    for step, share in enumerate(path, start=1):
         live.move_to(share)
         before = live.outputs()
         live.check(step)
@@ -137,10 +137,10 @@ def test_a_size_outside_its_bounds_is_put_back():
     live = Live(0.5)
     live.check()
     live.move_to(-0.3)
-    live.check()
+    live.check(step=1)
     assert live.policy.trained()[0].item() == 0.0
     live.move_to(9.0)
-    live.check()
+    live.check(step=2)
     assert live.policy.trained()[0].item() * 6 == pytest.approx(live.size - 1)
 
 

@@ -86,3 +86,8 @@ def test_among_equals_the_youngest_goes_first_and_the_oldest_is_protected_first(
 def test_a_share_of_the_base_size_is_added_and_at_least_one(share, size, added):
     settings = PeriodicSettings(5, 3, share, 0.7, "zero_outgoing", "l2", 0.0)
     assert added_sizes(settings, {"a": size}) == {"a": added}
+
+
+def test_symmetric_pairs_come_in_even_numbers():
+    settings = PeriodicSettings(5, 3, 0.5, 0.7, "symmetric_pair", "l2", 0.0)
+    assert added_sizes(settings, {"a": 6, "b": 8, "c": 1}) == {"a": 4, "b": 4, "c": 2}

@@ -66,7 +66,8 @@ def blobs(shape, counts, seed):
     generator = np.random.default_rng(seed)
     centers = np.random.default_rng(0).normal(size=(NUM_CLASSES, *shape))
     labels = np.repeat(np.arange(NUM_CLASSES), counts)
-    x = centers[labels] + 0.7 * generator.normal(size=(len(labels), *shape))
+    brightness = labels.reshape(-1, *(1 for _ in shape)) - 1.0
+    x = centers[labels] + brightness + 0.5 * generator.normal(size=(len(labels), *shape))
     return Arrays(x.astype(np.float32), labels.astype(np.int64))
 
 
@@ -78,14 +79,23 @@ def make_model(kind, dropout=0.0):
         return Cnn(CnnShape((1, 4, 4), (4, 6), NUM_CLASSES, dropout))
 
 
-def make_batches(batch_size=10, seed=7):
+def make_batches(device, batch_size=10, seed=7):
     train, validation = blobs((1, 4, 4), (25, 10, 6), 1), blobs((1, 4, 4), (9, 9, 9), 2)
-    return ArrayBatches(train, validation, batch_size, seed, CPU, NUM_CLASSES)
+    return ArrayBatches(train, validation, batch_size, seed, device, NUM_CLASSES)
 
 
-def build(policy="static", model="mlp", store=None, loss="cross_entropy", dropout=0.0, growth=None, **changes):
+def build(
+    policy="static",
+    model="mlp",
+    store=None,
+    loss="cross_entropy",
+    dropout=0.0,
+    growth=None,
+    device=CPU,
+    **changes,
+):
     """A trainer on a tiny problem; `changes` go into the training settings, `growth` into the policy's."""
-    batches = make_batches()
+    batches = make_batches(device)
     return Trainer(
         settings=replace(SETTINGS, **changes),
         model=make_model(model, dropout),
@@ -93,7 +103,7 @@ def build(policy="static", model="mlp", store=None, loss="cross_entropy", dropou
         task=Classification(loss, batches.class_counts, ["a", "b", "c"]),
         policy=make_policy(policy, **(growth or {})),
         checkpoints=MemoryCheckpointStore() if store is None else store,
-        device=CPU,
+        device=device,
         example_inputs=(torch.zeros(2, 1, 4, 4),),
     )
 

@@ -13,6 +13,8 @@ from neurosearch.training.records import TrialFailed
 from neurosearch.training.schedule import learning_rate_factor
 
 POLICIES = ("static", "periodic", "nimble")
+#: Room enough for a nimble network to learn the tiny problem.
+ROOM = {"static": {}, "periodic": {}, "nimble": {"start_share": 1.0, "target_share": 1.0}}
 CLOCKED = (names.IMAGES_PER_SECOND, names.EPOCH_SECONDS)  # differ from run to run
 
 
@@ -62,7 +64,7 @@ def test_a_static_training_is_the_bare_loop_bit_for_bit(build_trainer, training_
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_every_policy_learns(build_trainer, policy, model):
-    final = run(build_trainer(policy=policy, model=model, epochs=12))
+    final = run(build_trainer(policy=policy, model=model, epochs=12, learning_rate=0.03, growth=ROOM[policy]))
     assert final.record.metrics[names.BALANCED_ACCURACY] > 0.8
 
 
@@ -78,7 +80,7 @@ def test_every_optimizer_and_loss_lowers_the_loss(build_trainer, optimizer, loss
 def test_a_record_holds_every_metric(build_trainer):
     record = next(build_trainer().epochs())
     assert record.epoch == 1
-    assert record.step == 5
+    assert record.step == 4
     assert record.metrics.keys() == {
         names.ACCURACY,
         names.BALANCED_ACCURACY,
@@ -225,3 +227,34 @@ def test_a_nimble_size_without_a_size_loss_stays_a_plain_network(build_trainer):
 def test_finishing_twice_gives_the_same_result(build_trainer):
     trainer = build_trainer(policy="nimble")
     assert run(trainer) is trainer.finish()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("choice", [{"amp": True}, {"channels_last": True}, {"amp": True, "channels_last": True}])
+def test_autocast_and_channels_last_train_as_well(build_trainer, policy, choice):
+    final = run(build_trainer(policy=policy, model="cnn", epochs=12, learning_rate=0.03, growth=ROOM[policy], **choice))
+    assert final.record.metrics[names.BALANCED_ACCURACY] > 0.8
+    assert all(parameter.dtype == torch.float32 for parameter in final.model.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("choice", [{}, {"amp": True, "channels_last": True}])
+def test_every_policy_learns_on_a_gpu_and_resumes_there(build_trainer, policy, choice):
+    device, store = torch.device("cuda"), MemoryCheckpointStore()
+    options = {
+        "policy": policy,
+        "model": "cnn",
+        "epochs": 12,
+        "learning_rate": 0.03,
+        "device": device,
+        "store": store,
+        **choice,
+    }
+    list(itertools.islice(build_trainer(**options).epochs(), 5))
+    resumed = build_trainer(**options)
+    assert len(resumed.history) == 5
+    final = run(resumed)
+    assert next(final.model.parameters()).device.type == "cuda"
+    assert final.record.metrics[names.BALANCED_ACCURACY] > 0.8

@@ -1,0 +1,110 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from neurosearch.cli.app import app
+from neurosearch.config.load import StudyConfig, study_from_mapping
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.lease import LeasedTrial
+from neurosearch.search.study import Study, create_study
+from neurosearch.search.trial import trial_updates
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "size_limit": {"parameters": 2000},
+    "data": {"kind": "digits"},
+    "model": {"kind": "mlp", "widths": {"search": "choice", "options": [[8], [12], [64]]}},
+    "training": {"epochs": 2, "learning_rate": 0.01},
+    "growth": {"kind": "static"},
+    "search": {"trials": 3},
+    "tracking": {"enabled": False},
+}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What came of a typed command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        (line,) = self.out.splitlines()
+        facts: dict[str, Any] = json.loads(line)
+        return facts
+
+
+@pytest.fixture
+def type_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Typed]:
+    """Types a command in a fresh working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Typed:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Typed(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+def _tiny(**sections: Any) -> StudyConfig:
+    return study_from_mapping({**TINY, **sections}, "tiny")
+
+
+def _start(root: Path, **sections: Any) -> Study:
+    config = _tiny(**sections)
+    return create_study(StudyFolder(root, config.study.name), config)
+
+
+@pytest.fixture
+def tiny() -> Callable[..., StudyConfig]:
+    """Makes a config of three trials of two epochs each; sections can be replaced."""
+    return _tiny
+
+
+@pytest.fixture
+def start() -> Callable[..., Study]:
+    """Starts such a study in a folder."""
+    return _start
+
+
+def _run_trials(study: Study, most: int = 99) -> None:
+    """Runs trials one after the other in this process, as a worker would."""
+    for _ in range(most):
+        trial = study.ask()
+        if trial is None:
+            return
+        for update in trial_updates(
+            LeasedTrial(trial.number, trial.role, dict(trial.config)), study.stored.folder, "cpu"
+        ):
+            study.report(trial.number, update.records)
+            if update.outcome is not None:
+                study.tell(trial.number, update.outcome)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study whose three trials have ended, one of them above the size limit."""
+    root = tmp_path_factory.mktemp("runs")
+    study = _start(root)
+    _run_trials(study)
+    study.close()
+    return root
+
+
+@pytest.fixture(scope="session")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of which one trial has ended and one was left behind by a killed process."""
+    root = tmp_path_factory.mktemp("unfinished")
+    study = _start(root)
+    _run_trials(study, most=1)
+    study.ask()
+    study.close()
+    return root

@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurosearch.search.study import Study
+
+TypeIn = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from typer.testing import CliRunner
+
+    from neurosearch.cli.app import app
+
+    out = tmp_path_factory.mktemp("out") / "net"
+    done = CliRunner().invoke(app, ["export", "tiny", "--folder", str(finished), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    return {"folder": out, "text": done.stdout}
+
+
+def test_the_best_network_is_written_and_verified(exported: dict[str, Any]) -> None:
+    assert {path.name for path in exported["folder"].iterdir()} == {
+        "network.pt2",
+        "network.onnx",
+        "network.safetensors",
+        "network.json",
+    }
+    lines = exported["text"].splitlines()
+    assert lines[0].endswith("network.pt2, network.onnx, network.safetensors, network.json")
+    assert "each loaded back and run on" in lines[1]
+    assert "same predictions, largest difference" in lines[1]
+    assert lines[2] == f"next: neurosearch predict {exported['folder']} INPUTS"
+
+
+def test_a_named_trial_is_exported_also_above_the_limit(type_in: TypeIn, finished: Path, tmp_path: Path) -> None:
+    trials = type_in("status", "tiny", "--folder", finished, "--json").facts["trials"]
+    (above,) = (each["number"] for each in trials if each["state"] == "infeasible")
+    facts = type_in("export", "tiny", "--folder", finished, "--trial", above, "--out", tmp_path / "x", "--json").facts
+    assert facts["trial"] == above
+    assert set(facts["files"]) == set(facts["differences"]) == {"pt2", "onnx", "safetensors"}
+    assert facts["model"] is None, "this study keeps nothing in MLflow"
+
+
+def test_a_trial_without_a_network_cannot_be_exported(type_in: TypeIn, unfinished: Path) -> None:
+    done = type_in("export", "tiny", "--folder", unfinished, "--trial", 1)
+    assert done.code == 2
+    assert "error: trial 1 has not ended yet. Name another by --trial." in done.err
+    missing = type_in("export", "tiny", "--folder", unfinished, "--trial", 99)
+    assert missing.code == 2
+    assert "has no trial 99" in missing.err
+
+
+def test_where_nothing_is_feasible_nothing_is_exported(
+    type_in: TypeIn, start: Callable[..., Study], tmp_path: Path
+) -> None:
+    start(tmp_path / "runs").close()
+    done = type_in("export", "tiny")
+    assert done.code == 4
+    assert "no trial of 'tiny' is feasible yet" in done.out + done.err
+    assert "next: neurosearch resume tiny" in done.out + done.err
+
+
+def test_the_exported_network_predicts(type_in: TypeIn, exported: dict[str, Any], tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    np.savez(tmp_path / "new.npz", x=digits.images[:40].astype(np.uint8))
+    facts = type_in("predict", exported["folder"], "new.npz", "--json").facts
+    assert facts["class_names"] == [str(label) for label in range(10)]
+    found = [int(each["class"]) for each in facts["predictions"]]
+    assert np.mean(np.equal(found, digits.target[:40])) > 0.5
+    shown = type_in("predict", exported["folder"] / "network.onnx", "new.npz")
+    assert shown.out.splitlines()[-2:] == [
+        "... and 20 more; --out FILE writes all of them",
+        f"next: neurosearch predict {exported['folder']}/network.onnx new.npz --out predictions.csv",
+    ]
+
+
+def test_predictions_are_written_to_a_file(type_in: TypeIn, exported: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "new.npz", x=np.zeros((3, 8, 8), np.uint8))
+    done = type_in("predict", exported["folder"], "new.npz", "--out", "p.csv")
+    assert done.out == "3 predictions written to p.csv\n"
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 4
+
+
+def test_inputs_that_do_not_fit_are_refused_in_words(type_in: TypeIn, exported: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "wide.npz", x=np.zeros((3, 9, 9), np.uint8))
+    for inputs in ("wide.npz", "absent.npz"):
+        done = type_in("predict", exported["folder"], inputs)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("error: ")
+    assert type_in("predict", "absent.onnx", "wide.npz").code == 2
+    assert type_in("predict", exported["folder"], "wide.npz", "--out", "p.txt").code == 2

@@ -1,0 +1,135 @@
+import errno
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from neurosearch.cli.frame import INTERRUPTED, command, failure
+from neurosearch.cli.report import FAILED, WRONG, CommandError, Report
+from neurosearch.config.base import ConfigError, Problem
+from neurosearch.config.kinds import KindError
+from neurosearch.data.problems import DataError
+from neurosearch.data.problems import Problem as DataProblem
+from neurosearch.export.card import read_card
+from neurosearch.neurons.errors import SurgeryError
+from neurosearch.search.errors import StudyError
+
+
+def raised(act: Callable[[], object]) -> BaseException:
+    try:
+        act()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # it is what is asked for
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (CommandError("no such trial.", code=4), 4, "error: no such trial."),
+        (KeyboardInterrupt(), INTERRUPTED, "error: interrupted."),
+        (OSError(errno.ENOSPC, "No space left on device", "x.pt"), FAILED, "error: the disk is full (x.pt). Nothing"),
+        (
+            OSError(errno.EACCES, "Permission denied"),
+            FAILED,
+            "error: PermissionError: [Errno 13] Permission denied. Run",
+        ),
+        (KindError("a package is broken."), FAILED, "error: a package is broken."),
+        (RuntimeError("boom."), FAILED, "error: RuntimeError: boom. Run the command again with --debug"),
+    ],
+)
+def test_an_error_becomes_words_and_a_code(error: BaseException, code: int, told: str) -> None:
+    report = failure(raised(raising(error)), {})
+    assert report.code == code
+    assert report.lines[0].startswith(told)
+    assert report.facts["exit_code"] == code
+
+
+def test_a_value_error_of_a_library_is_a_failure_of_the_system() -> None:
+    report = failure(raised(lambda: math.sqrt(-1)), {})
+    assert report.code == FAILED
+    assert "ValueError: " in report.lines[0]
+
+
+def test_a_value_error_of_ours_is_a_users_mistake() -> None:
+    report = failure(raised(lambda: read_card('{"format_version": 99}')), {})
+    assert report.code == WRONG
+    assert report.lines[0].startswith("error: ")
+    assert "99" in report.lines[0]
+
+
+@pytest.mark.parametrize("error", [StudyError("a"), SurgeryError("a"), DataError([DataProblem("data.path", "a")])])
+def test_our_own_errors_are_value_errors(error: Exception) -> None:
+    assert isinstance(error, ValueError)
+
+
+def test_a_config_error_lists_its_problems_and_what_to_type() -> None:
+    problems = (Problem("a.yaml:3", "seed", "is wrong."), Problem("a.yaml", "", "is odd."))
+    report = failure(ConfigError(problems), {"config": "a.yaml", "overrides": ["x=1"], "data": False})
+    assert report.lines == (
+        "a.yaml:3: seed: is wrong.",
+        "a.yaml: is odd.",
+        "2 problems found; nothing was started. Mend and check again.",
+    )
+    assert report.next == ("neurosearch check a.yaml --set x=1",)
+    assert report.facts["problems"][0] == {"where": "a.yaml:3", "field": "seed", "text": "is wrong."}
+    assert report.code == WRONG
+
+
+def app_of(function: Callable[..., Report]) -> typer.Typer:
+    app = typer.Typer()
+    app.command()(command(function))
+    return app
+
+
+def noisy(number: int = 3) -> Report:
+    """Say something."""
+    print("a third party prints")  # noqa: T201
+    return Report({"number": number}, (f"number {number}",))
+
+
+def failing() -> Report:
+    """Fail."""
+    raise RuntimeError("boom")
+
+
+def test_json_keeps_the_standard_output_pure() -> None:
+    done = CliRunner().invoke(app_of(noisy), ["--number", "5", "--json"])
+    assert json.loads(done.stdout) == {"number": 5, "next": []}
+    assert done.stderr == "a third party prints\n"
+
+
+def test_without_json_everything_is_printed() -> None:
+    assert CliRunner().invoke(app_of(noisy), []).stdout == "a third party prints\nnumber 3\n"
+
+
+def test_a_traceback_is_shown_with_debug_only() -> None:
+    plain, debugged = (CliRunner().invoke(app_of(failing), words) for words in ([], ["--debug"]))
+    assert plain.exit_code == debugged.exit_code == FAILED
+    assert "Traceback" not in plain.output
+    assert "Traceback" in debugged.output
+    assert "--debug" not in debugged.output
+
+
+def test_an_error_is_json_where_json_was_asked_for() -> None:
+    done = CliRunner().invoke(app_of(failing), ["--json"])
+    assert done.exit_code == FAILED
+    facts: dict[str, Any] = json.loads(done.stdout)
+    assert (facts["ok"], facts["exit_code"]) == (False, FAILED)
+    assert facts["error"].startswith("RuntimeError: boom.")
+
+
+def test_the_signature_that_typer_reads_has_both_options() -> None:
+    help_text = CliRunner().invoke(app_of(noisy), ["--help"]).stdout
+    assert all(option in help_text for option in ("--number", "--json", "--debug", "Say something."))

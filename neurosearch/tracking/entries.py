@@ -6,12 +6,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from neurosearch.names import FINAL_PREFIX, NEURONS_ADDED, NEURONS_REMOVED, STEPS
+from neurosearch.names import (
+    EPOCH_SECONDS,
+    FINAL_PREFIX,
+    IMAGES_PER_SECOND,
+    NEURONS_ADDED,
+    NEURONS_PREFIX,
+    NEURONS_REMOVED,
+    RECALL_PREFIX,
+    STEPS,
+    TEST_PREFIX,
+)
 from neurosearch.tracking.values import Outcome, Record
 
 _LONGEST_KEY = 250
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
+_OF_EPOCHS = frozenset({EPOCH_SECONDS, IMAGES_PER_SECOND})
 # MLflow takes slashes, word characters, dots, dashes and spaces on every platform; colons only on some.
 _NOT_ALLOWED = re.compile(r"[^/\w.\- ]")
 # Everything between the scheme and the last @ before the path is a user's name and password.
@@ -61,8 +72,15 @@ def metrics_of_record(record: Record) -> dict[str, float]:
 
 
 def metrics_of_end(outcome: Outcome) -> dict[str, float]:
-    """Returns the metrics of the final network under names of their own."""
-    return {key(f"{FINAL_PREFIX}{name}"): float(value) for name, value in outcome.metrics.items()}
+    """Returns the metrics of the final network under names of their own.
+
+    Without those of single classes and groups, which stand in the epochs, and without what only epochs have.
+    """
+    return {
+        key(name if name.startswith(TEST_PREFIX) else f"{FINAL_PREFIX}{name}"): float(value)
+        for name, value in outcome.metrics.items()
+        if not name.startswith((RECALL_PREFIX, NEURONS_PREFIX)) and name not in _OF_EPOCHS
+    }
 
 
 def in_batches(values: list[Any], size: int) -> Iterator[list[Any]]:

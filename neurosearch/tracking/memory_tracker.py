@@ -58,6 +58,7 @@ class MemoryTracker:
         self._study: MemoryRun | None = None
         self._trials: dict[int, MemoryRun] = {}
         self._new_run_ids: dict[int, str] = {}
+        self._lost = 0
 
     def start_study(self, study: Study) -> None:
         """Opens the study's run."""
@@ -72,12 +73,19 @@ class MemoryTracker:
 
     def log(self, number: int, records: Sequence[Record]) -> None:
         """Keeps each epoch once."""
+        run = self._trials.get(number)
+        if run is None:
+            self._lost += len(records)
+            return
         for record in records:
-            self._trials[number].epochs.setdefault(int(record["epoch"]), metrics_of_record(record))
+            run.epochs.setdefault(int(record["epoch"]), metrics_of_record(record))
 
     def end_trial(self, number: int, outcome: Outcome, feasible: bool) -> None:  # noqa: ARG002  # the seam's argument
         """Ends a trial's run."""
-        run = self._trials[number]
+        run = self._trials.get(number)
+        if run is None:
+            self._lost += 1
+            return
         run.status = "FINISHED" if outcome.state == "finished" else "FAILED"
         run.final = metrics_of_end(outcome)
         run.reason = outcome.reason
@@ -93,10 +101,10 @@ class MemoryTracker:
         return self._study.run_id if self._study else None
 
     def close(self, timeout_seconds: float) -> int:  # noqa: ARG002  # the seam's name; nothing here waits
-        """Ends the study's run and those of stopped trials; nothing is ever missing."""
+        """Ends the study's run and those of stopped trials; only what was told of unstarted trials is missing."""
         stopped = [run for run in self._trials.values() if run.status == "RUNNING"]
         for run in stopped:
             run.status = "KILLED"
         if self._study is not None:
             self._study.status = "KILLED" if stopped else "FINISHED"
-        return 0
+        return self._lost

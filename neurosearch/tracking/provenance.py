@@ -22,7 +22,8 @@ def provenance_tags(folder: Path) -> dict[str, str]:
     Args:
         folder: Where the user's work lies; the working directory as a rule.
     """
-    tags = {VERSIONS_TAG: ", ".join([f"python {platform.python_version()}", *_versions()])}
+    versions = ", ".join([f"python {platform.python_version()}", *_versions()])
+    tags = {VERSIONS_TAG: versions, "mlflow.source.name": "neurosearch", "mlflow.source.type": "LOCAL"}
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         tags[GIT_COMMIT_TAG] = commit

@@ -135,7 +135,8 @@ class RunWriter:
         if found is not None:
             return self._read(found)
         self._maybe_created.add(trial.number)  # stays if the answer is lost: then the run may be there
-        opened = self._create(f"{trial.number:05d} {_growth(trial)}", self._trial_tags(trial), started_ms)
+        label = "control" if trial.role == "control" else _growth(trial)
+        opened = self._create(f"{trial.number:05d} {label}", self._trial_tags(trial), started_ms)
         self._maybe_created.discard(trial.number)
         return opened
 
@@ -295,12 +296,9 @@ def _metrics_of_end(run: OpenRun, end: TrialEnd | None) -> "list[Metric]":
 
     if end is None:
         return []
+    # At step 0: MLflow's pages draw what has no history as bars, one per trial, instead of curves of one point.
     values = entries.metrics_of_end(end.outcome)
-    return [
-        Metric(name, value, end.time_ms, end.outcome.epochs)
-        for name, value in values.items()
-        if name not in run.metrics
-    ]
+    return [Metric(name, value, end.time_ms, 0) for name, value in values.items() if name not in run.metrics]
 
 
 def _tags_of_end(run: OpenRun, end: TrialEnd | None) -> dict[str, str]:

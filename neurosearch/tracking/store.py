@@ -40,6 +40,10 @@ _FIXED = {
 }
 
 
+# MLflow's pages show training runs then, rather than prompts and traces.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
 class StoreError(RuntimeError):
     """MLflow's store cannot be used; the text says how to mend it."""
 
@@ -125,7 +129,7 @@ def experiment_id(client: "MlflowClient", store: Store, name: str) -> str:
     if found is None:
         location = store.artifacts.as_uri() if store.embedded else None
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

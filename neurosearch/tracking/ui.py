@@ -48,13 +48,13 @@ def run_ui(store: Store, host: str, port: int, log: Path, ready: Callable[[str],
         host: A name or address of this machine that others cannot reach.
         port: TCP port.
         log: File that takes what MLflow prints.
-        ready: Called with the address once the pages answer.
+        ready: Called with the address of the latest experiment once the pages answer.
 
     Raises:
         StoreError: They cannot be run; the text says how to mend it.
     """
     with running_ui(store, host, port, log) as address:
-        ready(address)
+        ready(_latest_page(store, address))
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
@@ -80,6 +80,13 @@ def running_ui(store: Store, host: str, port: int, log: Path) -> Iterator[str]:
             yield f"http://{_bracketed(host)}:{port}"
         finally:
             _end(process)
+
+
+def _latest_page(store: Store, address: str) -> str:
+    """Returns where the latest experiment's runs are; unless asked for training, MLflow shows prompts and traces."""
+    found = connect(store).search_experiments(order_by=["last_update_time DESC"], filter_string="name != 'Default'")
+    page = f"/#/experiments/{found[0].experiment_id}/runs?workflowType=machine_learning" if found else ""
+    return f"{address}{page}"
 
 
 def _is_loopback(host: str) -> bool:

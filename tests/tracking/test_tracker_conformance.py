@@ -1,45 +1,33 @@
 """What every tracker does, the fake included."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from neurosearch.names import FINAL_PREFIX, STEPS
+from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.seams import StudyInfo, TrialInfo
 from neurosearch.tracking.memory_tracker import MemoryStore, MemoryTracker
 from neurosearch.tracking.mlflow_tracker import MlflowTracker
 from neurosearch.tracking.store import Store, connect
 
-RUN_FIELDS = ("number", "status", "params", "epochs", "final")
+
+def study(run_id: str | None = None) -> StudyInfo:
+    return StudyInfo("digits", {"name": "digits", "seed": 3}, 3, "balanced_accuracy", run_id)
 
 
-@dataclass(frozen=True)
-class Study:
-    name: str = "digits"
-    config: dict[str, Any] = field(default_factory=lambda: {"name": "digits", "seed": 3})
-    seed: int = 3
-    objective: str = "balanced_accuracy"
-    run_id: str | None = None
+def trial(number: int, run_id: str | None = None) -> TrialInfo:
+    config = {"growth": {"kind": "periodic"}, "seed": 3}
+    params = {"training.learning_rate": 0.01, "model.widths": [8, 8]}
+    return TrialInfo(number, "search", config, params, {"data_hash": "abc"}, run_id)
 
 
-@dataclass(frozen=True)
-class Trial:
-    number: int
-    role: str = "search"
-    config: dict[str, Any] = field(default_factory=lambda: {"growth": {"kind": "periodic"}, "seed": 3})
-    params: dict[str, Any] = field(default_factory=lambda: {"training.learning_rate": 0.01, "model.widths": [8, 8]})
-    tags: dict[str, str] = field(default_factory=lambda: {"data_hash": "abc"})
-    run_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    state: str = "finished"
-    reason: str | None = None
-    metrics: dict[str, float] = field(default_factory=lambda: {"balanced_accuracy": 0.75})
-    epochs: int = 2
+def finished(epochs: int = 2) -> TrialOutcome:
+    return TrialOutcome("finished", None, {"balanced_accuracy": 0.75}, epochs, 1.0, ())
 
 
 @dataclass(frozen=True)
@@ -129,8 +117,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryWorld | Mlflo
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    import time
-
     deadline = time.monotonic() + 20
     while not (found := condition()):
         assert time.monotonic() < deadline, "it never came"
@@ -141,26 +127,26 @@ def until(condition: Callable[[], Any]) -> Any:
 class TestTracker:
     def test_a_finished_trial_is_one_run_with_everything_told(self, world):
         tracker = world.tracker()
-        tracker.start_study(Study())
-        tracker.start_trial(Trial(7))
+        tracker.start_study(study())
+        tracker.start_trial(trial(7))
         tracker.log(7, [record(1), record(2, 0.75)])
-        tracker.end_trial(7, Outcome(), feasible=True)
+        tracker.end_trial(7, finished(), feasible=True)
         assert tracker.close(20) == 0
         assert world.trials() == {7: [Seen("FINISHED", PARAMS, {1: told(1), 2: told(2, 0.75)}, FINAL)]}
         assert world.study_status() == ["FINISHED"]
 
     def test_a_failed_trial_is_a_failed_run(self, world):
         tracker = world.tracker()
-        tracker.start_study(Study())
-        tracker.start_trial(Trial(0))
-        tracker.end_trial(0, Outcome("failed", "the loss is not finite", {}, 0), feasible=False)
+        tracker.start_study(study())
+        tracker.start_trial(trial(0))
+        tracker.end_trial(0, TrialOutcome.failed("the loss is not finite", 0), feasible=False)
         assert tracker.close(20) == 0
         assert world.trials() == {0: [Seen("FAILED", PARAMS, {}, {})]}
 
     def test_epochs_sent_again_are_kept_once_as_they_came_first(self, world):
         tracker = world.tracker()
-        tracker.start_study(Study())
-        tracker.start_trial(Trial(0))
+        tracker.start_study(study())
+        tracker.start_trial(trial(0))
         tracker.log(0, [record(1)])
         until(lambda: 0 in tracker.run_ids())
         tracker.log(0, [record(1, 0.9), record(2)])
@@ -169,8 +155,8 @@ class TestTracker:
 
     def test_a_stopped_trial_is_killed_and_goes_on_as_the_same_run(self, world):
         first = world.tracker()
-        first.start_study(Study())
-        first.start_trial(Trial(0))
+        first.start_study(study())
+        first.start_trial(trial(0))
         first.log(0, [record(1)])
         run_id = until(lambda: first.run_ids().get(0))
         assert first.close(20) == 0
@@ -178,24 +164,24 @@ class TestTracker:
         assert world.study_status() == ["KILLED"]
 
         second = world.tracker()
-        second.start_study(Study(run_id=first.study_run_id))
-        second.start_trial(Trial(0, run_id=run_id))
+        second.start_study(study(first.study_run_id))
+        second.start_trial(trial(0, run_id))
         second.log(0, [record(1, 0.9), record(2)])
-        second.end_trial(0, Outcome(), feasible=True)
+        second.end_trial(0, finished(), feasible=True)
         assert second.close(20) == 0
         assert world.trials() == {0: [Seen("FINISHED", PARAMS, {1: told(1), 2: told(2)}, FINAL)]}
         assert world.study_status() == ["FINISHED"]
 
     def test_a_run_whose_id_was_never_stored_is_found_again(self, world):
         first = world.tracker()
-        first.start_study(Study())
-        first.start_trial(Trial(0))
+        first.start_study(study())
+        first.start_trial(trial(0))
         first.log(0, [record(1)])
         assert first.close(20) == 0
 
         second = world.tracker()
-        second.start_study(Study())
-        second.start_trial(Trial(0))
+        second.start_study(study())
+        second.start_trial(trial(0))
         second.log(0, [record(1), record(2)])
         assert second.close(20) == 0
         assert world.trials() == {0: [Seen("KILLED", PARAMS, {1: told(1), 2: told(2)}, {})]}
@@ -203,16 +189,24 @@ class TestTracker:
 
     def test_a_trial_started_again_after_its_end_stays_one_run(self, world):
         tracker = world.tracker()
-        tracker.start_study(Study())
-        tracker.start_trial(Trial(0))
+        tracker.start_study(study())
+        tracker.start_trial(trial(0))
         tracker.log(0, [record(1)])
-        tracker.end_trial(0, Outcome("failed", "its worker died", {}, 1), feasible=False)
+        tracker.end_trial(0, TrialOutcome.failed("its worker died", 1), feasible=False)
         until(lambda: 0 in tracker.run_ids())
-        tracker.start_trial(Trial(0))
+        tracker.start_trial(trial(0))
         tracker.log(0, [record(1), record(2)])
-        tracker.end_trial(0, Outcome(), feasible=True)
+        tracker.end_trial(0, finished(), feasible=True)
         assert tracker.close(20) == 0
         assert world.trials() == {0: [Seen("FINISHED", PARAMS, {1: told(1), 2: told(2)}, FINAL)]}
+
+    def test_what_is_told_of_a_trial_that_never_started_is_missing(self, world):
+        tracker = world.tracker()
+        tracker.start_study(study())
+        tracker.log(4, [record(1), record(2)])
+        tracker.end_trial(4, TrialOutcome.failed("its data cannot be used", 0), feasible=False)
+        assert tracker.close(20) == 3
+        assert world.trials() == {}
 
     def test_a_tracker_that_was_told_nothing_closes(self, world):
         assert world.tracker().close(1) == 0

@@ -41,7 +41,6 @@ from neurosearch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 10
-BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 PERIODIC = PeriodicSettings(
     period_epochs=5,
@@ -62,6 +61,7 @@ class Case:
     shape: tuple[int, int, int]
     num_train: int
     num_validation: int
+    batch_size: int
     widths: tuple[int, ...]
     cycles: int
     make: Callable[[tuple[int, ...]], nn.Module]
@@ -78,8 +78,8 @@ def cnn(widths: tuple[int, ...]) -> nn.Module:
 
 
 CASES = (
-    Case("mlp", (1, 8, 8), 1000, 250, (64, 64), 6, mlp),
-    Case("cnn", (1, 28, 28), 6000, 1200, (16, 32), 1, cnn),
+    Case("mlp", (1, 8, 8), 1000, 250, 32, (64, 64), 6, mlp),
+    Case("cnn", (1, 28, 28), 6000, 1200, 64, (16, 32), 1, cnn),
 )
 
 
@@ -113,9 +113,9 @@ def measure(case: Case, run: int, shrink: int) -> dict[str, float]:
     seconds: dict[str, float] = dict.fromkeys(("static", "periodic", "static_bare", "periodic_bare"), 0.0)
     sides = {
         "static": trainer(case, StaticPolicy(), train, validation, epochs, run).epochs(),
-        "static_bare": bare_loop(case.make(case.widths), train, validation, epochs),
+        "static_bare": bare_loop(case.make(case.widths), train, validation, case.batch_size, epochs),
         "periodic": trainer(case, PeriodicPolicy(PERIODIC), train, validation, epochs, run).epochs(),
-        "periodic_bare": bare_loop(case.make(mean_widths(case.widths)), train, validation, epochs),
+        "periodic_bare": bare_loop(case.make(mean_widths(case.widths)), train, validation, case.batch_size, epochs),
     }
     for epoch in range(epochs):
         order = list(sides) if (epoch + run) % 2 == 0 else list(reversed(sides))
@@ -134,7 +134,7 @@ def mean_widths(widths: tuple[int, ...]) -> tuple[int, ...]:
 
 def trainer(case: Case, policy: GrowthPolicy, train: Arrays, validation: Arrays, epochs: int, seed: int) -> Trainer:
     """Builds the product's trainer on the case's data."""
-    batches = ArrayBatches(train, validation, BATCH_SIZE, seed, CPU, NUM_CLASSES)
+    batches = ArrayBatches(train, validation, case.batch_size, seed, CPU, NUM_CLASSES)
     return Trainer(
         settings=TrainingSettings(
             epochs=epochs,
@@ -162,14 +162,14 @@ def trainer(case: Case, policy: GrowthPolicy, train: Arrays, validation: Arrays,
     )
 
 
-def bare_loop(model: nn.Module, train: Arrays, validation: Arrays, epochs: int) -> Iterator[float]:
+def bare_loop(model: nn.Module, train: Arrays, validation: Arrays, batch_size: int, epochs: int) -> Iterator[float]:
     """Trains without anything around it; yields the validation accuracy after each epoch."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(train.y)
     validation_x, validation_y = torch.from_numpy(validation.x), torch.from_numpy(validation.y)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     for _ in range(epochs):
         model.train()
-        for positions in torch.randperm(len(y)).split(BATCH_SIZE):
+        for positions in torch.randperm(len(y)).split(batch_size):
             optimizer.zero_grad()
             F.cross_entropy(model(x[positions]), y[positions]).backward()
             optimizer.step()

@@ -182,37 +182,37 @@ class Trainer:
         """Train one epoch; return the sums of its task losses and size losses, `(2,)` on the device.
 
         Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
-        not do, but for summing the loss and asking the policy.
+        not do, but for keeping the loss and asking the policy.
         """
         optimizer, policy, task_loss = self._optimizer, self._policy, self._task.loss
         # Surgery keeps the parameter objects, so this list stays true. Clearing gradients by hand is what `zero_grad`
         # does, without its profiler hooks, which cost several percent of a small network's step.
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         first_step = self._step
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        task_sum, size_sum = sums.unbind()
+        task_losses: list[Tensor] = []
+        size_losses: list[Tensor] = []
         forward = self._network.for_training()
         for inputs, targets in self._batches.train(epoch):
             for parameter in parameters:
                 parameter.grad = None
             loss = task_loss(forward(inputs), targets)
-            task_sum += loss.detach()
+            task_losses.append(loss.detach())
             size_loss = policy.size_loss()
             if size_loss is not None:
-                size_sum += size_loss.detach()
+                size_losses.append(size_loss.detach())
                 loss = loss + size_loss
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             self._step += 1
-            self._num_examples += len(targets)
+            self._num_examples += targets.size(0)
             clock = self._clock()
             need = policy.due(clock)
             if need is not None:
                 del loss, size_loss  # surgery refuses while an autograd graph is alive
-                self._check_losses(sums.tolist(), first_step)
+                self._check_losses(_sums(task_losses[-1:], size_losses[-1:]).tolist(), first_step)
                 self._change(clock, need)
                 forward = self._network.for_training()
-        return sums
+        return _sums(task_losses, size_losses)
 
     def _change(self, clock: Clock, need: Need) -> None:
         self._charge()
@@ -293,3 +293,10 @@ class Trainer:
         self.history += [EpochRecord.from_dict(record) for record in state["history"]]
         self.events.extend(GrowthEvent.from_dict(event) for event in state["events"])
         self._num_reported = len(self.events)
+
+
+def _sums(task_losses: list[Tensor], size_losses: list[Tensor]) -> Tensor:
+    """Return the sum of each, float64 `(2,)`; no size loss counts as 0."""
+    task = torch.stack(task_losses).sum(dtype=torch.float64)
+    size = torch.stack(size_losses).sum(dtype=torch.float64) if size_losses else torch.zeros_like(task)
+    return torch.stack([task, size])

@@ -61,6 +61,10 @@ class Desk:
         self._polled = 0.0
         self._losses = 0
 
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        """Pickles to nothing: Ray Tune pickles all it is given, and restores nothing of ours."""
+        return object, ()
+
     @property
     def stopping(self) -> bool:
         """Whether running trials shall stop at the end of their epoch and no new one may start."""
@@ -163,6 +167,7 @@ class Desk:
     def _end(self, number: int, outcome: TrialOutcome) -> None:
         if outcome.state == "failed":
             self._keep(number, outcome)
+        self._study.set_run_ids(self._tracker.run_ids(), self._tracker.study_run_id)
         summary = self._study.tell(number, outcome)
         if summary.state == "failed" and summary.reason != outcome.reason:  # the study could not use the result
             outcome = TrialOutcome.failed(str(summary.reason), outcome.epochs, outcome.seconds)
@@ -172,11 +177,6 @@ class Desk:
         )
         self._tracker.end_trial(number, outcome, feasible=summary.state == "finished")
         self._listener.on_trial_finished(summary, self._best)
-        self.keep_run_ids()
-
-    def keep_run_ids(self) -> None:
-        """Writes the tracker's run ids into the study."""
-        self._study.set_run_ids(self._tracker.run_ids(), self._tracker.study_run_id)
 
     def _keep(self, number: int, outcome: TrialOutcome) -> None:
         """Writes the result of a trial whose worker may not have lived to write it."""

@@ -6,7 +6,7 @@ import typer
 
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import RUNS, Folder
-from neurosearch.cli.report import Report, neurosearch, say
+from neurosearch.cli.report import FAILED, CommandError, Report, neurosearch, say
 
 
 @command
@@ -20,11 +20,20 @@ def ui(
 ) -> Report:
     """Show the studies in MLflow's pages until Ctrl-C; only this machine can open them."""
     from neurosearch.cli.studies import open_study
-    from neurosearch.tracking.store import choose_store
-    from neurosearch.tracking.ui import run_ui
+    from neurosearch.tracking.store import StoreError, choose_store
+    from neurosearch.tracking.ui import run_ui, ui_command
 
     uri = open_study(name, folder).config.study.tracking.uri if name is not None else None
     store = choose_store(folder, uri)
+    try:
+        ui_command(store, host, port)
+    except StoreError as error:
+        raise CommandError(str(error)) from error
     folder.mkdir(parents=True, exist_ok=True)
-    run_ui(store, host, port, folder / "ui.log", lambda address: say(f"open {address} in a browser; Ctrl-C ends it"))
+    try:
+        run_ui(
+            store, host, port, folder / "ui.log", lambda address: say(f"open {address} in a browser; Ctrl-C ends it")
+        )
+    except StoreError as error:
+        raise CommandError(str(error), code=FAILED) from error
     return Report({"store": store.shown}, ("closed.",), next=(neurosearch("ui"),))

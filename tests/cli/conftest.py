@@ -108,3 +108,28 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study.ask()
     study.close()
     return root
+
+
+TEXT = """\
+name: tiny
+size_limit: {parameters: 2000}
+data: {kind: digits, imbalance: {ratio: 20}}
+model: {kind: mlp, widths: [8]}
+training: {epochs: 2}
+growth: {kind: static}
+search: {trials: 2}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a config whose given sections stand at its end."""
+
+    def write(**replaced: str) -> Path:
+        lines = [f"{name}: {value}" for name, value in replaced.items()]
+        kept = [line for line in TEXT.splitlines() if line.partition(":")[0] not in replaced]
+        path = tmp_path / "tiny.yaml"
+        path.write_text("\n".join([*kept, *lines]))
+        return path
+
+    return write

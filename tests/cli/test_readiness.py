@@ -1,0 +1,111 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+TypeIn = Callable[..., Any]
+
+
+def test_everything_that_is_there_passes(type_in: TypeIn, config: Callable[..., Path], tmp_path: Path) -> None:
+    path = config()
+    before = sorted(tmp_path.iterdir())
+    done = type_in("check", path.name, "--data")
+    assert (done.code, done.err) == (0, "")
+    assert sorted(tmp_path.iterdir()) == before, "a check leaves nothing behind"
+
+
+def problems(done: Any) -> list[str]:
+    assert done.code == 2
+    return [str(line) for line in done.err.splitlines()]
+
+
+def test_what_is_missing_is_told_at_once_with_its_line(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    path = config(
+        data="{kind: npz, path: absent.npz}", storage="{folder: file/runs}", search="{gpus_per_trial: 9, trials: 2}"
+    )
+    told = problems(type_in("check", path.name, "--data"))
+    assert told[0].startswith("tiny.yaml:6: data.path: ")
+    assert "absent.npz cannot be read: No such file or directory." in told[0]
+    assert told[1].startswith("tiny.yaml:7: storage.folder: ")
+    assert "file cannot be written: Not a directory. Give another folder." in told[1]
+    assert told[2].startswith("tiny.yaml:8: search.gpus_per_trial: one trial asks for 9 GPU")
+    assert told[3] == "3 problems found; nothing was started. Mend and check again."
+    assert told[4] == "next: neurosearch check tiny.yaml --data"
+
+
+def save(path: Path, **arrays: Any) -> None:
+    rng = np.random.default_rng(0)
+    good = {"x_train": rng.random((40, 6)), "y_train": np.arange(40) % 4, "x_test": rng.random((8, 6))}
+    np.savez(path, **{**good, "y_test": np.arange(8) % 4, **arrays})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sections", "field", "told"),
+    [
+        ({"y_train": np.zeros(40, int), "y_test": np.zeros(8, int)}, {}, "data.path", "class"),
+        ({"y_train": np.arange(39) % 4}, {}, "data.path", "y_train"),
+        ({"x_test": np.zeros((8, 5))}, {}, "data.path", "x_test"),
+        ({"x_train": np.full((40, 6), np.nan)}, {}, "data.path", "x_train"),
+        ({"y_train": np.where(np.arange(40) == 0, 3, np.arange(40) % 3)}, {}, "data.validation_share", "class 3"),
+        ({}, {"data": "{kind: npz, path: own.npz, imbalance: {ratio: 50}}"}, "data.imbalance.ratio", "ratio of 50"),
+        ({}, {"model": "{kind: cnn, widths: [4]}"}, "model.kind", "cnn needs images"),
+        ({}, {"size_limit": "{parameters: 3}"}, "size_limit", "even one neuron in every hidden layer is more"),
+    ],
+)
+def test_data_that_cannot_be_used_is_told_with_its_field(
+    type_in: TypeIn,
+    config: Callable[..., Path],
+    tmp_path: Path,
+    arrays: dict[str, Any],
+    sections: dict[str, str],
+    field: str,
+    told: str,
+) -> None:
+    save(tmp_path / "own.npz", **arrays)
+    path = config(**{"data": "{kind: npz, path: own.npz}", **sections})
+    found = problems(type_in("check", path.name, "--data"))
+    section = field.partition(".")[0]
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if text.startswith(section))
+    assert any(each.startswith(f"tiny.yaml:{line}: {field}: ") and told in each for each in found), found
+
+
+def test_the_option_whose_data_is_wrong_is_named(type_in: TypeIn, config: Callable[..., Path], tmp_path: Path) -> None:
+    save(tmp_path / "own.npz")
+    path = config(data="{kind: npz, path: {search: choice, options: [own.npz, gone.npz]}}")
+    (problem, *_) = problems(type_in("check", path.name, "--data"))
+    assert problem.startswith("tiny.yaml:7: data.path.options[1]: ")
+
+
+def test_a_used_name_with_another_space_is_a_problem(
+    type_in: TypeIn, config: Callable[..., Path], finished: Path
+) -> None:
+    path = config(storage=f"{{folder: {finished}}}")
+    (problem, *_) = problems(type_in("check", path.name, "--data"))
+    assert problem.startswith("tiny.yaml:1: name: the study 'tiny'")
+    assert "model.widths" in problem
+
+
+def test_a_disk_without_room_is_a_problem(
+    type_in: TypeIn, config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 2**20))
+    (problem, *_) = problems(type_in("check", config().name, "--data"))
+    assert "storage.folder: 1 MiB are free at" in problem
+    assert "Make room, or give a folder on another disk." in problem
+
+
+def test_what_stops_nothing_is_a_remark(type_in: TypeIn, config: Callable[..., Path]) -> None:
+    path = config(tracking="{uri: 'http://127.0.0.1:1'}", search="{trials: 2, cpus_per_trial: 5000}")
+    done = type_in("check", path.name, "--data", "--json")
+    assert done.code == 0
+    cores, server = done.facts["notes"]
+    assert cores.startswith("trials that run at once ask for 5000 cores and share the ")
+    assert server.startswith("the tracking server http://127.0.0.1:1 does not answer. The search runs all the same")
+    assert "neurosearch sync tiny" in server

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,13 +108,17 @@ def connect(store: Store) -> "MlflowClient":
     """Returns a client of the store; the first use of an embedded one makes its database, which takes seconds.
 
     Raises:
-        OSError: The database cannot be written.
+        OSError: The database cannot be made.
+        StoreError: The database cannot be opened.
     """
     set_environment()
     from mlflow import MlflowClient
 
-    if store.embedded and not store.database.exists():
-        _create_database(store.database)
+    if store.embedded:
+        if store.database.exists():
+            _require_readable(store.database)
+        else:
+            _create_database(store.database)
     return MlflowClient(tracking_uri=store.uri)
 
 
@@ -157,6 +162,19 @@ def patient(seconds: int) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def _require_readable(path: Path) -> None:
+    """Looks into the database first: MLflow tries to open a damaged one for minutes."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        message = (
+            f"MLflow's database {path} cannot be opened: {error}. If it is damaged, move it away: "
+            "`neurosearch sync STUDY` builds a new one from each study's own storage."
+        )
+        raise StoreError(message) from error
 
 
 def _create_database(path: Path) -> None:

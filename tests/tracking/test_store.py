@@ -45,6 +45,14 @@ def test_a_deleted_experiment_is_named_with_its_remedy(embedded):
         experiment_id(client, embedded, "digits")
 
 
+def test_a_damaged_database_is_named_with_its_remedy(embedded):
+    embedded.database.write_bytes(b"no database" * 1000)
+    with pytest.raises(
+        StoreError, match=r"mlflow\.db cannot be opened: file is not a database.*`neurosearch sync STUDY`"
+    ):
+        connect(embedded)
+
+
 def test_pickles_are_refused_whatever_the_environment_says(embedded, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
     connect(embedded)
@@ -62,6 +70,7 @@ def test_patience_ends(monkeypatch):
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
 
+@pytest.mark.slow
 def test_two_processes_that_begin_together_make_one_quiet_database(tmp_path: Path):
     code = (
         "from neurosearch.tracking.store import *\n"

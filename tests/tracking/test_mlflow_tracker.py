@@ -1,0 +1,165 @@
+import logging
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.seams import StudyInfo, TrialInfo
+from neurosearch.tracking.mlflow_tracker import MlflowTracker
+from neurosearch.tracking.store import Store, choose_store, connect
+
+STUDY = StudyInfo("digits", {"name": "digits"}, 3, "accuracy", None)
+FINISHED = TrialOutcome("finished", None, {"accuracy": 0.3}, 3, 10.0, ())
+
+
+def trial(number: int, role: Any = "search", **tags: str) -> TrialInfo:
+    config = {"growth": {"kind": "periodic"}, "model": {"widths": [8, 8]}, "seed": 5}
+    return TrialInfo(number, role, config, {"model.widths": [8, 8]}, tags, None)
+
+
+def record(epoch: int) -> dict[str, Any]:
+    return {"epoch": epoch, "step": 5 * epoch, "metrics": {"accuracy": epoch / 10}, "events": [], "at_rest": True}
+
+
+def tracked(store: Store, **settings: Any) -> MlflowTracker:
+    tracker = MlflowTracker(store, "experiment", store.folder, **{"gather_seconds": 0.01, **settings})
+    tracker.start_study(STUDY)
+    return tracker
+
+
+def runs(store: Store) -> dict[str, Any]:
+    client = connect(store)
+    found = client.search_runs([client.get_experiment_by_name("experiment").experiment_id])
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+def test_a_run_tells_what_it_is_and_what_it_depends_on(embedded):
+    tracker = tracked(embedded)
+    tracker.start_trial(trial(7, data_hash="abc"))
+    tracker.start_trial(trial(8, "control"))
+    tracker.end_trial(7, FINISHED, feasible=False)
+    assert tracker.close(20) == 0
+    found = runs(embedded)
+    assert {*found} == {"digits", "00007 periodic", "00008 control"}
+    tags = found["00007 periodic"].data.tags
+    ours = {name.removeprefix("neurosearch."): text for name, text in tags.items() if name.startswith("neurosearch.")}
+    assert "torch " in ours.pop("versions")
+    assert ours == {
+        "study": "digits",
+        "trial": "7",
+        "role": "search",
+        "growth": "periodic",
+        "seed": "5",
+        "data_hash": "abc",
+        "feasible": "false",
+    }
+    assert tags["mlflow.parentRunId"] == found["digits"].info.run_id == tracker.study_run_id
+    assert found["00007 periodic"].data.params == {"model.widths": "[8, 8]"}
+
+
+def test_the_whole_config_is_a_file_of_the_run(embedded):
+    tracker = tracked(embedded)
+    tracker.start_trial(trial(0))
+    assert tracker.close(20) == 0
+    client, found = connect(embedded), runs(embedded)
+    for name, config in (("digits", STUDY.config), ("00000 periodic", trial(0).config)):
+        from mlflow.artifacts import load_dict
+
+        assert load_dict(f"{found[name].info.artifact_uri}/config.json") == config
+    assert [file.path for file in client.list_artifacts(found["digits"].info.run_id)] == ["config.json"]
+
+
+def test_telling_does_not_wait_for_a_store(tmp_path):
+    tracker = tracked(choose_store(tmp_path, "http://127.0.0.1:9"))
+    begun = time.perf_counter()
+    for number in range(100):
+        tracker.start_trial(trial(number))
+        tracker.log(number, [record(1), record(2)])
+        tracker.end_trial(number, FINISHED, feasible=True)
+    assert time.perf_counter() - begun < 1
+    begun = time.perf_counter()
+    assert tracker.close(0.5) == 100 * 4 + 1
+    assert time.perf_counter() - begun < 3
+    assert tracker.run_ids() == {}
+
+
+def test_a_store_that_cannot_be_written_is_said_once_and_without_a_password(tmp_path, caplog):
+    store = choose_store(tmp_path, "http://ann:secret@127.0.0.1:9")
+    tracker = tracked(store)
+    tracker.start_trial(trial(0))
+    with caplog.at_level(logging.WARNING):
+        assert tracker.close(2) > 0
+    ours = [each.getMessage() for each in caplog.records if each.name.startswith("neurosearch")]
+    assert len(ours) == 1
+    assert "http://***@127.0.0.1:9 cannot be written to; trials go on" in ours[0]
+    assert "secret" not in caplog.text
+
+
+def test_what_a_store_missed_is_written_when_it_is_back(embedded: Store, tmp_path: Path):
+    away = tmp_path / "away.db"
+    embedded.database.rename(away)
+    embedded.database.mkdir()  # a database that cannot be opened
+    tracker = tracked(embedded)
+    tracker.start_trial(trial(0))
+    tracker.log(0, [record(1)])
+    time.sleep(0.5)
+    tracker.log(0, [record(2)])
+    assert tracker.study_run_id is None
+    embedded.database.rmdir()
+    away.rename(embedded.database)
+    assert tracker.close(30) == 0
+    run = runs(embedded)["00000 periodic"]
+    assert [metric.step for metric in connect(embedded).get_metric_history(run.info.run_id, "accuracy")] == [1, 2]
+
+
+def test_what_does_not_fit_is_counted_and_the_rest_is_written(embedded: Store):
+    tracker = MlflowTracker(embedded, "experiment", embedded.folder, gather_seconds=0.01, max_waiting=4)
+    for number in range(2):
+        tracker.start_trial(trial(number))
+        tracker.log(number, [record(1), record(2)])
+    tracker.start_study(STUDY)
+    assert tracker.close(20) == 3
+    assert {*runs(embedded)} == {"digits", "00001 periodic"}
+
+
+def test_a_run_deleted_by_hand_is_given_up_and_the_others_go_on(embedded: Store, caplog: pytest.LogCaptureFixture):
+    first = tracked(embedded)
+    first.start_trial(trial(0))
+    assert first.close(20) == 0
+    [run_id] = first.run_ids().values()
+    connect(embedded).delete_run(run_id)
+
+    second = tracked(embedded)
+    second.start_trial(TrialInfo(0, "search", {}, {}, {}, run_id))
+    second.log(0, [record(1)])
+    second.start_trial(trial(1))
+    with caplog.at_level(logging.WARNING):
+        assert second.close(20) == 2
+    assert "MLflow refuses trial 0" in caplog.text
+    assert "00001 periodic" in runs(embedded)
+
+
+def test_a_store_that_takes_no_files_goes_without_them(embedded: Store, caplog: pytest.LogCaptureFixture):
+    embedded.artifacts.write_text("in the way of the folder")
+    tracker = tracked(embedded)
+    tracker.start_trial(trial(0))
+    tracker.log(0, [record(1)])
+    tracker.end_trial(0, FINISHED, feasible=True)
+    with caplog.at_level(logging.WARNING):
+        assert tracker.close(30) == 2
+    assert "does not take files" in caplog.text
+    assert {run.info.status for run in runs(embedded).values()} == {"FINISHED"}
+
+
+def test_a_server_that_takes_a_call_and_never_answers_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracker = tracked(choose_store(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        tracker.start_trial(trial(0))
+        begun = time.perf_counter()
+        assert tracker.close(0.5) == 2
+        assert time.perf_counter() - begun < 2

@@ -1,0 +1,164 @@
+"""Against a real tracking server on this machine, that goes away and comes back."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.seams import StudyInfo, TrialInfo
+from neurosearch.tracking.mlflow_tracker import MlflowTracker
+from neurosearch.tracking.models import NetworkFiles, log_model
+from neurosearch.tracking.store import choose_store, connect
+from neurosearch.tracking.sync import sync
+from neurosearch.tracking.values import TrialHistory
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+STUDY = StudyInfo("digits", {"name": "digits"}, 3, "accuracy", None)
+FINISHED = TrialOutcome("finished", None, {"accuracy": 0.3}, 3, 10.0, ())
+
+
+class Server:
+    """An MLflow server with files of its own, which clients reach through it alone."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}", "--workers", "1"]
+        words += ["--artifacts-destination", str(self._folder / "files"), "--port", str(self.port)]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", *words],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=self._folder,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 120
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < deadline, "the server did not come up"
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("server"))
+    made.start()
+    yield made
+    made.kill()
+
+
+def trial(number: int) -> TrialInfo:
+    return TrialInfo(number, "search", {"growth": {"kind": "static"}}, {"training.epochs": 3}, {}, None)
+
+
+def record(epoch: int) -> dict[str, Any]:
+    return {"epoch": epoch, "step": epoch, "metrics": {"accuracy": epoch / 10}, "events": [], "at_rest": True}
+
+
+def until_known(tracker: MlflowTracker) -> dict[int, str]:
+    deadline = time.monotonic() + 30
+    while not (known := dict(tracker.run_ids())):
+        assert time.monotonic() < deadline, "no run id came"
+        time.sleep(0.05)
+    return known
+
+
+def test_a_server_that_goes_away_and_comes_back_misses_and_doubles_nothing(server, tmp_path):
+    store = choose_store(tmp_path, server.uri)
+    tracker = MlflowTracker(store, "down and up", tmp_path, gather_seconds=0.01)
+    tracker.start_study(STUDY)
+    tracker.start_trial(trial(0))
+    tracker.log(0, [record(1)])
+    first = until_known(tracker)
+    server.kill()
+    begun = time.monotonic()
+    tracker.log(0, [record(2)])
+    tracker.end_trial(0, FINISHED, feasible=True)
+    tracker.start_trial(trial(1))
+    tracker.log(1, [record(1), record(2)])
+    assert time.monotonic() - begun < 0.5
+    time.sleep(1)  # some attempts fail
+    server.start()
+    assert tracker.close(60) == 0
+
+    client = connect(store)
+    experiment = client.get_experiment_by_name("down and up")
+    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert {name: run.info.status for name, run in found.items()} == {
+        "digits": "KILLED",
+        "00000 static": "FINISHED",
+        "00001 static": "KILLED",
+    }
+    assert found["00000 static"].info.run_id == first[0]
+    for run in (found["00000 static"], found["00001 static"]):
+        assert [each.step for each in client.get_metric_history(run.info.run_id, "accuracy")] == [1, 2]
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["config.json"]
+
+    histories = [TrialHistory(trial(number), 0, [record(1), record(2)], None) for number in range(2)]
+    assert sync(store, "down and up", tmp_path, STUDY, histories, running=True).written == 0
+
+
+def test_a_network_is_registered_on_a_server_and_predicts_from_there(server, tmp_path):
+    store = choose_store(tmp_path, server.uri)
+    tracker = MlflowTracker(store, "models", tmp_path, gather_seconds=0.01)
+    tracker.start_study(STUDY)
+    tracker.start_trial(trial(0))
+    assert tracker.close(30) == 0
+    [run_id] = tracker.run_ids().values()
+    raw = helper.make_tensor_value_info("raw", TensorProto.FLOAT, ["batch", 4])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 4])
+    graph = helper.make_graph([helper.make_node("Neg", ["raw"], ["logits"])], "network", [raw], [logits])
+    path = tmp_path / "network.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    example = np.arange(8, dtype=np.float32).reshape(2, 4)
+    files = NetworkFiles(path, (), example, -example, "logits")
+    assert tracker.study_run_id is not None
+    logged = log_model(store, "digits", tracker.study_run_id, run_id, 0, files, {})
+
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(server.uri)
+    try:
+        loaded = mlflow.pyfunc.load_model(logged.uri)
+    finally:
+        mlflow.set_tracking_uri(before)
+    np.testing.assert_array_equal(loaded.predict(example)["logits"], -example)

@@ -1,0 +1,208 @@
+import pytest
+
+from neurosearch.config.trial import TrialConfig
+from neurosearch.search.desk import Desk
+from neurosearch.search.outcome import read_result
+from neurosearch.search.seams import SilentListener
+from neurosearch.search.stored import StoredStudy
+from neurosearch.search.study import create_study, resume_study
+from neurosearch.search.trial import TrialUpdate
+from neurosearch.tracking.memory_tracker import MemoryStore, MemoryTracker
+
+
+class Listener:
+    def __init__(self):
+        self.started, self.finished, self.epochs, self.best = [], [], {}, None
+
+    def on_trial_started(self, trial):
+        self.started.append(trial.number)
+
+    def on_records(self, number, records):
+        self.epochs.setdefault(number, []).extend(record["epoch"] for record in records)
+
+    def on_trial_finished(self, trial, best):
+        self.finished.append(trial.number)
+        self.best = best
+
+
+class Search:
+    """A study, its tracker and listener, and desks one after the other."""
+
+    def __init__(self, folder, config):
+        self.folder, self.config = folder, config
+        self.store, self.listener = MemoryStore(), Listener()
+        self.study = create_study(folder, config)
+        self.desk = self.new_desk()
+
+    def new_desk(self, describe=lambda trial: {}, follow_up=lambda: None):
+        self.tracker = MemoryTracker(self.store)
+        self.tracker.start_study(self.study.stored.info)
+        self.desk = Desk(self.study, self.tracker, self.listener, describe, follow_up)
+        return self.desk
+
+    def end(self):
+        self.tracker.close(1.0)
+        self.study.close()
+
+    def resume(self):
+        self.end()
+        self.study = resume_study(self.folder)
+        return self.new_desk()
+
+
+@pytest.fixture
+def search(folder, make_config):
+    search = Search(folder, make_config())
+    yield search
+    search.end()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 5])
+def test_all_trials_of_the_budget_run_and_are_told_everywhere(search, run_desk, concurrency):
+    run_desk(search.desk, concurrency)
+    trials = search.study.stored.trials()
+    assert len(trials) == 5
+    assert all(trial.state == "finished" for trial in trials)
+    assert sorted(search.listener.finished) == [0, 1, 2, 3, 4]
+    assert search.listener.best == search.study.stored.best()
+    runs = {run.number: run for run in search.store.runs.values() if run.number is not None}
+    assert all(list(runs[number].epochs) == [1, 2, 3, 4] for number in range(5))
+    assert all(runs[number].status == "FINISHED" for number in range(5))
+    assert all(trial.run_id in search.store.runs for trial in trials)
+
+
+def test_a_trial_s_result_does_not_depend_on_how_many_run_beside_it(folder, make_config, run_desk):
+    config = make_config(**{"search.sampler": "random"})
+    found = []
+    for name, concurrency in (("one", 1), ("three", 3)):
+        search = Search(type(folder)(folder.root, name), config)
+        run_desk(search.desk, concurrency)
+        found.append([(trial.config, trial.value) for trial in search.study.stored.trials()])
+        search.end()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("updates", [1, 3, 5, 7, 11])
+def test_a_stopped_search_goes_on_without_repeating_an_epoch(search, run_desk, updates):
+    run_desk(search.desk, 2, updates=updates)
+    before = {number: list(epochs) for number, epochs in search.listener.epochs.items()}
+    desk = search.resume()
+    search.listener.epochs.clear()
+    run_desk(desk, 2)
+    assert [trial.state for trial in search.study.stored.trials()] == ["finished"] * 5
+    runs = [run for run in search.store.runs.values() if run.number is not None]
+    assert len(runs) == 5
+    assert all(run.status == "FINISHED" and list(run.epochs) == [1, 2, 3, 4] for run in runs)
+    for number, epochs in search.listener.epochs.items():
+        assert epochs == [1, 2, 3, 4], before.get(number)
+
+
+def test_a_stop_lets_running_trials_end_their_epoch_and_starts_no_new_one(search, run_desk):
+    run_desk(search.desk, 2, updates=2)
+    search.desk.stop()
+    run_desk(search.desk, 2)
+    assert search.desk.finished
+    assert search.listener.started == [0, 1]
+    assert [trial.state for trial in search.study.stored.trials()] == ["running", "running"]
+    search.end()
+    assert {run.status for run in search.store.runs.values()} == {"KILLED"}
+
+
+def test_a_stop_requested_by_another_process_is_seen(search, monkeypatch):
+    monkeypatch.setattr("neurosearch.search.desk._POLL_SECONDS", 0.0)
+    assert search.desk.next_lease() is not None
+    StoredStudy(search.folder).request_stop()
+    assert search.desk.next_lease() is None
+    assert search.desk.finished
+
+
+def test_a_lost_worker_fails_its_trial_and_the_search_goes_on(search, run_desk, make_record):
+    lease = search.desk.next_lease()
+    search.desk.take(TrialUpdate(0, (make_record(1), make_record(2))))
+    search.desk.lose(0, "its worker process died")
+    search.desk.take(TrialUpdate(0, (make_record(3),)))  # a late word changes nothing
+    run_desk(search.desk, 2)
+    lost, *others = search.study.stored.trials()
+    assert lease.trials[0].number == 0
+    assert (lost.state, lost.reason, lost.epochs) == ("failed", "its worker process died", 2)
+    assert all(trial.state == "finished" for trial in others)
+    assert [record["epoch"] for record in read_result(search.folder.result(0)).records] == [1, 2]
+    assert search.store.runs[lost.run_id].reason == "its worker process died"
+
+
+def test_workers_that_die_in_a_row_halt_the_study(search):
+    for number in range(3):
+        search.desk.next_lease()
+        search.desk.lose(number, "no module named torch")
+    assert "3 workers in a row" in search.desk.halted
+    assert "no module named torch" in search.desk.halted
+    assert search.desk.stopping
+    assert [trial.state for trial in search.study.stored.trials()] == ["failed", "failed", "running"]
+
+
+def test_a_full_disk_in_a_worker_halts_the_study(search, make_record):
+    search.desk.next_lease()
+    search.desk.take(TrialUpdate(0, (make_record(1),), halt="nothing can be written"))
+    assert search.desk.halted == "nothing can be written"
+    assert search.desk.next_lease() is None
+    assert search.desk.finished
+    assert search.study.stored.trial(0).state == "running"
+
+
+def test_a_full_disk_in_the_driver_halts_the_study_and_nothing_is_lost(search, make_record, run_desk, monkeypatch):
+    def no_space(descriptor):
+        raise OSError(28, "No space left on device")
+
+    search.desk.next_lease()
+    with monkeypatch.context() as patch:
+        patch.setattr("neurosearch.search.journal.os.fsync", no_space)
+        search.desk.take(TrialUpdate(0, (make_record(1),)))
+        assert search.desk.next_lease() is None
+    assert "No space left" in search.desk.halted
+    run_desk(search.resume())
+    assert [trial.state for trial in search.study.stored.trials()] == ["finished"] * 5
+
+
+def test_other_errors_of_the_driver_are_not_swallowed(search, make_record, monkeypatch):
+    def broken(descriptor):
+        raise OSError(5, "Input/output error")
+
+    search.desk.next_lease()
+    with monkeypatch.context() as patch:
+        patch.setattr("neurosearch.search.journal.os.fsync", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            search.desk.take(TrialUpdate(0, (make_record(1),)))
+
+
+def test_a_trial_that_cannot_be_made_ready_fails_and_the_next_one_is_handed_out(search, run_desk):
+    def describe(trial):
+        if trial.number == 1:
+            raise ValueError("data.path: the archive has no x_train")
+        return {"data_hash": "abc"}
+
+    search.new_desk(describe)
+    run_desk(search.desk, 2)
+    states = [trial.state for trial in search.study.stored.trials()]
+    assert states == ["finished", "failed", "finished", "finished", "finished"]
+    assert "x_train" in search.study.stored.trial(1).reason
+
+
+def test_the_follow_up_runs_once_after_all_others_have_ended(search, run_desk):
+    def control():
+        assert all(trial.state == "finished" for trial in search.study.stored.trials())
+        config = TrialConfig.model_validate(search.study.stored.best("search").config)
+        return search.study.ask_control(
+            config.model_copy(update={"model": config.model.model_copy(update={"widths": (9,)})})
+        )
+
+    search.new_desk(follow_up=control)
+    run_desk(search.desk, 2)
+    *_, last = search.study.stored.trials()
+    assert (last.number, last.role, last.state) == (5, "control", "finished")
+    assert search.desk.finished
+
+
+def test_a_silent_listener_listens(search, run_desk):
+    desk = Desk(search.study, search.tracker, SilentListener(), lambda trial: {}, lambda: None)
+    run_desk(desk)
+    assert len(search.study.stored.trials()) == 5

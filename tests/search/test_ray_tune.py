@@ -1,0 +1,143 @@
+"""Real searches on a real Ray of this machine. Each starts a cluster of its own, so there are few."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import ray
+
+from neurosearch.config.load import study_from_mapping
+from neurosearch.search.errors import StudyError
+from neurosearch.search.outcome import read_result
+from neurosearch.search.ray_tune import Workers, _check_resources
+from neurosearch.search.run import run_search
+from neurosearch.search.seams import SilentListener
+from neurosearch.search.stored import StoredStudy
+from neurosearch.tracking.memory_tracker import MemoryStore, MemoryTracker
+
+pytestmark = pytest.mark.ray
+
+BASE = {
+    "name": "moons",
+    "size_limit": {"parameters": 1000},
+    "data": {"kind": "digits"},
+    "model": {"kind": "mlp", "widths": {"search": "choice", "options": [[4], [8]]}},
+    "growth": {"kind": "static"},
+}
+
+
+def make_study(training, search):
+    return study_from_mapping({**BASE, "training": training, "search": {"concurrency": 2, **search}}, "test.yaml")
+
+
+class StopAtFirstRecord(SilentListener):
+    """Requests a stop as `neurosearch stop` does, from the study's storage."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_records(self, number, records):
+        StoredStudy(self.folder).request_stop()
+
+
+class InterruptAtFirstRecord(SilentListener):
+    """Presses Ctrl-C once."""
+
+    def __init__(self):
+        self.pressed = False
+
+    def on_records(self, number, records):
+        if not self.pressed:
+            self.pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class KillWorkerAtFirstRecord(SilentListener):
+    """Kills the worker that runs the first trial that tells something."""
+
+    def __init__(self):
+        self.killed = None
+
+    def on_records(self, number, records):
+        if self.killed is None:
+            self.killed = number
+            os.kill(worker_of(number), signal.SIGKILL)
+
+
+def worker_of(number):
+    """Returns the id of the worker process, a descendant of this one, that has the trial's checkpoint folder open."""
+    for process in descendants(os.getpid()):
+        title = Path(f"/proc/{process}/cmdline").read_bytes()
+        if title.startswith(b"ray::") and b"TrialWorker" in title:
+            return process
+    raise AssertionError(f"no worker runs trial {number}")
+
+
+def descendants(process):
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    for child in map(int, children):
+        yield child
+        yield from descendants(child)
+
+
+@pytest.mark.slow
+def test_a_search_runs_its_trials_fails_one_alone_and_trains_the_control(folder):
+    rates = {"search": "choice", "options": [0.01, 1e30]}
+    config = make_study({"epochs": 2, "learning_rate": rates, "optimizer": "sgd"}, {"trials": 10})
+    store = MemoryStore()
+    result = run_search(config, folder, tracker=MemoryTracker(store))
+    trials = StoredStudy(folder).trials()
+    searched = [trial for trial in trials if trial.role == "search"]
+    assert len(searched) == 4  # the whole space, once
+    assert sorted(trial.state for trial in searched) == ["failed", "failed", "finished", "finished"]
+    assert all("loss became" in trial.reason for trial in trials if trial.state == "failed")
+    assert result.control.role == "control"
+    assert result.best.state == result.control.state == "finished"
+    assert result.control.metrics["parameters"] <= 1000
+    assert (result.stopped, result.halted, result.untold) == (False, None, 0)
+    assert len(store.runs) == 1 + len(trials)
+    assert all((folder.trial(trial.number) / "final.pt").exists() for trial in trials if trial.state == "finished")
+    assert folder.config.read_text().startswith("name: moons\n")
+
+
+@pytest.mark.slow
+def test_a_search_stopped_by_ctrl_c_or_by_request_goes_on_where_it_was(folder):
+    rate = {"search": "log_uniform", "low": 1e-3, "high": 1e-2}
+    config = make_study({"epochs": 100_000, "learning_rate": rate}, {"trials": 2, "control": False})
+    store = MemoryStore()
+    handler = signal.getsignal(signal.SIGINT)
+    first = run_search(config, folder, tracker=MemoryTracker(store), listener=InterruptAtFirstRecord())
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert (first.stopped, first.halted, first.best) == (True, None, None)
+    assert first.counts["running"] == 2
+    before = {run.number: len(run.epochs) for run in store.runs.values()}
+
+    second = run_search(config, folder, resume=True, tracker=MemoryTracker(store), listener=StopAtFirstRecord(folder))
+    assert (second.stopped, second.counts) == (True, first.counts)
+    runs = [run for run in store.runs.values() if run.number is not None]
+    assert len(runs) == 2
+    assert all(list(run.epochs) == list(range(1, len(run.epochs) + 1)) for run in runs)
+    assert sum(len(run.epochs) for run in runs) > sum(before.values())
+
+
+@pytest.mark.slow
+def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(folder):
+    rate = {"search": "log_uniform", "low": 1e-3, "high": 1e-2}
+    config = make_study({"epochs": 300, "learning_rate": rate}, {"trials": 2, "control": False, "concurrency": 1})
+    listener = KillWorkerAtFirstRecord()
+    result = run_search(config, folder, listener=listener)
+    assert result.counts["failed"] == 1
+    assert result.counts["finished"] == 1
+    lost = StoredStudy(folder).trial(listener.killed)
+    assert "its worker process died" in lost.reason
+    assert read_result(folder.result(listener.killed)).records
+
+
+def test_what_the_cluster_has_not_is_refused(monkeypatch):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    _check_resources(Workers(4, 2.0, 0.0, None))
+    with pytest.raises(StudyError, match=r"search\.gpus_per_trial is 0\.5, but there are 0 of GPU"):
+        _check_resources(Workers(1, 1.0, 0.5, None))
+    with pytest.raises(StudyError, match=r"search\.cpus_per_trial is 3, but there are 2 of CPU"):
+        _check_resources(Workers(1, 3.0, 0.0, None))

@@ -1,0 +1,343 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurosearch.config.trial import TrialConfig
+from neurosearch.search.errors import StudyError
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.stored import StoredStudy, study_names
+from neurosearch.search.study import check_name_is_free, create_study, resume_study
+
+
+@pytest.fixture
+def study(folder, make_config):
+    study = create_study(folder, make_config())
+    yield study
+    study.close()
+
+
+def test_an_asked_trial_holds_a_valid_config_and_its_searched_values(study):
+    trial = study.ask()
+    config = TrialConfig.model_validate(trial.config)
+    assert config.model_dump(mode="json") == trial.config
+    assert trial.params["training.learning_rate"] == config.training.learning_rate
+    assert trial.params["model.widths"] == list(config.model.widths)
+    assert trial.params["growth"] == config.growth.kind
+    assert (trial.number, trial.role, trial.run_id) == (0, "search", None)
+
+
+def test_every_trial_has_the_study_seed(study):
+    assert {study.ask().config["seed"] for _ in range(5)} == {3}
+
+
+def test_the_budget_counts_every_suggested_trial_however_it_ended(study, make_outcome):
+    for number in range(5):
+        assert study.ask().number == number
+        study.tell(number, make_outcome() if number % 2 else TrialOutcome.failed("broke"))
+    assert study.ask() is None
+    assert study.budget_is_used
+
+
+def test_the_best_trial_is_the_feasible_one_with_the_best_value(study, make_outcome):
+    for value, parameters in ((0.5, 100), (0.9, 101), (0.7, 99)):
+        study.tell(study.ask().number, make_outcome(value, parameters))
+    study.tell(study.ask().number, TrialOutcome.failed("broke"))
+    states = [trial.state for trial in study.stored.trials()]
+    assert states == ["finished", "infeasible", "finished", "failed"]
+    assert study.stored.best().number == 2
+
+
+def test_nothing_is_best_when_nothing_is_feasible(study, make_outcome):
+    study.tell(study.ask().number, make_outcome(0.9, 101))
+    study.ask()
+    assert study.stored.best() is None
+
+
+def test_a_trial_told_twice_stays_as_it_was_told_first(study, make_outcome):
+    number = study.ask().number
+    first = study.tell(number, make_outcome(0.5))
+    assert study.tell(number, make_outcome(0.9)) == first
+    assert study.tell(number, TrialOutcome.failed("late")) == first
+    assert study.stored.trial(number) == first
+
+
+def test_reports_are_kept_once_by_epoch_and_not_after_the_end(study, make_outcome, make_record):
+    number = study.ask().number
+    study.report(number, [make_record(1, 0.1), make_record(2, 0.2)])
+    study.report(number, [make_record(2, 0.9), make_record(3, 0.3)])
+    study.tell(number, make_outcome())
+    study.report(number, [make_record(4, 0.4)])
+    assert study.stored.frozen_trial(number).intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+def test_an_outcome_without_the_objective_fails_with_the_metric_named(folder, make_config, make_outcome):
+    objective = [{"metric": "few_recall", "direction": "maximize"}]
+    study = create_study(folder, make_config(**{"search.objectives": objective}))
+    summary = study.tell(study.ask().number, make_outcome())
+    study.close()
+    assert summary.state == "failed"
+    assert "few_recall" in summary.reason
+
+
+def test_a_minimized_objective_is_best_when_least(folder, make_config, make_outcome):
+    objective = [{"metric": "validation_loss", "direction": "minimize"}]
+    study = create_study(folder, make_config(**{"search.objectives": objective}))
+    for value in (0.5, 0.2, 0.7):
+        study.tell(study.ask().number, make_outcome(validation_loss=value))
+    assert study.stored.best().number == 1
+    study.close()
+
+
+def test_the_control_is_asked_for_once(study, make_outcome):
+    winner = study.ask()
+    study.tell(winner.number, make_outcome())
+    config = TrialConfig.model_validate(winner.config)
+    wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (9, 9)})})
+    assert study.ask_control(config) is None
+    control = study.ask_control(wider)
+    assert (control.number, control.role, control.params) == (1, "control", {})
+    assert study.ask_control(wider) == control
+    study.tell(control.number, make_outcome(0.9))
+    assert study.ask_control(wider) is None
+    assert study.stored.best().number == 1
+    assert study.stored.best("search").number == 0
+    assert study.stored.num_searched == 1
+
+
+def test_controls_do_not_change_what_is_suggested_next(folder, make_config, make_outcome):
+    def suggestions(name, with_control):
+        study = create_study(StudyFolder(folder.root, name), make_config(name=name, **{"search.trials": 20}))
+        for _ in range(12):
+            trial = study.ask()
+            study.tell(trial.number, make_outcome(trial.config["training"]["learning_rate"]))
+        if with_control:
+            config = TrialConfig.model_validate(trial.config)
+            wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (9, 9)})})
+            study.tell(study.ask_control(wider).number, make_outcome())
+        suggested = study._suggester.suggest(99)
+        study.close()
+        return suggested.config
+
+    assert suggestions("without", with_control=False) == suggestions("with", with_control=True)
+
+
+# Creating, resuming, stopping
+
+
+def test_a_used_name_is_refused_with_the_way_on(study, make_config):
+    with pytest.raises(StudyError, match=r"'moons'.*neurosearch resume moons.*another name"):
+        check_name_is_free(study.stored.folder, make_config())
+
+
+def test_a_used_name_with_another_space_is_refused_with_what_differs(study, make_config):
+    changed = make_config(**{"training.epochs": 5, "size_limit": {"neurons": 7}, "search.trials": 99})
+    with pytest.raises(StudyError, match=r"training\.epochs, size_limit\.parameters, size_limit\.neurons differ"):
+        create_study(study.stored.folder, changed)
+    study.close()
+    with pytest.raises(StudyError, match=r"training\.epochs"):
+        resume_study(study.stored.folder, changed)
+
+
+def test_an_unwritable_folder_is_refused(tmp_path, make_config):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match=r"cannot be written.*storage\.folder"):
+        create_study(StudyFolder(tmp_path / "file", "moons"), make_config())
+
+
+def test_a_missing_study_is_refused_with_those_there_are(study):
+    with pytest.raises(StudyError, match=r"no study 'suns'.*Studies there: moons"):
+        StoredStudy(StudyFolder(study.stored.folder.root, "suns"))
+    assert study_names(study.stored.folder.root) == ("moons",)
+
+
+def test_a_missing_trial_is_refused(study):
+    study.ask()
+    with pytest.raises(StudyError, match="no trial 1; it has 1"):
+        study.stored.trial(1)
+
+
+def test_only_one_process_searches_a_study(study):
+    with pytest.raises(StudyError, match=f"searched already, by process {os.getpid()}.*neurosearch stop moons"):
+        resume_study(study.stored.folder)
+
+
+def test_a_stop_is_seen_by_the_process_that_searches_and_gone_after_a_resumption(study):
+    assert not study.stored.stop_requested
+    StoredStudy(study.stored.folder).request_stop()
+    assert study.stored.stop_requested
+    study.close()
+    again = resume_study(study.stored.folder)
+    assert not again.stored.stop_requested
+    again.close()
+
+
+def test_a_resumed_study_hands_out_its_orphans_first_as_they_were(study, make_config, make_outcome, make_record):
+    orphan, ended, second_orphan = (study.ask() for _ in range(3))
+    study.tell(ended.number, make_outcome())
+    study.report(orphan.number, [make_record(1)])
+    study.set_run_ids({0: "run-0"}, "run")
+    study.close()
+
+    again = resume_study(study.stored.folder, make_config(**{"search.trials": 4}))
+    assert again.stored.info.run_id == "run"
+    adopted = again.ask()
+    assert (adopted.number, adopted.config, adopted.params) == (orphan.number, orphan.config, orphan.params)
+    assert adopted.run_id == "run-0"
+    assert again.ask() == second_orphan
+    assert again.ask().number == 3
+    assert again.ask() is None
+    again.close()
+
+
+def test_an_orphaned_control_is_not_handed_out_as_a_search_trial(study, make_outcome):
+    config = TrialConfig.model_validate(study.ask().config)
+    study.tell(0, make_outcome())
+    wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (9, 9)})})
+    control = study.ask_control(wider)
+    study.close()
+    again = resume_study(study.stored.folder)
+    assert again.ask().number == 2
+    assert again.ask_control(wider) == control
+    again.close()
+
+
+def test_a_resumed_study_suggests_what_the_uninterrupted_one_would_have(folder, make_config, make_outcome):
+    def run(name, stops):
+        config = make_config(name=name, **{"search.trials": 16})
+        here = StudyFolder(folder.root, name)
+        study = create_study(here, config)
+        configs = []
+        for index in range(16):
+            if index in stops:
+                study.close()
+                study = resume_study(here)
+            trial = study.ask()
+            configs.append(trial.config)
+            rate = trial.config["training"]["learning_rate"]
+            outcome = make_outcome(rate, 200 if trial.params["model.widths"] == [8] else 50)
+            study.tell(trial.number, outcome if index % 5 else TrialOutcome.failed("broke"))
+        study.close()
+        return configs
+
+    assert run("whole", ()) == run("stopped", (1, 7, 12, 13))
+
+
+def test_used_time_survives_a_resumption_and_ends_the_budget(folder, make_config, make_outcome):
+    study = create_study(folder, make_config(**{"search.time_budget_seconds": 0.3}))
+    study.tell(study.ask().number, make_outcome())
+    time.sleep(0.2)
+    study.close()
+    assert StoredStudy(folder).seconds_used >= 0.2
+    again = resume_study(folder)
+    assert again.ask() is not None
+    time.sleep(0.15)
+    assert again.ask() is None
+    again.close()
+
+
+def test_run_ids_are_kept_also_for_trials_that_have_ended(study, make_outcome):
+    study.tell(study.ask().number, make_outcome())
+    study.set_run_ids({0: "late"})
+    assert study.stored.trial(0).run_id == "late"
+
+
+def test_a_small_space_ends_the_search_before_the_budget(folder, make_config, make_outcome):
+    study = create_study(
+        folder, make_config(growth={"kind": "static"}, **{"training.learning_rate": 0.01, "search.trials": 10})
+    )
+    asked = []
+    while (trial := study.ask()) is not None:
+        asked.append(trial.params["model.widths"])
+        study.tell(trial.number, make_outcome())
+    assert sorted(asked) == [[2], [4, 4], [8]]
+    assert not study.budget_is_used
+    study.close()
+
+
+# Kills
+
+
+def _search_for_ever(folder, config, started):
+    study = create_study(folder, config) if not folder.journal.exists() else resume_study(folder)
+    started.set()
+    while True:
+        trial = study.ask()
+        epochs = [
+            {"epoch": epoch, "step": epoch, "metrics": {"balanced_accuracy": 0.5}, "events": [], "at_rest": True}
+            for epoch in range(1, 4)
+        ]
+        study.report(trial.number, epochs)
+        metrics = {"balanced_accuracy": 0.5, "parameters": 5.0}
+        study.tell(trial.number, TrialOutcome("finished", None, metrics, 3, 0.0, ()))
+
+
+def test_after_kills_every_trial_is_whole_and_none_is_lost(folder, make_config):
+    config = make_config(**{"search.trials": 1_000_000})
+    context = multiprocessing.get_context("fork")
+    known = {}
+    for attempt in range(8):
+        started = context.Event()
+        process = context.Process(target=_search_for_ever, args=(folder, config, started))
+        process.start()
+        assert started.wait(20)
+        time.sleep(0.05 + 0.013 * attempt)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        trials = StoredStudy(folder).trials()
+        assert [trial.number for trial in trials] == list(range(len(trials)))
+        assert sum(trial.state == "running" for trial in trials) <= 1  # it had one at a time
+        for trial in trials:
+            TrialConfig.model_validate(trial.config)
+            if trial.state == "finished":
+                known.setdefault(trial.number, trial)
+        assert all(trials[number] == trial for number, trial in known.items())
+    configs = [json.dumps(trial.config, sort_keys=True) for trial in trials]
+    assert len(set(configs)) == len(configs)
+    assert len(known) > 8
+
+
+# Any order of events
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ask", "report", "tell", "fail", "resume"]), st.integers(0, 5), st.floats(0, 1)),
+        max_size=30,
+    )
+)
+def test_any_order_of_events_keeps_first_ends_and_the_budget(tmp_path_factory, make_config, make_outcome, events):
+    folder = StudyFolder(tmp_path_factory.mktemp("runs"), "moons")
+    study = create_study(folder, make_config())
+    ends, handed_out = {}, set()
+    for event, which, value in events:
+        if event == "resume":
+            study.close()
+            study, handed_out = resume_study(folder), set()
+        elif event == "ask":
+            trial = study.ask()
+            if trial is not None:
+                assert trial.number not in handed_out
+                assert trial.number not in ends
+                handed_out.add(trial.number)
+        elif which < len(study.stored.trials()):
+            outcome = make_outcome(value) if event == "tell" else TrialOutcome.failed("broke")
+            if event == "report":
+                study.report(which, [{"epoch": 1, "metrics": {"balanced_accuracy": value}}])
+            else:
+                study.tell(which, outcome)
+                ends.setdefault(which, outcome)
+    trials = study.stored.trials()
+    assert len(trials) <= 5
+    for trial in trials:
+        expected = ends.get(trial.number)
+        assert trial.state == ("running" if expected is None else expected.state)
+        assert trial.metrics == (expected.metrics if expected else {})
+    study.close()

@@ -1,0 +1,46 @@
+"""The winner beside its control, as lines: one column each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from neurosearch import names
+from neurosearch.cli.words import number
+
+_SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL)
+
+
+def comparison_lines(trials: Sequence[Mapping[str, Any]], metric: str) -> Iterator[str]:
+    """Tells what trials are, their sizes, and their scores on the validation and the test part.
+
+    Args:
+        trials: Facts of the winner, and of what stands beside it: the control, or where the control won, the best trial
+            that was searched. Each with `test`.
+        metric: Name of the objective.
+    """
+    winner = trials[0]
+    rival = "control" if winner["role"] == "search" else "best searched"
+    rows = [["", *["winner", rival][: len(trials)]], *_rows(trials, metric)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for title, *cells in rows:
+        columns = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        yield "  ".join([title.ljust(widths[0]), *columns])
+    if winner["role"] == "control":
+        yield "the winner is the control, the largest static network: changing neurons did not help here."
+
+
+def _rows(trials: Sequence[Mapping[str, Any]], metric: str) -> Iterator[list[str]]:
+    yield ["trial", *(str(trial["number"]) for trial in trials)]
+    yield ["growth", *(trial["kind"] for trial in trials)]
+    for size in names.SIZES:
+        yield [size, *(f"{trial['metrics'][size]:,.0f}" for trial in trials)]
+    for score in dict.fromkeys((metric, *_SCORES)):
+        if score not in names.SIZES:
+            yield [score, *(number(trial["metrics"].get(score)) for trial in trials)]
+            on_test = f"{names.TEST_PREFIX}{score}"
+            yield [on_test, *(number(trial["test"].get(on_test)) for trial in trials)]
+    for name in trials[0]["params"]:
+        yield [name, *(_searched(trial["params"].get(name)) for trial in trials)]
+
+
+def _searched(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

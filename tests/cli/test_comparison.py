@@ -1,0 +1,50 @@
+from typing import Any
+
+from neurosearch.cli.comparison import comparison_lines
+
+
+def facts(number: int, role: str, kind: str, score: float) -> dict[str, Any]:
+    return {
+        "number": number,
+        "role": role,
+        "kind": kind,
+        "metrics": {"parameters": 5432.0, "neurons": 48.0, "multiply_adds": 5400.0, "accuracy": score},
+        "test": {"test/accuracy": score - 0.01},
+        "params": {"training.learning_rate": 0.0123456, "training.loss": "cross_entropy"} if role == "search" else {},
+    }
+
+
+def test_winner_and_control_stand_side_by_side() -> None:
+    lines = list(
+        comparison_lines([facts(12, "search", "nimble", 0.93), facts(24, "control", "static", 0.92)], "accuracy")
+    )
+    assert lines == [
+        "                                winner  control",
+        "trial                               12       24",
+        "growth                          nimble   static",
+        "parameters                       5,432    5,432",
+        "neurons                             48       48",
+        "multiply_adds                    5,400    5,400",
+        "accuracy                        0.9300   0.9200",
+        "test/accuracy                   0.9200   0.9100",
+        "balanced_accuracy                    -        -",
+        "test/balanced_accuracy               -        -",
+        "worst_class_recall                   -        -",
+        "test/worst_class_recall              -        -",
+        "training.learning_rate         0.01235         ",
+        "training.loss            cross_entropy         ",
+    ]
+
+
+def test_a_control_that_wins_is_told_honestly() -> None:
+    lines = list(
+        comparison_lines([facts(24, "control", "static", 0.94), facts(1, "search", "nimble", 0.9)], "accuracy")
+    )
+    assert lines[0].split() == ["winner", "best", "searched"]
+    assert lines[-1] == "the winner is the control, the largest static network: changing neurons did not help here."
+
+
+def test_a_winner_without_a_control_stands_alone() -> None:
+    lines = list(comparison_lines([facts(1, "search", "static", 0.9)], "parameters"))
+    assert lines[0].split() == ["winner"]
+    assert [line.split()[0] for line in lines].count("parameters") == 1

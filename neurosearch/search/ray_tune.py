@@ -26,7 +26,7 @@ from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease
 from neurosearch.search.signals import stopping_on_signals
-from neurosearch.search.trial import TrialUpdate, merged, trial_updates
+from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_training, trial_updates
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
 _OBJECT_STORE_BYTES = 100 * 2**20  # close to Ray's minimum: data goes by memory map, only small messages by Ray
@@ -62,8 +62,14 @@ class Workers:
     address: str | None
 
 
-def run_trials(desk: Desk, workers: Workers, folder: StudyFolder) -> None:
+def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "type[TrialWorker] | None" = None) -> None:
     """Runs the desk's trials until it is finished, or stopped by Ctrl-C or a request.
+
+    Args:
+        desk: Hands out the trials.
+        workers: What they run on.
+        folder: The study's.
+        trainable: What runs a lease, if not `TrialWorker` itself.
 
     Raises:
         StudyError: The cluster cannot be reached, or has not what one trial needs.
@@ -73,11 +79,17 @@ def run_trials(desk: Desk, workers: Workers, folder: StudyFolder) -> None:
         stack.enter_context(_ray_logs_to(folder.logs / "ray.log"))
         stack.enter_context(_cluster(workers))
         stack.enter_context(stopping_on_signals(desk.stop))
-        _tuner(desk, workers, folder).fit()
+        _tuner(desk, workers, folder, trainable or TrialWorker).fit()
 
 
 class TrialWorker(tune.Trainable):
-    """Runs the trials of one lease after the other in the same process, which keeps what it has imported and opened."""
+    """Runs the trials of one lease after the other in the same process, which keeps what it has imported and opened.
+
+    Attributes:
+        opened: Makes the training of a trial.
+    """
+
+    opened: OpenTraining = staticmethod(open_training)
 
     def setup(self, config: dict[str, Any]) -> None:
         """Starts on the first lease."""
@@ -107,7 +119,7 @@ class TrialWorker(tune.Trainable):
         lease = Lease.from_dict(json.loads(config[_LEASE]))
         folder = StudyFolder.at(lease.study_folder)
         self._updates: Iterator[TrialUpdate] = chain.from_iterable(
-            trial_updates(trial, folder, config[_DEVICE]) for trial in lease.trials
+            trial_updates(trial, folder, config[_DEVICE], self.opened) for trial in lease.trials
         )
 
 
@@ -172,7 +184,7 @@ class _DeskStopper(tune.Stopper):
         return False
 
 
-def _tuner(desk: Desk, workers: Workers, folder: StudyFolder) -> tune.Tuner:
+def _tuner(desk: Desk, workers: Workers, folder: StudyFolder, trainable: type[TrialWorker]) -> tune.Tuner:
     constants = {
         _DEVICE: "cuda" if workers.gpus_per_trial else "cpu",
         _THREADS: max(1, math.floor(workers.cpus_per_trial)),
@@ -180,7 +192,7 @@ def _tuner(desk: Desk, workers: Workers, folder: StudyFolder) -> tune.Tuner:
     searcher = _LeaseSearcher(desk, constants)
     resources = {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial}
     return tune.Tuner(
-        tune.with_resources(TrialWorker, resources),
+        tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,

@@ -15,7 +15,7 @@ from typing import Any
 from neurosearch.tracking.runs import OpenRun, RunWriter, in_words, is_final
 from neurosearch.tracking.store import Store
 from neurosearch.tracking.values import Outcome, Record, RunStatus, Study, Trial, TrialEnd
-from neurosearch.tracking.waiting import Waiting, now_ms
+from neurosearch.tracking.waiting import Told, Waiting, now_ms
 
 _logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class MlflowTracker:
         told = self._waiting.take(number)
         if told is None:
             return
-        run = self._runs.get(number) or self._open(number, told.trial, told.started_ms)
+        run = self._runs.get(number) or self._open(number, told)
         self._writer.log(run, told.records, told.trial.params, told.end)
         self._log_config(run, told.trial.config)
         self._writer.set_status(run, _status(told.end, last), told.end.time_ms if told.end else now_ms())
@@ -169,8 +169,8 @@ class MlflowTracker:
         if told.end is not None:
             del self._runs[number]
 
-    def _open(self, number: int, trial: Trial, started_ms: int) -> OpenRun:
-        run = self._writer.open_trial(trial, started_ms, self._run_ids.get(number))
+    def _open(self, number: int, told: Told) -> OpenRun:
+        run = self._writer.open_trial(told.trial, told.started_ms, told.end, self._run_ids.get(number))
         self._runs[number] = run
         self._run_ids[number] = run.run_id
         with self._ids_lock:

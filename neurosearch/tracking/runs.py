@@ -4,10 +4,13 @@ Every method can be repeated, by this process after a failure or by a later one,
 param: a run is looked for before it is made when it may exist, and what it holds is read before it is added to.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from neurosearch.names import (
     FEASIBLE_TAG,
@@ -55,6 +58,7 @@ class OpenRun:
         params: Names of its params.
         tags: Its tags.
         has_config: Whether the config's file is there.
+        folder: Where its files lie if that is on this machine; None if MLflow takes them.
         created: Whether this process made the run.
     """
 
@@ -65,6 +69,7 @@ class OpenRun:
     params: set[str] = field(default_factory=set)
     tags: dict[str, str] = field(default_factory=dict)
     has_config: bool = False
+    folder: Path | None = None
     created: bool = False
 
 
@@ -117,12 +122,15 @@ class RunWriter:
             self._study_run = self._read(run)
         return self._study_run
 
-    def open_trial(self, trial: Trial, started_ms: int, known_run_id: str | None = None) -> OpenRun:
+    def open_trial(
+        self, trial: Trial, started_ms: int, end: TrialEnd | None = None, known_run_id: str | None = None
+    ) -> OpenRun:
         """Finds a trial's run or makes it, below the study's.
 
         Args:
             trial: The trial; its run id counts before the known one.
             started_ms: Start of a run that is made.
+            end: How it ended, if it has: a run that is made carries the end's tags from the beginning.
             known_run_id: Id of the run if this process has opened it before.
 
         Raises:
@@ -136,7 +144,8 @@ class RunWriter:
             return self._read(found)
         self._maybe_created.add(trial.number)  # stays if the answer is lost: then the run may be there
         label = "control" if trial.role == "control" else _growth(trial)
-        opened = self._create(f"{trial.number:05d} {label}", self._trial_tags(trial), started_ms)
+        tags = {**self._trial_tags(trial), **_tags_of_end({}, end)}
+        opened = self._create(f"{trial.number:05d} {label}", tags, started_ms)
         self._maybe_created.discard(trial.number)
         return opened
 
@@ -162,7 +171,7 @@ class RunWriter:
 
         texts = {entries.key(name): entries.param(value) for name, value in params.items()}
         param_list = [Param(name, text) for name, text in texts.items() if name not in run.params]
-        tags = _tags_of_end(run, end)
+        tags = _tags_of_end(run.tags, end)
         tag_list = [RunTag(name, text) for name, text in tags.items()]
         metrics = [*_metrics_of_records(run, records), *_metrics_of_end(run, end)]
         first, *others = [*entries.in_batches(metrics, _METRICS_PER_CALL)] or [[]]
@@ -180,7 +189,11 @@ class RunWriter:
         """Adds the config's file unless it is there; returns whether it was added."""
         if run.has_config:
             return False
-        self._client.log_dict(run.run_id, dict(config), CONFIG_FILE)
+        if run.folder is None:
+            self._client.log_dict(run.run_id, dict(config), CONFIG_FILE)
+        else:  # MLflow would come to the same file after many questions to its database
+            run.folder.mkdir(parents=True, exist_ok=True)
+            (run.folder / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
         run.has_config = True
         return True
 
@@ -220,7 +233,9 @@ class RunWriter:
 
     def _create(self, name: str, tags: Mapping[str, str], started_ms: int) -> OpenRun:
         run = self._client.create_run(self._experiment_id, start_time=started_ms, tags=dict(tags), run_name=name)
-        return OpenRun(run.info.run_id, "RUNNING", tags=dict(tags), created=True)
+        return OpenRun(
+            run.info.run_id, "RUNNING", tags=dict(tags), folder=_local_folder(run.info.artifact_uri), created=True
+        )
 
     def _get(self, run_id: str | None) -> "Run | None":
         """Returns the run, or None when there is none of this id: another store, or it was removed for good."""
@@ -261,6 +276,7 @@ class RunWriter:
             set(run.data.params),
             dict(run.data.tags),
             CONFIG_FILE in files,
+            _local_folder(run.info.artifact_uri),
         )
 
 
@@ -278,6 +294,11 @@ def in_words(error: Exception) -> str:
 def _growth(trial: Trial) -> str:
     growth = trial.config.get("growth", {})
     return str(growth.get("kind", "static")) if isinstance(growth, Mapping) else "static"
+
+
+def _local_folder(artifact_uri: str) -> Path | None:
+    parts = urlsplit(artifact_uri)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" and not parts.netloc else None
 
 
 def _metrics_of_records(run: OpenRun, records: Sequence[tuple[Record, int]]) -> "list[Metric]":
@@ -301,12 +322,13 @@ def _metrics_of_end(run: OpenRun, end: TrialEnd | None) -> "list[Metric]":
     return [Metric(name, value, end.time_ms, 0) for name, value in values.items() if name not in run.metrics]
 
 
-def _tags_of_end(run: OpenRun, end: TrialEnd | None) -> dict[str, str]:
+def _tags_of_end(held: Mapping[str, str], end: TrialEnd | None) -> dict[str, str]:
+    """Returns the tags of an end that a run does not hold yet."""
     if end is None:
         return {}
     tags = {FEASIBLE_TAG: str(end.feasible).lower()}
     if end.outcome.reason is not None:
         tags[REASON_TAG] = entries.tag(end.outcome.reason)
-    elif REASON_TAG in run.tags:
+    elif REASON_TAG in held:
         tags[REASON_TAG] = ""  # it failed before and was tried again
-    return {name: text for name, text in tags.items() if run.tags.get(name) != text}
+    return {name: text for name, text in tags.items() if held.get(name) != text}

@@ -92,7 +92,7 @@ def _sync(writer: RunWriter, report: SyncReport, study: Study, trials: Iterable[
 
 
 def _sync_trial(writer: RunWriter, report: SyncReport, history: TrialHistory, running: bool) -> None:
-    run = writer.open_trial(history.trial, history.started_ms)
+    run = writer.open_trial(history.trial, history.started_ms, history.end)
     report.run_ids[history.trial.number] = run.run_id
     report.runs += run.created
     report.entries += writer.log(run, _with_times(history), history.trial.params, history.end)

@@ -15,15 +15,17 @@ from torch.nn.modules.batchnorm import _NormBase
 from neurosearch.neurons.attributes import refresh
 
 Lend = Callable[[Tensor], Tensor]
+Settings = Mapping[tuple[str, str], Any]  # (module, attribute) to value
 
 
 @contextmanager
-def borrowed(model: nn.Module, lend: Lend, *, training: bool) -> Iterator[None]:
+def borrowed(model: nn.Module, lend: Lend, settings: Settings, *, training: bool) -> Iterator[None]:
     """Replace every tensor of a model's modules by what `lend` returns for it; restore all modules at the end.
 
     Args:
         model: The model.
         lend: Gives the replacement of a parameter, buffer or plain tensor attribute.
+        settings: Attributes of modules to set meanwhile.
         training: The mode to run in. Normalisations run in eval mode all the same, since they refuse a batch of one
             in training.
     """
@@ -36,6 +38,8 @@ def borrowed(model: nn.Module, lend: Lend, *, training: bool) -> Iterator[None]:
             _lend(module, lend)
             vars(module)["training"] = training and not isinstance(module, _NormBase)
             refresh(module)
+        for (name, attribute), value in settings.items():
+            vars(model.get_submodule(name))[attribute] = value
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(value=fastpath)

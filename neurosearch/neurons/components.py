@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosearch.neurons.labels import LabelGraph, Labels, Product
+from neurosearch.neurons.labels import LabelGraph, Labels, Obstacle, Product
 
 FIXED_SPLIT = "it is split into blocks whose number and size are both fixed"
 
@@ -55,6 +55,9 @@ class Components:
             if not decided:
                 self._choose(pending)
                 continue
+            for product in decided:
+                side = product.columns if self._changes(product) == "columns" else product.rows
+                self._graph.note(side, Obstacle.NEEDS_TWO, "code splits the dimension into blocks")
             self._join([product.whole for product in decided], [self._equal_to(product) for product in decided])
             pending = [product for product in pending if product not in decided]
 
@@ -72,9 +75,11 @@ class Components:
     def _choose(self, pending: list[Product]) -> None:
         heads = set(self.root[np.concatenate(self._graph.whole_rows)].tolist()) if self._graph.whole_rows else set()
         whole = [product for product in pending if heads.intersection(self.root[product.rows].tolist())]
+        # A merge follows the split whose parts it joins, so splits are chosen first.
+        splits = [product for product in pending if product.is_split] or pending[:1]
         self._freezes += [(product.columns, FIXED_SPLIT) for product in whole]
         if not whole:
-            self._freezes += [(product.rows, FIXED_SPLIT) for product in pending]
+            self._freezes += [(product.rows, FIXED_SPLIT) for product in splits]
         self._join([], [])
 
 

@@ -37,7 +37,7 @@ def _module_key(name: str, module: nn.Module, seen: dict[int, int]) -> Hashable:
         for table in ("_parameters", "_buffers")
         for key, tensor in own[table].items()
     )
-    settings = tuple((key, _value_key(value, seen)) for key, value in own.items() if key not in _TABLES and value)
+    settings = tuple((key, _value_key(value, seen)) for key, value in own.items() if key not in _TABLES and value != {})
     return name, type(module), seen.setdefault(id(module), len(seen)), tensors, settings
 
 

@@ -1,6 +1,6 @@
 """One labelled forward pass of a model, at its own widths or at others, on the meta device if the code allows it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -9,13 +9,29 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from neurosearch.neurons.borrowed import borrowed, tensors_by_name
-from neurosearch.neurons.labels import LabelGraph
+from neurosearch.neurons.borrowed import Settings, borrowed, tensors_by_name
+from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.rules import RULES
 from neurosearch.neurons.tracer import Tracer
 
+UNUSED = "the forward never uses it"
 OUTPUT = "it is an output of the network"
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a run found out.
+
+    Attributes:
+        graph: What the labels say.
+        outputs: Shapes of the outputs.
+        used: Names of the tensors that some operation took.
+    """
+
+    graph: LabelGraph
+    outputs: list[Shape]
+    used: set[str]
 
 
 @dataclass(frozen=True)
@@ -34,19 +50,22 @@ class Pass:
     modes: tuple[bool, ...]
     on_meta: bool
 
-    def follow(self, shapes: Mapping[str, Shape]) -> tuple[LabelGraph, list[Shape]]:
-        """Run the model with some tensors at other shapes; return what the labels say, and the outputs' shapes."""
+    def follow(self, shapes: Mapping[str, Shape], settings: Settings) -> Trace:
+        """Run the model with some tensors at other shapes and some attributes of modules at other values."""
         graph = LabelGraph()
         lender = _Lender(self.model, graph, shapes, on_meta=self.on_meta)
         names = {id(module): name for name, module in self.model.named_modules()}
         outputs: list[Shape] = []
+        used: set[str] = set()
         with _quiet(on_meta=self.on_meta):
             for training in self.modes:
                 tracer = Tracer(graph, RULES, names)
-                with borrowed(self.model, lender, training=training):
+                with borrowed(self.model, lender, settings, training=training):
                     lender.introduce(tracer)
                     outputs += _run(self.model, lender.inputs(self.inputs), tracer)
-        return graph, outputs
+                used |= lender.used(tracer)
+        lender.freeze_all_but(used)
+        return Trace(graph, outputs, used)
 
 
 @contextmanager
@@ -96,14 +115,14 @@ class _Lender:
     shapes: Mapping[str, Shape]
     on_meta: bool
     stand_ins: dict[int, Tensor] = field(default_factory=dict)
-    labelled: list[tuple[Tensor, tuple[Any, ...]]] = field(default_factory=list)
+    labelled: dict[str, tuple[Tensor, tuple[Labels, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, tensor in tensors_by_name(self.model).items():
             stand_in = self._make(tensor, self.shapes.get(name))
             self.stand_ins[id(tensor)] = stand_in
             dims = tuple(self.graph.own(name, index, size) for index, size in enumerate(stand_in.shape))
-            self.labelled.append((stand_in, dims))
+            self.labelled[name] = (stand_in, dims)
 
     def __call__(self, tensor: Tensor) -> Tensor:
         key = id(tensor)
@@ -113,8 +132,19 @@ class _Lender:
 
     def introduce(self, tracer: Tracer) -> None:
         """Tell a tracer the labels of all parameters and buffers."""
-        for tensor, dims in self.labelled:
+        for tensor, dims in self.labelled.values():
             tracer.put(tensor, dims, is_weight=True)
+
+    def used(self, tracer: Tracer) -> set[str]:
+        """Return the names of the tensors that an operation took."""
+        return {name for name, (tensor, _) in self.labelled.items() if id(tensor) in tracer.used}
+
+    def freeze_all_but(self, names: set[str]) -> None:
+        """Freeze every tensor of which nothing is known, because the forward never uses it."""
+        for name, (_, dims) in self.labelled.items():
+            if name not in names:
+                for labels in dims:
+                    self.graph.freeze(labels, UNUSED)
 
     def inputs(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the inputs as this run needs them."""
@@ -130,12 +160,12 @@ class _Lender:
         return tensor.detach() if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
 
-def needs_training_run(model: nn.Module, is_seen: Callable[[str], bool]) -> bool:
+def needs_training_run(model: nn.Module, used: set[str]) -> bool:
     """Return whether training may take another way through the code than evaluation.
 
     True if a parameter was not reached in evaluation, or if a module that is not PyTorch's own reads `training`.
     """
-    if not all(is_seen(name) for name, _ in model.named_parameters()):
+    if not all(name in used for name, _ in model.named_parameters()):
         return True
     return any(_reads_training(module) for module in model.modules())
 
@@ -151,8 +181,3 @@ def _reads_training(module: nn.Module) -> bool:
 def shapes_of(model: nn.Module) -> dict[str, Shape]:
     """Return the shape of every parameter and buffer."""
     return {name: tuple(tensor.shape) for name, tensor in tensors_by_name(model).items()}
-
-
-def is_sequence_of_inputs(value: object) -> bool:
-    """Return whether a value can be a model's positional arguments."""
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
-from neurosearch.neurons.labels import Obstacle, Role
+from neurosearch.neurons.labels import USES, Obstacle
 from neurosearch.neurons.plan import group_by_name
 from neurosearch.neurons.units import FIXED, Dimension, Units
 
@@ -33,7 +33,7 @@ def gated_parameters(model: nn.Module, units: Units, gates: Mapping[str, Tensor]
     gated: dict[str, Tensor] = {}
     for index in by_index:
         for part in units.layout.slices[index]:
-            if part.role == Role.OUTGOING and part.tensor not in gated:
+            if part.role in USES and part.tensor not in gated:
                 gated[part.tensor] = _gated(weights[part.tensor], units, part.tensor, by_index)
     return gated
 
@@ -71,7 +71,7 @@ def _checked(units: Units, name: str, gate: Tensor) -> Tensor:
 
 def _gated(weight: Tensor, units: Units, tensor: str, gates: Mapping[int, Tensor]) -> Tensor:
     for dimension, blocks in enumerate(units.layout.tensors[tensor]):
-        if units.layout.roles.get((tensor, dimension)) == Role.OUTGOING:
+        if units.layout.roles.get((tensor, dimension)) in USES:
             factor = _factor(blocks, units, gates, weight)
             if factor is not None:
                 shape = [-1 if index == dimension else 1 for index in range(weight.ndim)]

@@ -68,7 +68,7 @@ def _role(roles: set[Role]) -> Role:
     if Role.DERIVED in roles:
         return Role.DERIVED
     if len(roles) > 1:
-        return Role.CONFLICT
+        return Role.TIED if roles & {Role.INCOMING, Role.OUTGOING} else Role.OTHER
     return next(iter(roles), Role.OTHER)
 
 
@@ -147,7 +147,7 @@ def _assemble(graph: LabelGraph, components: Components, owners: list[_Owner], n
     }
     facts = _facts(graph, components, owners, numbers)
     frozen = _frozen(components, owners, numbers)
-    return Units(Layout(facts, dynamic, roles, frozen), tuple(numbers.sizes[index] for index in kept))
+    return Units(Layout(facts, dynamic, roles, (), frozen), tuple(numbers.sizes[index] for index in kept))
 
 
 def _blocks(numbers: _Numbers, renumber: dict[int, int], roots: Labels) -> Dimension:
@@ -181,7 +181,7 @@ def _facts(
         obstacles[index] |= _obstacles_of_roles(found)
     names = _names(owners, numbers)
     return tuple(
-        GroupFacts(names[index], 2 if Obstacle.GROUPS in obstacles[index] else 1, obstacles[index])
+        GroupFacts(names[index], 2 if Obstacle.NEEDS_TWO in obstacles[index] else 1, obstacles[index])
         for index in numbers.kept()
     )
 
@@ -194,11 +194,11 @@ def _groups_at(numbers: _Numbers, roots: Labels) -> list[int]:
 def _obstacles_of_roles(tensors: dict[Role, str]) -> dict[str, str]:
     """Return what the roles of a group's tensors mean for new units, given one tensor of each role."""
     found: dict[str, str] = {}
-    for role, obstacle in ((Role.CONFLICT, Obstacle.TIED), (Role.DERIVED, Obstacle.DERIVED)):
+    for role, obstacle in ((Role.TIED, Obstacle.TIED), (Role.DERIVED, Obstacle.DERIVED)):
         if role in tensors:
             found[str(obstacle)] = tensors[role]
     for role, obstacle in ((Role.OUTGOING, Obstacle.NO_OUTGOING), (Role.INCOMING, Obstacle.NO_INCOMING)):
-        if role not in tensors:
+        if role not in tensors and Role.TIED not in tensors:
             found[str(obstacle)] = f"no {role} weight"
     return found
 

@@ -27,8 +27,11 @@ class Role(StrEnum):
     MEAN = "mean"  # running mean
     VARIANCE = "variance"  # running variance
     DERIVED = "derived"  # the weight in use is computed from this tensor
-    CONFLICT = "conflict"  # two roles at once: a weight that makes and uses the same unit
+    TIED = "tied"  # two roles at once: a weight that makes and uses the same unit
     OTHER = "other"
+
+
+USES = frozenset({Role.OUTGOING, Role.TIED})  # the roles of a weight that a gate on the unit multiplies
 
 
 class Obstacle(StrEnum):
@@ -42,7 +45,7 @@ class Obstacle(StrEnum):
     NO_INCOMING = "no_incoming"  # no weight makes the units
     DERIVED = "derived"  # a weight is computed from parameters
     TIED = "tied"  # one tensor makes and uses the units
-    GROUPS = "groups"  # each unit is a group of its own: at least two must stay, or the operation means another one
+    NEEDS_TWO = "needs_two"  # with one unit alone, the code would mean another operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class Product:
     whole: Labels
     rows: Labels
     columns: Labels
+    is_split: bool
 
 
 class LabelGraph:
@@ -136,7 +140,7 @@ class LabelGraph:
             return first, None
         key = (id(labels), num_rows)
         if key not in self._splits:
-            self._splits[key] = self._product(labels, self.fresh(num_rows), self.fresh(num_columns))
+            self._splits[key] = self._product(labels, self.fresh(num_rows), self.fresh(num_columns), is_split=True)
         product = self._splits[key]
         return product.rows, product.columns
 
@@ -146,15 +150,15 @@ class LabelGraph:
             return None if columns is None else np.tile(columns, num_rows)
         if columns is None:
             return np.repeat(rows, num_columns)
-        return self._product(self.fresh(num_rows * num_columns), rows, columns).whole
+        return self._product(self.fresh(num_rows * num_columns), rows, columns, is_split=False).whole
 
     def prefer_rows(self, labels: Labels | None) -> None:
         """Say that these rows of a split are the units: attention heads, which work each on its own."""
         if labels is not None:
             self.whole_rows.append(labels)
 
-    def _product(self, whole: Labels, rows: Labels, columns: Labels) -> Product:
-        product = Product(whole, rows, columns)
+    def _product(self, whole: Labels, rows: Labels, columns: Labels, *, is_split: bool) -> Product:
+        product = Product(whole, rows, columns, is_split)
         self.products.append(product)
         return product
 

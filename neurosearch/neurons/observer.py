@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from neurosearch.neurons.errors import SurgeryError
-from neurosearch.neurons.labels import Role
+from neurosearch.neurons.labels import USES, Role
 from neurosearch.neurons.units import FIXED, Dimension, Units
 
 _TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
@@ -120,16 +120,16 @@ class Observer:
         with _Watch(self._watched, see):
             value = loss(model(inputs), targets)
         gradients = torch.autograd.grad(value, [values for _, values, _, _ in seen], allow_unused=True)
-        observed: set[int] = set()
+        observed = {name for name, _, _, _ in seen}
+        missing = self._missing(observed)
         for (name, values, channel, num_groups), gradient in zip(seen, gradients, strict=True):
             if gradient is not None:
                 products = _per_example(values.detach() * gradient, channel, len(targets), name) * len(targets)
                 for group, part in self._by_unit(name, products, num_groups):
-                    observed.add(group)
-                    self._add_by_class(group, part, targets)
+                    if group not in missing:
+                        self._add_by_class(group, part, targets)
         for label, count in zip(*(found.tolist() for found in torch.unique(targets, return_counts=True)), strict=True):
             self._counts[label] = self._counts.get(label, 0) + count
-            missing = set(range(len(self._units.sizes))) - observed
             if missing:
                 chosen = targets == label
                 self._add_from_weights(missing, loss(model(inputs[chosen]), targets[chosen]) * count, label)
@@ -142,6 +142,14 @@ class Observer:
             rows = [by_class.get(label, torch.zeros(size)) / count for label, count in sorted(self._counts.items())]
             means.append(torch.stack([row.double().cpu() for row in rows]))
         return means
+
+    def _missing(self, observed: set[str]) -> set[int]:
+        """Return the groups some of whose outgoing weights were used in a way that cannot be watched."""
+        return {
+            index
+            for index, slices in enumerate(self._units.layout.slices)
+            if any(part.role in USES and part.tensor not in observed for part in slices)
+        }
 
     def _add_by_class(self, group: int, products: Tensor, targets: Tensor) -> None:
         labels, places = torch.unique(targets, return_inverse=True)
@@ -159,7 +167,7 @@ class Observer:
             (group, part)
             for group in groups
             for part in self._units.layout.slices[group]
-            if part.role == Role.OUTGOING and self._weights[part.tensor].requires_grad
+            if part.role in USES and self._weights[part.tensor].requires_grad
         ]
         if not parts:
             return
@@ -171,7 +179,8 @@ class Observer:
             if gradient is not None:
                 product = (self._weights[part.tensor].detach() * gradient).movedim(part.dimension, -1)
                 row = product.reshape(-1, product.shape[-1]).sum(0, keepdim=True)
-                for index, values in self._by_unit(part.tensor, row, 1):
+                blocks = self._units.layout.tensors[part.tensor][part.dimension]
+                for index, values in sum_by_unit(self._units, blocks, row):
                     if index == group:
                         self._add(group, label, values[0])
 

@@ -52,9 +52,10 @@ def _merge(graph: LabelGraph, dims: Dims, sizes: Sequence[int]) -> Labels | None
     merged: Labels | None = None
     length = 1
     for labels, size in zip(dims, sizes, strict=True):
-        if size == 1 and prod(sizes) > 1:
+        if size == 1 and labels is None and prod(sizes) > 1:
             continue  # adds no position
-        merged = labels if length == 1 else graph.merge(merged, length, labels, size)
+        is_first = length == 1 and merged is None
+        merged = labels if is_first else graph.merge(merged, length, labels, size)
         length *= size
     return merged
 

@@ -155,7 +155,7 @@ def _depthwise(
         tracer.graph.freeze(labels, FIXED_PARTNER)
         tracer.graph.freeze(rows, FIXED_PARTNER)
         return rows if not is_transposed or rows is None else np.repeat(rows, repeat)
-    tracer.graph.note(labels, Obstacle.GROUPS, f"a depthwise convolution in {tracer.place()}")
+    tracer.graph.note(labels, Obstacle.NEEDS_TWO, f"a depthwise convolution in {tracer.place()}")
     if is_transposed:
         tracer.graph.unify(labels, rows)
         return rows if repeat == 1 else np.repeat(rows, repeat)
@@ -173,6 +173,7 @@ def _grouped(
     _use(tracer, weight, incoming, Role.INCOMING)
     inputs, labels = channels
     if num_groups > 1:
+        graph.note(labels, Obstacle.NEEDS_TWO, f"a grouped convolution in {tracer.place()}")
         labels = None if labels is None else graph.unify_rows(labels, num_groups)
         if is_transposed:
             outgoing = None if outgoing is None else graph.unify_rows(outgoing, num_groups)

@@ -34,7 +34,6 @@ KEEP_ZERO = [
     "multiply",
     "neg",
     "negative",
-    "prelu",
     "rrelu",
     "selu",
     "sign",
@@ -225,6 +224,24 @@ def add(tracer: Tracer, call: Call) -> None:
             tracer.graph.note(labels, Obstacle.MOVES_ZERO, call.name)
 
 
+def prelu(tracer: Tracer, call: Call) -> None:
+    """One slope per channel, or one for all."""
+    inputs, weight = call.args
+    dims = tracer.dims(inputs)
+    own = tracer.dims(weight)[0]
+    if weight.numel() == 1:
+        tracer.graph.freeze(own, "one slope for all channels")
+    elif own is not None:
+        channels = dims[1] if inputs.ndim > 1 else dims[0]
+        if channels is None:
+            tracer.graph.freeze(own, FIXED_PARTNER)
+        else:
+            tracer.graph.unify(channels, own)
+            tracer.graph.note(own, Obstacle.NEEDS_TWO, "one slope per channel")
+        tracer.graph.play(own, Role.SCALE)
+    tracer.put(call.out, dims)
+
+
 def copy(tracer: Tracer, call: Call) -> None:
     """The same numbers, perhaps of another type."""
     source = call.args[0]
@@ -248,6 +265,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(KEEP_ZERO, elementwise),
     **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO)),
     **dict.fromkeys(MOVE_ZERO, _noting(Obstacle.MOVES_ZERO)),
+    "prelu": prelu,
     **dict.fromkeys(("add", "sub", "subtract"), add),
     **dict.fromkeys(COPIES, copy),
     **dict.fromkeys(DROPOUTS, elementwise),

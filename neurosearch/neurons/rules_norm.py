@@ -57,9 +57,11 @@ def group_norm(tracer: Tracer, call: Call) -> None:
     dims = tracer.dims(inputs)
     labels = dims[1]
     if labels is not None and 1 < num_groups == inputs.shape[1]:
-        tracer.graph.note(labels, Obstacle.GROUPS, f"{call.name} with one channel per group in {tracer.place()}")
+        tracer.graph.note(labels, Obstacle.NEEDS_TWO, f"{call.name} with one channel per group in {tracer.place()}")
     elif labels is not None:
         tracer.graph.unify_rows(labels, num_groups)
+        if num_groups > 1:
+            tracer.graph.note(labels, Obstacle.NEEDS_TWO, f"{call.name} in {tracer.place()}")
         tracer.graph.note(labels, Obstacle.NORMALISED, f"{call.name} in {tracer.place()}")
     _attach(tracer, call.get(2, "weight"), labels, Role.SCALE)
     _attach(tracer, call.get(3, "bias"), labels, Role.SHIFT)

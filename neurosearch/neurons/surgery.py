@@ -127,6 +127,8 @@ class _Patient:
         work.change_model(self.model, named, self.optimizers)
         for copy in self.averaged:
             work.change_copy(copy)
+        for module in (self.model, *(copy.module for copy in self.averaged if copy.module is not None)):
+            work.bind(module)
         return _Patient(after, self.model, self.optimizers, self.averaged)
 
 
@@ -166,6 +168,13 @@ class _Work:
         for name, values in changed.items():
             self._assign(name, copy.tensors[name], values)
         self._refresh(copy.module, [copy.tensors[name] for name in changed])
+
+    def bind(self, model: nn.Module) -> None:
+        """Set the attributes that code reads sizes from."""
+        for (name, attribute), value in self.after.settings().items():
+            own = vars(model.get_submodule(name))
+            self.journal.did(partial(own.update, {attribute: own[attribute]}))
+            own[attribute] = value
 
     def _new_tensors(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         result = {}

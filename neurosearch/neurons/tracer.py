@@ -71,6 +71,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         graph: Where what is found out is collected.
         rules: Rule of each operation, by name without overload and trailing underscore.
         names: Name of each module, by id.
+
+    Attributes:
+        used: Ids of parameters, buffers and their views that some operation took.
     """
 
     def __init__(self, graph: LabelGraph, rules: Mapping[str, Rule], names: Mapping[int, str]) -> None:
@@ -79,6 +82,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._rules = rules
         self._names = names
         self._known: dict[int, Known] = {}
+        self.used: set[int] = set()
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -97,7 +101,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def dims(self, tensor: Tensor) -> Dims:
         """Return the labels of a tensor's dimensions; every dimension of an unknown one is fixed."""
         known = self._known.get(id(tensor))
-        return known.dims if known is not None else (None,) * tensor.ndim
+        if known is None:
+            return (None,) * tensor.ndim
+        if known.is_weight:
+            self.used.add(id(tensor))
+        return known.dims
 
     def is_weight(self, tensor: Tensor) -> bool:
         """Return whether a tensor is a parameter or buffer, or a view of one."""

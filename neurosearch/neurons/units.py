@@ -94,6 +94,22 @@ class Slice:
     role: str
 
 
+class Binding(NamedTuple):
+    """A number that a module's code reads and that must follow a group's size.
+
+    Attributes:
+        module: Name of the module.
+        attribute: Name of its attribute.
+        group: Index of the group.
+        factor: Value of the attribute per unit.
+    """
+
+    module: str
+    attribute: str
+    group: int
+    factor: int
+
+
 @dataclass(frozen=True)
 class Layout:
     """The part of a network's structure that no plan changes.
@@ -102,12 +118,14 @@ class Layout:
         groups: Facts of each group, in order of first appearance in the model's parameters.
         tensors: Blocks of every dimension of every tensor that holds a part of a unit.
         roles: Role of each (tensor, dimension) with units.
+        bindings: Attributes of modules that follow a size.
         frozen: What is not dynamic, and why.
     """
 
     groups: tuple[GroupFacts, ...]
     tensors: Mapping[str, tuple[Dimension, ...]]
     roles: Mapping[tuple[str, int], str]
+    bindings: tuple[Binding, ...]
     frozen: tuple[Frozen, ...]
 
     @cached_property
@@ -165,6 +183,10 @@ class Units:
         """Return the same network at other widths."""
         return replace(self, sizes=sizes)
 
+    def settings(self) -> dict[tuple[str, str], int]:
+        """Return the value of every attribute that follows a size, by module and attribute."""
+        return {(one.module, one.attribute): one.factor * self.sizes[one.group] for one in self.layout.bindings}
+
     def length(self, blocks: Dimension) -> int:
         """Return the number of positions of a dimension."""
         return sum(repeat if group == FIXED else repeat * self.sizes[group] for group, repeat in blocks)
@@ -188,6 +210,7 @@ def layout_to_json(layout: Layout) -> dict[str, Any]:
             for name, dimensions in layout.tensors.items()
         },
         "roles": [[name, dimension, role] for (name, dimension), role in sorted(layout.roles.items())],
+        "bindings": [list(binding) for binding in layout.bindings],
     }
 
 
@@ -200,5 +223,6 @@ def layout_from_json(value: Mapping[str, Any]) -> Layout:
             for name, dimensions in value["tensors"].items()
         },
         roles={(name, dimension): role for name, dimension, role in value["roles"]},
+        bindings=tuple(Binding(*binding) for binding in value["bindings"]),
         frozen=(),
     )

@@ -1,0 +1,244 @@
+"""Proves found units by running the model at other widths.
+
+A number that code holds on to, such as the 12 in a reshape to (..., 12, 64), shows up as an error or as other units.
+Then the groups that are to blame are searched by halving. Where a module keeps the number as an attribute, the attribute
+is bound to the group's size if that mends it; otherwise the group is frozen, with the error as the reason.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from types import TracebackType
+
+import numpy as np
+from torch import nn
+
+from neurosearch.neurons.forward import Pass, Trace, shapes_of
+from neurosearch.neurons.grouping import layout_of
+from neurosearch.neurons.labels import LabelGraph, Labels
+from neurosearch.neurons.tracer import describe
+from neurosearch.neurons.units import FIXED, Binding, Units
+
+_MOST_CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a network does not work at other widths.
+
+    Attributes:
+        reason: In words.
+        modules: Names of the modules whose forward was running, innermost first.
+        groups: Groups that are known to be to blame.
+    """
+
+    reason: str
+    modules: tuple[str, ...]
+    groups: frozenset[int]
+
+
+class Proof:
+    """Finds the largest set of groups that works at any width.
+
+    Args:
+        run: How to run the model.
+        trace: What a run at the model's own widths found out.
+    """
+
+    def __init__(self, run: Pass, trace: Trace) -> None:
+        self._run = run
+        self._trace = trace
+        self._order = tuple(shapes_of(run.model))
+        self._bound: list[tuple[str, Binding]] = []  # with the group's name: indices change when groups are frozen
+        self._frozen: list[tuple[str, int, Labels]] = []  # tensor, dimension, positions at the model's own widths
+
+    def units(self) -> Units:
+        """Return the units, all of them proven together."""
+        while True:
+            units = self._layout()
+            if not units.sizes:
+                return units
+            everything = tuple(range(len(units.sizes)))
+            result = self._attempt(units, everything)
+            if isinstance(result, Units):
+                return result
+            for group in self._culprits(units, result):
+                self._mend(units, group, result)
+
+    def _layout(self) -> Units:
+        units = layout_of(self._trace.graph, self._order)
+        index = units.layout.index
+        bindings = tuple(binding._replace(group=index[name]) for name, binding in self._bound if name in index)
+        return replace(units, layout=replace(units.layout, bindings=bindings))
+
+    def _attempt(self, units: Units, groups: Sequence[int]) -> Units | _Failure:
+        """Run the model with some groups wider, each by another number of units, and compare."""
+        added = {group: 1 + group % 13 for group in groups}
+        wider = units.with_sizes(tuple(size + added.get(index, 0) for index, size in enumerate(units.sizes)))
+        shapes = {name: wider.shape(name) for name in units.layout.tensors}
+        model = self._run.model
+        try:
+            trace = self._run.follow(shapes, wider.settings())
+        except Exception as error:  # noqa: BLE001  the user's forward raises anything
+            reason = f"at another width {where(error, model)} raises: {_first_line(error)}"
+            return _Failure(reason, tuple(_paths(error, model)), frozenset())
+        for tensor, dimension, positions in self._frozen:
+            moved = _moved(units, wider, tensor, dimension, positions)
+            _freeze(trace.graph, tensor, dimension, moved, "")
+        if trace.outputs != self._trace.outputs:
+            return _Failure("the shape of the network's output follows it", ("",), frozenset())
+        return _agreed(units, layout_of(trace.graph, self._order))
+
+    def _culprits(self, units: Units, failure: _Failure) -> set[int]:
+        if failure.groups:
+            return set(failure.groups)
+        near = _near(units, failure.modules)
+        return (
+            self._halve(units, near)
+            or self._halve(units, sorted(set(range(len(units.sizes))) - set(near)))
+            or set(near)
+        )
+
+    def _halve(self, units: Units, groups: Sequence[int]) -> set[int]:
+        """Return which of some groups fail on their own, or all of them if they only fail together."""
+        if not groups or isinstance(self._attempt(units, groups), Units):
+            return set()
+        if len(groups) == 1:
+            return set(groups)
+        middle = len(groups) // 2
+        return self._halve(units, groups[:middle]) | self._halve(units, groups[middle:]) or set(groups)
+
+    def _mend(self, units: Units, group: int, failure: _Failure) -> None:
+        """Bind attributes of the failing modules to a group's size if that mends it; freeze the group otherwise."""
+        alone = self._attempt(units, (group,))
+        failure = alone if isinstance(alone, _Failure) else failure
+        if not failure.groups:
+            for bindings in _choices(units, group, self._run.model, failure.modules):
+                layout = replace(units.layout, bindings=(*units.layout.bindings, *bindings))
+                if isinstance(self._attempt(replace(units, layout=layout), (group,)), Units):
+                    self._bound += [(units.layout.groups[group].name, binding) for binding in bindings]
+                    return
+        self._freeze(units, group, failure.reason)
+
+    def _freeze(self, units: Units, group: int, reason: str) -> None:
+        part = units.layout.slices[group][0]
+        blocks = units.layout.tensors[part.tensor][part.dimension]
+        lengths = [
+            block.repeat if block.group == FIXED else block.repeat * units.sizes[block.group] for block in blocks
+        ]
+        owners = np.repeat([block.group for block in blocks], lengths)
+        positions = np.flatnonzero(owners == group)
+        self._frozen.append((part.tensor, part.dimension, positions))
+        _freeze(self._trace.graph, part.tensor, part.dimension, positions, reason)
+
+
+def _freeze(graph: LabelGraph, tensor: str, dimension: int, positions: Labels, reason: str) -> None:
+    graph.freeze(graph.starts[graph.owners.index((tensor, dimension))] + positions, reason)
+
+
+def _moved(units: Units, wider: Units, tensor: str, dimension: int, positions: Labels) -> Labels:
+    """Return where some positions of a dimension are when groups are wider."""
+    dimensions = units.layout.tensors.get(tensor)
+    if dimensions is None:
+        return positions  # nothing in this tensor moves
+    parts: list[Labels] = []
+    new = 0
+    for group, repeat in dimensions[dimension]:
+        old_length = repeat if group == FIXED else repeat * units.sizes[group]
+        parts.append(np.arange(new, new + old_length))
+        new += repeat if group == FIXED else repeat * wider.sizes[group]
+    return np.concatenate(parts)[positions]
+
+
+def where(error: Exception, model: nn.Module) -> str:
+    """Return in words in which module an error was raised."""
+    name = next(_paths(error, model))
+    return describe(name, model.get_submodule(name))
+
+
+def _paths(error: Exception, model: nn.Module) -> Iterator[str]:
+    """Yield the name of the innermost module whose forward failed, then of its ancestors."""
+    names = {id(module): name for name, module in model.named_modules()}
+    innermost = ""
+    traceback: TracebackType | None = error.__traceback__
+    while traceback is not None:
+        innermost = names.get(id(traceback.tb_frame.f_locals.get("self")), innermost)
+        traceback = traceback.tb_next
+    parts = innermost.split(".") if innermost else []
+    for length in range(len(parts), -1, -1):
+        yield ".".join(parts[:length])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _near(units: Units, modules: Sequence[str]) -> list[int]:
+    """Return the groups that the innermost module holds a part of, or its nearest ancestor that holds any."""
+    for prefix in modules:
+        inside = f"{prefix}." if prefix else ""
+        found = [
+            index
+            for index, slices in enumerate(units.layout.slices)
+            if any(part.tensor.startswith(inside) for part in slices)
+        ]
+        if found:
+            return found
+    return list(range(len(units.sizes)))
+
+
+def _choices(units: Units, group: int, model: nn.Module, modules: Sequence[str]) -> Iterator[tuple[Binding, ...]]:
+    """Yield sets of attributes that could be bound to a group's size: single ones first, then pairs."""
+    size = units.sizes[group]
+    lengths = {size}
+    for part in units.layout.slices[group]:
+        blocks = units.layout.tensors[part.tensor][part.dimension]
+        lengths |= {units.length(blocks), sum(block.repeat for block in blocks if block.group == group) * size}
+        lengths |= {block.repeat * size for block in blocks if block.group == group}
+    found: list[Binding] = []
+    for name in modules:
+        for attribute, value in vars(model.get_submodule(name)).items():
+            is_size = type(value) is int and value in lengths and value % size == 0
+            if is_size and (name, attribute) not in units.settings():
+                found.append(Binding(name, attribute, group, value // size))
+    found = found[:_MOST_CANDIDATES]
+    yield from ((binding,) for binding in found)
+    yield from combinations(found, 2)
+
+
+def _agreed(units: Units, other: Units) -> Units | _Failure:
+    """Compare the units of a network with those of the same network at other widths."""
+    other = replace(other, layout=replace(other.layout, bindings=units.layout.bindings))
+    if other.layout.digest == units.layout.digest:
+        return units
+    if 1 in units.sizes and _same_but_repeats(units, other):
+        # One unit alone does not tell a run of repeats from repeated runs; the wider network does.
+        return Units(replace(other.layout, frozen=units.layout.frozen), units.sizes)
+    different = {
+        block.group
+        for tensor, dimensions in units.layout.tensors.items()
+        if _named(units, tensor) != _named(other, tensor)
+        for blocks in dimensions
+        for block in blocks
+        if block.group != FIXED
+    }
+    different = different or set(range(len(units.sizes)))
+    return _Failure("at another width the code couples other positions", ("",), frozenset(different))
+
+
+def _same_but_repeats(units: Units, other: Units) -> bool:
+    names = [[facts.name for facts in one.layout.groups] for one in (units, other)]
+    if names[0] != names[1]:
+        return False
+    settled = other.with_sizes(units.sizes)
+    return other.layout.tensors.keys() == units.layout.tensors.keys() and all(
+        settled.shape(name) == units.shape(name) for name in units.layout.tensors
+    )
+
+
+def _named(units: Units, tensor: str) -> list[list[tuple[str, int]]]:
+    groups = units.layout.groups
+    return [
+        [("" if block.group == FIXED else groups[block.group].name, block.repeat) for block in blocks]
+        for blocks in units.layout.tensors.get(tensor, ())
+    ]

@@ -1,0 +1,107 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from neurosearch.neurons import KINDS, SurgeryError, find_units, gated_parameters, importance
+
+
+def batches_of(case, num_batches=2):
+    generator = torch.Generator().manual_seed(7)
+    return [(case.inputs(5, seed), torch.randint(3, (5,), generator=generator)) for seed in range(num_batches)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_group_gets_one_finite_score_per_unit_and_nothing_changes(case, snapshot, same, kind):
+    model = case.model().train()
+    units = find_units(model, (case.inputs(),))
+    if kind == "activation" and any(group.name in {"rnn", "encode"} for group in units.groups):
+        pytest.skip("their activations are inside fused operations")
+    before = snapshot(model)
+    scores = importance(model, units, batches_of(case), kind=kind, class_counts=[5, 3, 2])
+    assert {name: len(score) for name, score in scores.items()} == {group.name: group.size for group in units.groups}
+    assert all(torch.isfinite(score).all() and (score >= 0).all() for score in scores.values())
+    same(snapshot(model), before)
+
+
+def test_l2_is_the_norm_of_a_whole_unit(cases):
+    model = cases["mlp"].model()
+    units = find_units(model, (cases["mlp"].inputs(),))
+    squares = [
+        model[1].weight.square().sum(1),
+        model[1].bias.square(),
+        model[2].weight.square(),
+        model[2].bias.square(),
+        model[4].weight.square().sum(0),
+    ]
+    assert torch.allclose(importance(model, units, (), kind="l2")["1"], sum(squares).sqrt())
+
+
+def test_taylor_sums_squares_of_weight_times_gradient(cases):
+    case = cases["mlp_relu"]
+    model = case.model()
+    units = find_units(model, (case.inputs(),))
+    (batch,) = batches_of(case, 1)
+    scores = importance(model, units, [batch], kind="taylor")
+    F.cross_entropy(model(batch[0]), batch[1]).backward()
+    products = [(p * p.grad).square() for p in (model[1].weight, model[1].bias, model[3].weight)]
+    assert torch.allclose(scores["1"], products[0].sum(1) + products[1] + products[2].sum(0))
+
+
+def test_class_balanced_taylor_is_the_gradient_of_a_gate_averaged_over_classes(case):
+    model = case.model().eval()
+    units = find_units(model, (case.inputs(),))
+    batches = batches_of(case, 1)
+    scores = importance(model, units, batches, kind="class_balanced_taylor", class_counts=[5, 3, 2])
+    inputs, targets = batches[0]
+    for group in units.groups:
+        rows = []
+        for label in targets.unique():
+            gate = torch.ones(group.size, dtype=torch.float64, requires_grad=True)
+            gated = gated_parameters(model, units, {group.name: gate})
+            outputs = functional_call(model, gated, (inputs[targets == label],))
+            row = torch.autograd.grad(F.cross_entropy(outputs, targets[targets == label]), gate)[0].abs()
+            rows.append(row / row.mean())
+        assert torch.allclose(scores[group.name], torch.stack(rows).mean(0)), group.name
+
+
+def test_activation_is_relative_to_the_group(cases):
+    case = cases["mlp_relu"]
+    model = case.model()
+    units = find_units(model, (case.inputs(),))
+    with torch.no_grad():
+        model[1].weight[0] = 0
+        model[1].bias[0] = -1
+    scores = importance(model, units, batches_of(case), kind="activation")
+    hidden = torch.cat([torch.relu(model[1](inputs.flatten(1))) for inputs, _ in batches_of(case)]).mean(0)
+    assert scores["1"][0] == 0
+    assert torch.allclose(scores["1"], hidden / hidden.mean())
+
+
+def test_random_scores_follow_the_generator(cases):
+    model = cases["mlp"].model()
+    units = find_units(model, (cases["mlp"].inputs(),))
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
+    first, second, third = (importance(model, units, (), kind="random", generator=one)["1"] for one in generators)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+
+
+@pytest.mark.parametrize(
+    ("batches", "kind", "message"),
+    [
+        ((), "magnitude", "'magnitude' is unknown. Choose one of l2"),
+        ((), "taylor", "'taylor' was given no batch"),
+        (
+            [(torch.ones(2, 6).double(), torch.tensor([0, 5]))],
+            "class_balanced_taylor",
+            "go from 0 to 5, with 3 classes",
+        ),
+        ([(torch.ones(2, 6).double(), torch.ones(2, 3))], "class_balanced_taylor", "are no class numbers"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(cases, batches, kind, message):
+    model = cases["mlp"].model()
+    units = find_units(model, (cases["mlp"].inputs(),))
+    with pytest.raises(SurgeryError, match=message):
+        importance(model, units, batches, kind=kind, class_counts=[5, 3, 2])

@@ -1,6 +1,6 @@
 """The network in training: the module, its neurons as they are now, and how a batch goes through it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,14 @@ class Network:
         if self._channels_last:
             forward = _channels_last(forward)
         return _autocast(forward) if self._amp else forward
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load a state dict strictly, with its memory order: kernels round differently for another one."""
+    model.load_state_dict(dict(weights))
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.stride() != weights[name].stride():
+            tensor.data = weights[name].to(tensor.device)
 
 
 def _channels_last(forward: Forward) -> Forward:

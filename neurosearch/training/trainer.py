@@ -20,7 +20,7 @@ from neurosearch.training.counts import SizeCounter
 from neurosearch.training.evaluation import evaluate
 from neurosearch.training.generators import seed_global_generator
 from neurosearch.training.health import check_losses, check_scores
-from neurosearch.training.network import Network
+from neurosearch.training.network import Network, load_weights
 from neurosearch.training.optimizers import make_optimizer, set_learning_rate
 from neurosearch.training.records import EpochRecord, GrowthEvent
 from neurosearch.training.seams import Batches, CheckpointStore, GrowthPolicy, Task
@@ -109,7 +109,7 @@ class Trainer:
         state = self._load_state()
         if state is not None:
             units = restore_structure(model, state["structure"])
-            model.load_state_dict(state["model"])
+            load_weights(model, state["model"])
             policy.load_state_dict(state["policy"])
         self._network = Network(model, units, policy, amp=settings.amp, channels_last=settings.channels_last)
         self._counter = SizeCounter(model, example_inputs)

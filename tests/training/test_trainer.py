@@ -111,15 +111,19 @@ def test_a_record_holds_every_metric(build_trainer):
     stop=st.integers(1, 6),
     every=st.integers(1, 3),
     optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
+    channels_last=st.booleans(),
 )
 @settings(deadline=None, max_examples=40)
-def test_stopped_at_any_epoch_and_resumed_equals_uninterrupted(build_trainer, policy, model, stop, every, optimizer):
+def test_stopped_at_any_epoch_and_resumed_equals_uninterrupted(
+    build_trainer, policy, model, stop, every, optimizer, channels_last
+):
     choices = {
         "policy": policy,
         "model": model,
         "optimizer": optimizer,
         "dropout": 0.2,
         "checkpoint_every_epochs": every,
+        "channels_last": channels_last,
     }
     whole, store = build_trainer(**choices), MemoryCheckpointStore()
     whole_result = run(whole)

@@ -38,8 +38,12 @@ class _Variant:
     input_shape: tuple[int, ...]
 
 
-def check_readiness(study: StudyConfig) -> tuple[str, ...]:
+def check_readiness(study: StudyConfig, *, is_resumed: bool = False) -> tuple[str, ...]:
     """Opens what the config names and returns remarks that stop nothing.
+
+    Args:
+        study: The study.
+        is_resumed: Whether the name is to be that of a study which is there already.
 
     Raises:
         ConfigError: With everything that is missing or cannot be used.
@@ -50,11 +54,23 @@ def check_readiness(study: StudyConfig) -> tuple[str, ...]:
         *_model_problems(study, variants),
         *_folder_problems(study, variants),
         *_gpu_problems(study),
-        *_name_problems(study),
+        *(() if is_resumed else _name_problems(study)),
     ]
     if problems:
         raise ConfigError(tuple(dict.fromkeys(problems)))
-    return tuple(_remarks(study))
+    return tuple(_remarks(study, is_resumed))
+
+
+def existing_study(study: StudyConfig) -> StudyConfig | None:
+    """Returns the study that has the name already; None if there is none."""
+    from neurosearch.search.errors import StudyError
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.stored import StoredStudy
+
+    try:
+        return StoredStudy(StudyFolder(Path(study.study.storage.folder), study.study.name)).config
+    except StudyError:
+        return None
 
 
 def _variants(study: StudyConfig, problems: list[Problem]) -> Iterator[_Variant]:
@@ -168,7 +184,7 @@ def _name_problems(study: StudyConfig) -> Iterator[Problem]:
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
-    stored = _stored(study)
+    stored = existing_study(study)
     if stored is not None and stored.fingerprint() != study.fingerprint():
         try:
             check_name_is_free(StudyFolder(Path(study.study.storage.folder), study.study.name), study)
@@ -176,24 +192,12 @@ def _name_problems(study: StudyConfig) -> Iterator[Problem]:
             yield Problem(study.template.source.place(("name",)), "name", str(error))
 
 
-def _stored(study: StudyConfig) -> StudyConfig | None:
-    """Returns the study that has the name already."""
-    from neurosearch.search.errors import StudyError
-    from neurosearch.search.folders import StudyFolder
-    from neurosearch.search.stored import StoredStudy
-
-    try:
-        return StoredStudy(StudyFolder(Path(study.study.storage.folder), study.study.name)).config
-    except StudyError:
-        return None
-
-
-def _remarks(study: StudyConfig) -> Iterable[str]:
+def _remarks(study: StudyConfig, is_resumed: bool) -> Iterable[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = study.study.search.cpus_per_trial * study.study.search.concurrency
     if wanted > cores:
         yield f"trials that run at once ask for {wanted:g} cores and share the {cores} of this machine; each is slower."
-    if _stored(study) is not None:
+    if not is_resumed and existing_study(study) is not None:
         yield f"a study of this name and space is there; `neurosearch resume {study.study.name}` goes on with it."
     uri = study.study.tracking.uri
     if study.study.tracking.enabled and uri is not None and not _answers(uri):

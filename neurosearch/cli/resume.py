@@ -2,7 +2,7 @@
 
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import RUNS, Address, Folder, Overrides, StudyName
-from neurosearch.cli.report import Report
+from neurosearch.cli.report import Report, say
 
 
 @command
@@ -16,6 +16,9 @@ def resume(name: StudyName, folder: Folder = RUNS, overrides: Overrides = None, 
     stored = open_study(name, folder)
     source = with_overrides(Source(stored.config.to_mapping(), {}, name), tuple(overrides or ()))
     study = study_from_mapping(source.values, name)
+    from neurosearch.cli.readiness import check_readiness
     from neurosearch.cli.searching import run_study
 
+    for note in check_readiness(study, is_resumed=True):
+        say(f"note: {note}")
     return run_study(study, stored.folder, resume=True, address=address)

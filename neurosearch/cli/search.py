@@ -13,14 +13,15 @@ def search(config: ConfigFile, overrides: Overrides = None, address: Address = N
     from neurosearch.config.load import load_study
 
     study = load_study(config, tuple(overrides or ()))
-    from neurosearch.cli.readiness import check_readiness
+    from neurosearch.cli.readiness import check_readiness, existing_study
     from neurosearch.cli.searching import run_study
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
     folder = StudyFolder(Path(study.study.storage.folder), study.study.name)
-    notes = check_readiness(study)
-    check_name_is_free(folder, study)
-    for note in notes:
+    existing = existing_study(study)
+    if existing is not None and existing.fingerprint() == study.fingerprint():
+        check_name_is_free(folder, study)  # says how to go on; another space is told with all other problems
+    for note in check_readiness(study):
         say(f"note: {note}")
     return run_study(study, folder, resume=False, address=address)

@@ -1,8 +1,8 @@
 """Proves found units by running the model at other widths.
 
 A number that code holds on to, such as the 12 in a reshape to (..., 12, 64), shows up as an error or as other units.
-Then the groups that are to blame are searched by halving. Where a module keeps the number as an attribute, the attribute
-is bound to the group's size if that mends it; otherwise the group is frozen, with the error as the reason.
+Then the groups that are to blame are searched by halving. Where a module keeps the number as an attribute, that is bound
+to the group's size if it mends the failure; otherwise the group is frozen, with the error as the reason.
 """
 
 from collections.abc import Iterator, Sequence

@@ -119,10 +119,21 @@ def _appended(tensor: Tensor, changes: Mapping[int, Reindex]) -> Tensor:
 
 
 def _like(tensor: Tensor, result: Tensor) -> Tensor:
-    """Give a result the memory order of the old tensor: kernels round differently for another one."""
-    if tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
-        return result.contiguous(memory_format=torch.channels_last)
-    return result
+    """Give a result the memory order of the old tensor: kernels round differently for another one.
+
+    Strides are compared and not `is_contiguous`, which is true of both orders for a single channel.
+    """
+    if tensor.ndim != 4 or tensor.stride() != _channels_last_stride(tensor.shape):
+        return result
+    ordered = torch.empty_strided(
+        result.shape, _channels_last_stride(result.shape), dtype=result.dtype, device=result.device
+    )
+    return ordered.copy_(result)
+
+
+def _channels_last_stride(shape: Sequence[int]) -> tuple[int, ...]:
+    _, channels, height, width = shape
+    return height * width * channels, 1, width * channels, channels
 
 
 def fits(state: Tensor, shape: Sequence[int]) -> bool:

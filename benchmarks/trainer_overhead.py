@@ -79,7 +79,7 @@ def cnn(widths: tuple[int, ...]) -> nn.Module:
 
 CASES = (
     Case("mlp", (1, 8, 8), 1000, 250, 32, (64, 64), 6, mlp),
-    Case("cnn", (1, 28, 28), 4000, 800, 64, (16, 32), 1, cnn),
+    Case("cnn", (1, 28, 28), 4000, 800, 64, (20, 40), 1, cnn),
 )
 
 

@@ -7,7 +7,7 @@ move N.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, floor, inf
+from math import ceil, floor, inf, isfinite
 from typing import Any
 
 import torch
@@ -73,6 +73,8 @@ class NimblePolicy:
         """Return the growth or pruning of the groups that no longer hold ceil(N) + 1 neurons."""
         self._keep_inside(snapshot)
         sizes = self._sizes()
+        if not all(map(isfinite, sizes.values())):
+            return ()  # the next loss is no number either, and the trainer ends the trial with the right words
         if snapshot.clock.epoch_ended:
             self._remember(sizes)
         wanted = {name: self._real_size(name, size) for name, size in sizes.items()}

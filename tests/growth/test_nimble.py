@@ -158,3 +158,10 @@ def test_a_size_has_settled_when_its_whole_number_stays():
         live.check(step)
         rests.append(live.policy.at_rest(live.units, live.base))
     assert rests == [False, False, False, True, True]
+
+
+def test_a_size_that_is_no_number_is_left_to_the_trainer():
+    live = Live(0.5)
+    live.check()
+    live.move_to(math.nan)
+    assert live.policy.decide(live.snapshot(1)) == ()

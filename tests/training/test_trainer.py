@@ -113,7 +113,7 @@ def test_a_record_holds_every_metric(build_trainer):
     optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
     channels_last=st.booleans(),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_stopped_at_any_epoch_and_resumed_equals_uninterrupted(
     build_trainer, policy, model, stop, every, optimizer, channels_last
 ):

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurosearch.tracking.runs import OpenRun, RunWriter, in_words, is_final
+from neurosearch.tracking.failures import in_words, is_final
+from neurosearch.tracking.open_run import OpenRun
+from neurosearch.tracking.runs import RunWriter
 from neurosearch.tracking.store import Store
 from neurosearch.tracking.values import Outcome, Record, RunStatus, Study, Trial, TrialEnd
 from neurosearch.tracking.waiting import Told, Waiting, now_ms

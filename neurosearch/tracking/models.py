@@ -6,6 +6,7 @@ exported files travel with it as they are.
 """
 
 import hashlib
+import json
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosearch.names import BEST_TRIAL_TAG, STUDY_TAG, TRIAL_TAG
-from neurosearch.tracking.runs import in_words
+from neurosearch.tracking.failures import in_words
 from neurosearch.tracking.store import Store, StoreError, connect, patient
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def log_model(
         StoreError: MLflow does not take it.
     """
     try:
+        client = connect(store)
         with patient(_UPLOAD_SECONDS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow warns of its own type hints while its model modules are imported
-            client = connect(store)
             digest = hashlib.sha256(files.onnx.read_bytes()).hexdigest()
             version_number = _registered_version(client, study, run_id, digest)
             is_new = version_number is None
@@ -159,4 +160,7 @@ def _register(client: "MlflowClient", study: str, model: "LoggedModel", run_id: 
             raise
     # The files' place, not models:/<id>: an embedded registry looks that up at the process's address, not at its own.
     made = client.create_model_version(study, model.artifact_location, run_id, dict(tags), model_id=model.model_id)
+    # MLflow's pages lead from the model to its version by this tag of theirs.
+    link = json.dumps([{"name": study, "version": made.version}])
+    client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": link})
     return int(made.version)

@@ -6,17 +6,12 @@ param: a run is looked for before it is made when it may exist, and what it hold
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from neurosearch.names import (
-    FEASIBLE_TAG,
     GROWTH_TAG,
     OBJECTIVE_TAG,
-    REASON_TAG,
     ROLE_TAG,
     SEED_TAG,
     STEPS,
@@ -26,51 +21,26 @@ from neurosearch.names import (
     TRIAL_TAG,
 )
 from neurosearch.tracking import entries
+from neurosearch.tracking.failures import RunDeletedError
+from neurosearch.tracking.open_run import (
+    OpenRun,
+    local_folder,
+    new_metrics_of_end,
+    new_metrics_of_records,
+    new_tags_of_end,
+)
 from neurosearch.tracking.provenance import provenance_tags
-from neurosearch.tracking.store import Store, StoreError, connect, experiment_id
+from neurosearch.tracking.store import Store, connect, experiment_id
 from neurosearch.tracking.values import Record, RunStatus, Study, Trial, TrialEnd
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
 CONFIG_FILE = "config.json"
 _PARENT_TAG = "mlflow.parentRunId"
 # MLflow takes 1,000 entries in a call; this leaves room for the params and tags that go with the metrics.
 _METRICS_PER_CALL = 800
-# What MLflow answers when it will never take this entry, however often it is tried.
-_FINAL_ERRORS = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST"})
-
-
-class RunDeletedError(StoreError):
-    """Somebody deleted a run that is to be added to."""
-
-
-@dataclass
-class OpenRun:
-    """A run and what MLflow holds of it.
-
-    Attributes:
-        run_id: MLflow's id.
-        status: Its status.
-        epochs: Epochs whose metrics are there.
-        metrics: Names of all its metrics.
-        params: Names of its params.
-        tags: Its tags.
-        has_config: Whether the config's file is there.
-        folder: Where its files lie if that is on this machine; None if MLflow takes them.
-        created: Whether this process made the run.
-    """
-
-    run_id: str
-    status: str
-    epochs: set[int] = field(default_factory=set)
-    metrics: set[str] = field(default_factory=set)
-    params: set[str] = field(default_factory=set)
-    tags: dict[str, str] = field(default_factory=dict)
-    has_config: bool = False
-    folder: Path | None = None
-    created: bool = False
 
 
 class RunWriter:
@@ -144,7 +114,7 @@ class RunWriter:
             return self._read(found)
         self._maybe_created.add(trial.number)  # stays if the answer is lost: then the run may be there
         label = "control" if trial.role == "control" else _growth(trial)
-        tags = {**self._trial_tags(trial), **_tags_of_end({}, end)}
+        tags = {**self._trial_tags(trial), **new_tags_of_end({}, end)}
         opened = self._create(f"{trial.number:05d} {label}", tags, started_ms)
         self._maybe_created.discard(trial.number)
         return opened
@@ -171,9 +141,9 @@ class RunWriter:
 
         texts = {entries.key(name): entries.param(value) for name, value in params.items()}
         param_list = [Param(name, text) for name, text in texts.items() if name not in run.params]
-        tags = _tags_of_end(run.tags, end)
+        tags = new_tags_of_end(run.tags, end)
         tag_list = [RunTag(name, text) for name, text in tags.items()]
-        metrics = [*_metrics_of_records(run, records), *_metrics_of_end(run, end)]
+        metrics = [*new_metrics_of_records(run, records), *new_metrics_of_end(run, end)]
         first, *others = [*entries.in_batches(metrics, _METRICS_PER_CALL)] or [[]]
         if first or param_list or tag_list:
             self._client.log_batch(run.run_id, metrics=first, params=param_list, tags=tag_list)
@@ -234,7 +204,7 @@ class RunWriter:
     def _create(self, name: str, tags: Mapping[str, str], started_ms: int) -> OpenRun:
         run = self._client.create_run(self._experiment_id, start_time=started_ms, tags=dict(tags), run_name=name)
         return OpenRun(
-            run.info.run_id, "RUNNING", tags=dict(tags), folder=_local_folder(run.info.artifact_uri), created=True
+            run.info.run_id, "RUNNING", tags=dict(tags), folder=local_folder(run.info.artifact_uri), created=True
         )
 
     def _get(self, run_id: str | None) -> "Run | None":
@@ -276,59 +246,10 @@ class RunWriter:
             set(run.data.params),
             dict(run.data.tags),
             CONFIG_FILE in files,
-            _local_folder(run.info.artifact_uri),
+            local_folder(run.info.artifact_uri),
         )
-
-
-def is_final(error: Exception) -> bool:
-    """Whether trying again is useless: the entry itself is refused, not the moment."""
-    return isinstance(error, RunDeletedError) or getattr(error, "error_code", None) in _FINAL_ERRORS
-
-
-def in_words(error: Exception) -> str:
-    """Returns an error as one line, shortened and without secrets."""
-    text = " ".join(entries.masked(str(error) or type(error).__name__).split())
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _growth(trial: Trial) -> str:
     growth = trial.config.get("growth", {})
     return str(growth.get("kind", "static")) if isinstance(growth, Mapping) else "static"
-
-
-def _local_folder(artifact_uri: str) -> Path | None:
-    parts = urlsplit(artifact_uri)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" and not parts.netloc else None
-
-
-def _metrics_of_records(run: OpenRun, records: Sequence[tuple[Record, int]]) -> "list[Metric]":
-    from mlflow.entities import Metric
-
-    return [
-        Metric(name, value, time_ms, int(record["epoch"]))
-        for record, time_ms in records
-        if record["epoch"] not in run.epochs
-        for name, value in entries.metrics_of_record(record).items()
-    ]
-
-
-def _metrics_of_end(run: OpenRun, end: TrialEnd | None) -> "list[Metric]":
-    from mlflow.entities import Metric
-
-    if end is None:
-        return []
-    # At step 0: MLflow's pages draw what has no history as bars, one per trial, instead of curves of one point.
-    values = entries.metrics_of_end(end.outcome)
-    return [Metric(name, value, end.time_ms, 0) for name, value in values.items() if name not in run.metrics]
-
-
-def _tags_of_end(held: Mapping[str, str], end: TrialEnd | None) -> dict[str, str]:
-    """Returns the tags of an end that a run does not hold yet."""
-    if end is None:
-        return {}
-    tags = {FEASIBLE_TAG: str(end.feasible).lower()}
-    if end.outcome.reason is not None:
-        tags[REASON_TAG] = entries.tag(end.outcome.reason)
-    elif REASON_TAG in held:
-        tags[REASON_TAG] = ""  # it failed before and was tried again
-    return {name: text for name, text in tags.items() if held.get(name) != text}

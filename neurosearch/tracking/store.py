@@ -26,7 +26,6 @@ _ARTIFACTS = "mlartifacts"
 # A user's own settings of these win.
 _DEFAULTS = {
     # By default a dead server blocks a call for four minutes. What fails is kept and tried again, so fail soon.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     # Migrations, registered versions and every lost connection are told at length otherwise; we say it ourselves, once.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
@@ -36,6 +35,9 @@ _DEFAULTS = {
 }
 # These do not.
 _FIXED = {
+    # We try again ourselves, after a look at what the server holds. MLflow would repeat a call whose answer was lost: a
+    # second run of the same trial.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a model from a shared store must not run code
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told what runs here
 }
@@ -152,16 +154,17 @@ def experiment_id(client: "MlflowClient", store: Store, name: str) -> str:
 @contextlib.contextmanager
 def patient(seconds: int) -> Iterator[None]:
     """Lets a call to a server take so long inside, for uploads, which the short default would cut off."""
-    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-    before = os.environ.get(name)
-    os.environ[name] = str(seconds)
+    wanted = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _require_readable(path: Path) -> None:

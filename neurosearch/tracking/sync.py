@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from neurosearch.names import EPOCH_SECONDS
-from neurosearch.tracking.runs import OpenRun, RunDeletedError, RunWriter, in_words
+from neurosearch.tracking.failures import RunDeletedError, in_words
+from neurosearch.tracking.open_run import OpenRun
+from neurosearch.tracking.runs import RunWriter
 from neurosearch.tracking.store import Store, StoreError
 from neurosearch.tracking.values import Record, RunStatus, Study, TrialHistory
 from neurosearch.tracking.waiting import now_ms

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_a_registered_network_says_where_it_comes_from(embedded, network, run_id
     assert made.run_id == trial_run
     assert client.get_run(study_run).data.tags["neurosearch.best_trial"] == "7"
     [output] = client.get_run(trial_run).outputs.model_outputs
+    link = client.get_logged_model(output.model_id).tags["mlflow.modelVersions"]
+    assert json.loads(link) == [{"name": "digits", "version": 1}]
     files = {file.path for file in client.list_logged_model_artifacts(output.model_id)}
     assert {"MLmodel", "model.onnx", "requirements.txt", "extra_files"} <= files
     assert not {path for path in embedded.artifacts.rglob("*") if path.suffix in {".pkl", ".pickle", ".pth"}}

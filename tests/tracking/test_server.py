@@ -5,9 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,44 @@ class Server:
             connection.close()
 
 
+class LossyProxy(ThreadingHTTPServer):
+    """Passes calls on to a server, but loses the answers of the first ones to some paths."""
+
+    def __init__(self, target: int, lose: dict[str, int]) -> None:
+        super().__init__(("127.0.0.1", 0), PassOn)
+        self.target = target
+        self.lose = lose
+        self.uri = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class PassOn(BaseHTTPRequestHandler):
+    server: LossyProxy
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        target = HTTPConnection("127.0.0.1", self.server.target, timeout=30)
+        headers = {name: value for name, value in self.headers.items() if name != "Host"}
+        target.request(self.command, self.path, body, headers)
+        answer = target.getresponse()
+        content = answer.read()
+        target.close()
+        end = self.path.rsplit("/", 1)[-1]
+        if self.server.lose.get(end, 0) > 0:
+            self.server.lose[end] -= 1
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815  # names of http.server
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(tmp_path_factory.mktemp("server"))
@@ -134,6 +174,32 @@ def test_a_server_that_goes_away_and_comes_back_misses_and_doubles_nothing(serve
 
     histories = [TrialHistory(trial(number), 0, [record(1), record(2)], None) for number in range(2)]
     assert sync(store, "down and up", tmp_path, STUDY, histories, running=True).written == 0
+
+
+def test_calls_whose_answer_is_lost_are_not_doubled(server, tmp_path):
+    # The experiment and three runs, two batches of metrics, and an end.
+    with LossyProxy(server.port, {"create": 4, "log-batch": 2, "update": 1}) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        store = choose_store(tmp_path, proxy.uri)
+        tracker = MlflowTracker(store, "lossy", tmp_path, gather_seconds=0.01)
+        tracker.start_study(STUDY)
+        for number in range(2):
+            tracker.start_trial(trial(number))
+            tracker.log(number, [record(1), record(2)])
+            tracker.end_trial(number, FINISHED, feasible=True)
+        assert tracker.close(90) == 0
+        assert {*proxy.lose.values()} == {0}
+        proxy.shutdown()
+    client = connect(choose_store(tmp_path, server.uri))
+    found = client.search_runs([client.get_experiment_by_name("lossy").experiment_id])
+    assert sorted((run.info.run_name, run.info.status) for run in found) == [
+        ("00000 static", "FINISHED"),
+        ("00001 static", "FINISHED"),
+        ("digits", "FINISHED"),
+    ]
+    for run in found:
+        steps = [each.step for each in client.get_metric_history(run.info.run_id, "accuracy")]
+        assert steps == ([] if run.info.run_name == "digits" else [1, 2])
 
 
 def test_a_network_is_registered_on_a_server_and_predicts_from_there(server, tmp_path):

@@ -35,7 +35,7 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.ray_tune import TrialWorker, Workers, run_trials
+from neurosearch.search.ray_tune import TrialWorker, Workers, cluster, run_trials
 from neurosearch.search.seams import SilentListener
 from neurosearch.search.study import create_study
 from neurosearch.tracking.mlflow_tracker import MlflowTracker
@@ -121,7 +121,9 @@ def ours_ms(root: Path, num_trials: int) -> float:
         return {"data_hash": opened_data(TrialConfig.model_validate(trial.config), folder).folder.name}
 
     desk = Desk(study_, tracker, ends, describe, lambda: None)
-    run_trials(desk, Workers(1, 1.0, 0.0, None), folder, NoTrainingWorker)
+    workers = Workers(1, 1.0, 0.0, None)
+    with cluster(workers, folder):
+        run_trials(desk, workers, folder, NoTrainingWorker)
     started = time.perf_counter()
     untold = tracker.close(60.0)
     seconds = time.perf_counter() - started

@@ -35,6 +35,11 @@ class SearchLock:
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._file: int | None = file
 
+    @property
+    def held(self) -> bool:
+        """Whether it has not been released."""
+        return self._file is not None
+
     def release(self) -> None:
         """Lets go of the lock."""
         if self._file is not None:

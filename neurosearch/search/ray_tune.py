@@ -8,8 +8,9 @@ import json
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -62,24 +64,39 @@ class Workers:
     address: str | None
 
 
+@contextmanager
+def cluster(workers: Workers, folder: StudyFolder) -> Iterator[None]:
+    """Connects to a Ray cluster for the block, or makes one of this machine that listens on loopback only.
+
+    What Ray says in this process goes to the study's logs.
+
+    Raises:
+        StudyError: The cluster cannot be reached, or has not what one trial needs.
+    """
+    with _environment(_ENVIRONMENT), _ray_logs_to(folder.logs / "ray.log"):
+        _start(workers)
+        try:
+            _check_resources(workers)
+            yield
+        finally:
+            ray.shutdown()
+
+
 def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "type[TrialWorker] | None" = None) -> None:
-    """Runs the desk's trials until it is finished, or stopped by Ctrl-C or a request.
+    """Runs the desk's trials until it is finished, or stopped by Ctrl-C or a request; inside `cluster`.
 
     Args:
         desk: Hands out the trials.
         workers: What they run on.
         folder: The study's.
         trainable: What runs a lease, if not `TrialWorker` itself.
-
-    Raises:
-        StudyError: The cluster cannot be reached, or has not what one trial needs.
     """
-    with ExitStack() as stack:
-        stack.enter_context(_environment(_ENVIRONMENT))
-        stack.enter_context(_ray_logs_to(folder.logs / "ray.log"))
-        stack.enter_context(_cluster(workers))
-        stack.enter_context(stopping_on_signals(desk.stop))
-        _tuner(desk, workers, folder, trainable or TrialWorker).fit()
+    errors: list[Exception] = []
+    with stopping_on_signals(desk.stop):
+        try:
+            _tuner(desk, workers, folder, trainable or TrialWorker, errors).fit()
+        except TuneError as error:
+            raise (errors[0] if errors else error) from error
 
 
 class TrialWorker(tune.Trainable):
@@ -152,23 +169,35 @@ class _LeaseSearcher(Searcher):
 class _Clerk(tune.Callback):
     """Brings what the workers tell to the desk."""
 
-    def __init__(self, desk: Desk, searcher: _LeaseSearcher) -> None:
+    def __init__(self, desk: Desk, searcher: _LeaseSearcher, errors: list[Exception]) -> None:
         self._desk = desk
         self._searcher = searcher
+        self._errors = errors
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        for values in json.loads(result.pop(_UPDATES)):  # taken out, or Tune would keep it
-            self._desk.take(TrialUpdate.from_dict(values))
+        with self._remembering_errors():
+            for values in json.loads(result.pop(_UPDATES)):  # taken out, or Tune would keep it
+                self._desk.take(TrialUpdate.from_dict(values))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._searcher.leases.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         lease = self._searcher.leases.pop(trial.trial_id)
-        for leased in lease.trials:
-            self._desk.lose(leased.number, _reason_of_death(trial))
+        with self._remembering_errors():
+            for leased in lease.trials:
+                self._desk.lose(leased.number, _reason_of_death(trial))
+
+    @contextmanager
+    def _remembering_errors(self) -> Iterator[None]:
+        """Keeps an error of ours, of which Tune passes on the text alone."""
+        try:
+            yield
+        except Exception as error:
+            self._errors.append(error)
+            raise
 
 
 class _DeskStopper(tune.Stopper):
@@ -184,7 +213,9 @@ class _DeskStopper(tune.Stopper):
         return False
 
 
-def _tuner(desk: Desk, workers: Workers, folder: StudyFolder, trainable: type[TrialWorker]) -> tune.Tuner:
+def _tuner(
+    desk: Desk, workers: Workers, folder: StudyFolder, trainable: type[TrialWorker], errors: list[Exception]
+) -> tune.Tuner:
     constants = {
         _DEVICE: "cuda" if workers.gpus_per_trial else "cpu",
         _THREADS: max(1, math.floor(workers.cpus_per_trial)),
@@ -205,7 +236,7 @@ def _tuner(desk: Desk, workers: Workers, folder: StudyFolder, trainable: type[Tr
             name="tune",
             storage_path=str(folder.logs),
             verbose=0,
-            callbacks=[_Clerk(desk, searcher)],
+            callbacks=[_Clerk(desk, searcher, errors)],
             stop=_DeskStopper(desk),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
@@ -217,17 +248,18 @@ def _name(trial: Trial) -> str:
 
 
 def _reason_of_death(trial: Trial) -> str:
+    """Returns in one sentence what Ray wrote about a worker that failed, for people who do not know Ray."""
     text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else "no word of why"
-    return (
-        f"its worker process died ({last}). If memory ran out, lower search.concurrency, the batch size or the widths."
-    )
+    # What follows "Some common causes" is advice on Ray's own options.
+    detail = re.search(r"Worker exit detail: (.+?)\.?( (There are|Some common) .*)?$", text, re.MULTILINE)
+    if detail is None:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f"its worker failed: {lines[-1] if lines else 'no word of why'}"
+    remedy = "If memory ran out, lower search.concurrency, training.batch_size or the widths."
+    return f"its worker process died: {detail[1]}. {remedy}"
 
 
-@contextmanager
-def _cluster(workers: Workers) -> Iterator[None]:
-    """Connects to the cluster, or makes one of this machine that listens on the loopback interface only."""
+def _start(workers: Workers) -> None:
     if workers.address is None:
         ray.init(
             num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
@@ -236,18 +268,13 @@ def _cluster(workers: Workers) -> Iterator[None]:
             object_store_memory=_OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",
         )
-    else:
-        try:
-            ray.init(address=workers.address, log_to_driver=False)
-        except ConnectionError as error:
-            raise StudyError(
-                f"no Ray cluster answers at {workers.address}: {error}. Start it, or mend the address."
-            ) from error
+        return
     try:
-        _check_resources(workers)
-        yield
-    finally:
-        ray.shutdown()
+        ray.init(address=workers.address, log_to_driver=False)
+    except ConnectionError as error:
+        raise StudyError(
+            f"no Ray cluster answers at {workers.address}: {error}. Start it, or mend the address."
+        ) from error
 
 
 def _check_resources(workers: Workers) -> None:

@@ -1,11 +1,13 @@
 """A whole search: from a validated study to its best trial and the control beside it."""
 
-import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from neurosearch.config.load import StudyConfig
+from neurosearch.config.search_nodes import Node, OneOfNode, slots
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import to_yaml
 from neurosearch.search.data_cache import opened_data
@@ -24,6 +26,7 @@ from neurosearch.search.study import Study, create_study, resume_study
 from neurosearch.search.summaries import counts
 
 _CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
+_CLOSE_AT_ONCE_SECONDS = 2.0  # after an error or a second Ctrl-C, when somebody waits
 
 
 @dataclass(frozen=True)
@@ -80,25 +83,43 @@ def run_search(
 
 
 def _searched(study: Study, address: str | None, tracker: Tracker, listener: Listener) -> SearchResult:
-    from neurosearch.search.ray_tune import Workers, run_trials
+    from neurosearch.search.ray_tune import Workers, cluster, run_trials
 
-    # The first trial needs torch here too; its import hides behind the seconds that Ray takes to start.
-    threading.Thread(target=import_module, args=("neurosearch.build.control",), daemon=True).start()
     folder, search = study.stored.folder, study.config.study.search
     write_config(folder, study.config)
     tracker.start_study(study.stored.info)
-    untold = 0
+    desk = Desk(study, tracker, listener, lambda trial: _described(trial, folder), lambda: _control(study))
+    workers = Workers(search.concurrency, search.cpus_per_trial, search.gpus_per_trial, address)
+    untold, close_seconds = 0, _CLOSE_AT_ONCE_SECONDS
     try:
-        desk = Desk(study, tracker, listener, lambda trial: _described(trial, folder), lambda: _control(study))
-        workers = Workers(search.concurrency, search.cpus_per_trial, search.gpus_per_trial, address)
-        run_trials(desk, workers, folder)
+        with ThreadPoolExecutor(1) as pool:
+            ready = pool.submit(_make_ready, study.config, folder)  # behind the seconds that Ray takes to start
+            with cluster(workers, folder):
+                ready.result()
+                run_trials(desk, workers, folder)
+        close_seconds = _CLOSE_SECONDS
     finally:
-        untold = tracker.close(_CLOSE_SECONDS)
+        untold = tracker.close(close_seconds)
         study.set_run_ids(tracker.run_ids(), tracker.study_run_id)
     stored = study.stored
     stopped = desk.stopping and desk.halted is None
     best, control = stored.best(), stored.best("control")
     return SearchResult(folder, best, control, counts(stored.trials()), stopped, desk.halted, untold)
+
+
+def _make_ready(config: StudyConfig, folder: StudyFolder) -> None:
+    """Imports what the first trial needs here, and prepares the data if all trials have the same.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
+    import_module("neurosearch.build.control")
+    if not any(slot.name.split(".")[0] == "data" for slot in slots(config.template)):
+        opened_data(config.trial(_first), folder)
+
+
+def _first(_name: str, node: Node) -> Any:
+    return node.labels[0] if isinstance(node, OneOfNode) else node.ends[0]
 
 
 def write_config(folder: StudyFolder, config: StudyConfig) -> None:

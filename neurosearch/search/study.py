@@ -35,20 +35,24 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
     Raises:
         StudyError: The name is used already, or the folder cannot be written.
     """
-    check_name_is_free(folder, config)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         lock = SearchLock(folder.lock, folder.name)
-        _, storage = open_storage(folder.journal)
-        if not storage.get_all_studies():
-            direction = config.study.search.objectives[0].direction
-            optuna.create_study(study_name=folder.name, storage=storage, direction=direction)
-        storage.set_study_user_attr(storage.get_study_id_from_name(folder.name), CONFIG, config.to_mapping())
     except OSError as error:
         raise StudyError(
             f"{folder.path} cannot be written: {error.strerror}. Mend that, or choose another storage.folder."
         ) from error
-    return Study(StoredStudy(folder), config, lock)
+    try:
+        check_name_is_free(folder, config)
+        folder.journal.unlink(missing_ok=True)  # of a search that ended before its first trial
+        _, storage = open_storage(folder.journal)
+        direction = config.study.search.objectives[0].direction
+        optuna.create_study(study_name=folder.name, storage=storage, direction=direction)
+        storage.set_study_user_attr(storage.get_study_id_from_name(folder.name), CONFIG, config.to_mapping())
+        return Study(StoredStudy(folder), config, lock)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def resume_study(folder: StudyFolder, config: StudyConfig | None = None) -> "Study":
@@ -69,7 +73,7 @@ def resume_study(folder: StudyFolder, config: StudyConfig | None = None) -> "Stu
 
 
 def check_name_is_free(folder: StudyFolder, config: StudyConfig) -> None:
-    """Checks that a new study may take the folder's name.
+    """Checks that a new study may take the folder's name; a study without a trial does not hold it.
 
     Raises:
         StudyError: There is a study of this name; says how it differs from `config`, or how to go on with it.
@@ -77,6 +81,8 @@ def check_name_is_free(folder: StudyFolder, config: StudyConfig) -> None:
     try:
         stored = StoredStudy(folder)
     except StudyError:
+        return
+    if not stored.frozen_trials():
         return
     _check_same_space(folder, stored.config, config)
     ended = sum(trial.state != "running" for trial in stored.trials())
@@ -118,8 +124,9 @@ class Study:
 
     def close(self) -> None:
         """Writes down the time used and gives up the right to search."""
-        self._set(SECONDS, self.seconds_used)
-        self._lock.release()
+        if self._lock.held:
+            self._set(SECONDS, self.seconds_used)
+            self._lock.release()
 
     def ask(self) -> TrialInfo | None:
         """Returns the next trial to run; None when the budget is used up or no new configuration is left.

@@ -132,17 +132,34 @@ def test_controls_do_not_change_what_is_suggested_next(folder, make_config, make
 
 
 def test_a_used_name_is_refused_with_the_way_on(study, make_config):
+    study.ask()
     with pytest.raises(StudyError, match=r"'moons'.*neurosearch resume moons.*another name"):
         check_name_is_free(study.stored.folder, make_config())
 
 
 def test_a_used_name_with_another_space_is_refused_with_what_differs(study, make_config):
+    study.ask()
+    study.close()
     changed = make_config(**{"training.epochs": 5, "size_limit": {"neurons": 7}, "search.trials": 99})
     with pytest.raises(StudyError, match=r"training\.epochs, size_limit\.parameters, size_limit\.neurons differ"):
         create_study(study.stored.folder, changed)
-    study.close()
     with pytest.raises(StudyError, match=r"training\.epochs"):
         resume_study(study.stored.folder, changed)
+
+
+def test_a_study_without_a_trial_does_not_hold_its_name(study, make_config):
+    study.close()
+    other = create_study(study.stored.folder, make_config(**{"training.epochs": 5}))
+    assert other.ask().config["training"]["epochs"] == 5
+    other.close()
+
+
+def test_a_refused_study_leaves_the_right_to_search_free(study, make_config):
+    study.ask()
+    study.close()
+    with pytest.raises(StudyError, match="already"):
+        create_study(study.stored.folder, make_config())
+    resume_study(study.stored.folder).close()
 
 
 def test_an_unwritable_folder_is_refused(tmp_path, make_config):

@@ -1,0 +1,76 @@
+import pytest
+
+from neurosearch.config.load import study_from_mapping
+from neurosearch.config.yaml_source import parse_yaml
+from neurosearch.data.problems import DataError
+from neurosearch.search.data_cache import opened_data
+from neurosearch.search.run import _control, _make_ready, write_config
+from neurosearch.search.study import create_study
+from neurosearch.search.trial import trial_updates
+
+
+def test_the_written_config_is_the_study_s(folder, make_config):
+    write_config(folder, make_config())
+    assert parse_yaml(folder.config.read_text(), "config.yaml").values == make_config().to_mapping()
+
+
+def test_data_that_no_trial_can_use_are_found_before_the_first_one(folder, make_config, tmp_path):
+    config = make_config(data={"kind": "npz", "path": str(tmp_path / "missing.npz")})
+    with pytest.raises(DataError, match=r"missing\.npz"):
+        _make_ready(config, folder)
+
+
+def test_searched_data_are_prepared_when_they_are_chosen(folder, make_config):
+    share = {"search": "choice", "options": [0.2, 0.5]}
+    _make_ready(make_config(**{"data.validation_share": share}), folder)
+    assert not folder.data.exists()
+
+
+def test_data_are_prepared_once_for_all_trials(folder, make_config):
+    config = make_config()
+    _make_ready(config, folder)
+    first = opened_data(config.trial(lambda name, node: _ends(node)[0]), folder)
+    second = opened_data(config.trial(lambda name, node: _ends(node)[-1]), folder)
+    assert first is second
+    assert len([path for path in folder.data.iterdir() if path.is_dir()]) == 1
+
+
+def _ends(node):
+    return node.labels if hasattr(node, "labels") else node.ends
+
+
+def test_the_control_is_the_largest_static_network_with_the_winner_s_hyperparameters(folder):
+    config = study_from_mapping(
+        {
+            "name": "moons",
+            "size_limit": {"parameters": 2000},
+            "data": {"kind": "digits"},
+            "model": {"kind": "mlp", "widths": [8]},
+            "training": {"epochs": 1, "learning_rate": {"search": "log_uniform", "low": 1e-3, "high": 1e-2}},
+            "growth": {"kind": "nimble"},
+            "search": {"trials": 1},
+        },
+        "test",
+    )
+    study = create_study(folder, config)
+    assert _control(study) is None  # nothing has been found yet
+    winner = study.ask()
+    (*_, update) = trial_updates(_leased(winner), folder, "cpu")
+    study.tell(winner.number, update.outcome)
+    control = _control(study)
+    assert control.role == "control"
+    assert control.config["growth"] == {"kind": "static"}
+    assert control.config["training"] == winner.config["training"]
+    assert control.config["data"] == winner.config["data"]
+    (width,) = control.config["model"]["widths"]
+    assert (64 + 1) * width + (width + 1) * 10 <= 2000 < (64 + 1) * (width + 1) + (width + 2) * 10
+    (*_, update) = trial_updates(_leased(control), folder, "cpu")
+    assert study.tell(control.number, update.outcome).state == "finished"
+    assert _control(study) is None  # it has run
+    study.close()
+
+
+def _leased(trial):
+    from neurosearch.search.lease import LeasedTrial
+
+    return LeasedTrial(trial.number, trial.role, dict(trial.config))

@@ -1,9 +1,9 @@
 """Is the searched network better than a random one of the same space that may be deployed?
 
-For each seed: the whole quickstart search runs, and its winner's test balanced accuracy is compared with the median test
-balanced accuracy of random configurations from the same space whose final network is within the size limit. Both use the
-same data, trainer, seed and epochs; the test part is read once for each network and chooses nothing. `gain` is the mean
-difference over the seeds in shares, `gain_low` the lower end of its 95 % interval (Student's t).
+For each seed: the whole quickstart search runs, and its winner's test balanced accuracy is compared with the median
+test balanced accuracy of random configurations from the same space whose final network is within the size limit. Both
+use the same data, trainer, seed and epochs; the test part is read once for each network and chooses nothing. `gain` is
+the mean difference over the seeds in shares, `gain_low` the lower end of its 95 % interval (Student's t).
 
 Usage: python benchmarks/quickstart_gain.py [--quick]
 """

@@ -119,7 +119,7 @@ class Desk:
             self._halt(
                 f"{self._losses} workers in a row died before they told anything, the last one so: {reason}. "
                 f"Look into {self._study.stored.folder.logs}, mend it, then go on with "
-                f"`neurosearch resume {self._study.stored.folder.name}`."
+                f"`{self._study.stored.folder.command('resume')}`."
             )
             return  # this trial goes on then
         records = self._known_records(number)

@@ -1,7 +1,12 @@
 """Where everything of a study lies; nothing here touches the disk."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from neurosearch.config.study import StorageFields
+
+_DEFAULT_ROOT = Path(StorageFields().folder)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,11 @@ class StudyFolder:
         """Returns the study whose own folder is `path`."""
         whole = Path(path).resolve()
         return cls(whole.parent, whole.name)
+
+    def command(self, word: str) -> str:
+        """Writes a command on the study as it is typed; the folder only where it is not the default one."""
+        where = "" if self.root.absolute() == _DEFAULT_ROOT.absolute() else f" --folder {shlex.quote(str(self.root))}"
+        return f"neurosearch {word} {self.name}{where}"
 
     @property
     def path(self) -> Path:

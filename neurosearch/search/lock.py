@@ -6,30 +6,28 @@ import socket
 from pathlib import Path
 
 from neurosearch.search.errors import StudyError
+from neurosearch.search.folders import StudyFolder
 
 
 class SearchLock:
     """A lock that the kernel lets go of when its process ends, however it ends."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        """Takes the lock.
-
-        Args:
-            path: The file to lock; it is made if there is none.
-            name: The study's name, for messages.
+    def __init__(self, folder: StudyFolder) -> None:
+        """Takes the lock of a study.
 
         Raises:
             StudyError: A living process holds it.
+            OSError: The lock's file cannot be made.
         """
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(file, 1000).decode(errors="replace").strip()
             os.close(file)
             raise StudyError(
-                f"the study {name!r} is being searched already, by {holder or 'another process'}. "
-                f"Watch it with `neurosearch status {name}`, or end it with `neurosearch stop {name}`."
+                f"the study {folder.name!r} is being searched already, by {holder or 'another process'}. "
+                f"Watch it with `{folder.command('status')}`, or end it with `{folder.command('stop')}`."
             ) from error
         os.ftruncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

@@ -5,9 +5,7 @@ and the study's business, so Tune's own ids, loggers, snapshots and restoring ar
 """
 
 import json
-import logging
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease
 from neurosearch.search.signals import stopping_on_signals
+from neurosearch.search.surroundings import environment, logging_to
 from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_training, trial_updates
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
@@ -44,6 +43,7 @@ _ENVIRONMENT = {
     "TUNE_RESULT_BUFFER_LENGTH": "1",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+_NOISE = "ray.tune.analysis.experiment_analysis"  # misses the result files that we tell Tune not to write
 _LEASE, _UPDATES, _DEVICE, _THREADS = "lease", "updates", "device", "threads"
 
 
@@ -73,7 +73,7 @@ def cluster(workers: Workers, folder: StudyFolder) -> Iterator[None]:
     Raises:
         StudyError: The cluster cannot be reached, or has not what one trial needs.
     """
-    with _environment(_ENVIRONMENT), _ray_logs_to(folder.logs / "ray.log"):
+    with environment(_ENVIRONMENT), logging_to(folder.logs / "ray.log", "ray", _NOISE):
         _start(workers)
         try:
             _check_resources(workers)
@@ -285,36 +285,3 @@ def _check_resources(workers: Workers) -> None:
     ):
         if needed > found.get(kind, 0):
             raise StudyError(f"{field} is {needed:g}, but there are {found.get(kind, 0):g} of {kind}. Lower it.")
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables inside the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _ray_logs_to(path: Path) -> Iterator[None]:
-    """Sends what Ray logs in this process to a file instead of the screen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger, collector = logging.getLogger("ray"), logging.getLogger("ray.tune.analysis.experiment_analysis")
-    propagate, handlers = logger.propagate, logger.handlers
-    logger.propagate, logger.handlers = False, [handler]
-    collector.setLevel(logging.ERROR)  # it misses the result files that we tell Tune not to write
-    try:
-        yield
-    finally:
-        logger.propagate, logger.handlers = propagate, handlers
-        collector.setLevel(logging.NOTSET)
-        handler.close()

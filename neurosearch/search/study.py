@@ -37,7 +37,7 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
     """
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        lock = SearchLock(folder.lock, folder.name)
+        lock = SearchLock(folder)
     except OSError as error:
         raise StudyError(
             f"{folder.path} cannot be written: {error.strerror}. Mend that, or choose another storage.folder."
@@ -68,7 +68,7 @@ def resume_study(folder: StudyFolder, config: StudyConfig | None = None) -> "Stu
     stored = StoredStudy(folder)
     if config is not None:
         _check_same_space(folder, stored.config, config)
-    lock = SearchLock(folder.lock, folder.name)
+    lock = SearchLock(folder)
     return Study(StoredStudy(folder), config or stored.config, lock)  # read again, now that nobody else writes
 
 
@@ -88,7 +88,7 @@ def check_name_is_free(folder: StudyFolder, config: StudyConfig) -> None:
     ended = sum(trial.state != "running" for trial in stored.trials())
     raise StudyError(
         f"there is a study {folder.name!r} in {folder.root} already; {ended} of its trials have ended. "
-        f"Go on with it by `neurosearch resume {folder.name}`, or give this one another name."
+        f"Go on with it by `{folder.command('resume')}`, or give this one another name."
     )
 
 

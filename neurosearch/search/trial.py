@@ -131,7 +131,7 @@ def disk_words(error: OSError, folder: StudyFolder) -> str:
     """Returns what a user should hear about a disk that takes no more."""
     return (
         f"nothing can be written to {folder.path}: {error.strerror}. Nothing is lost: make room, then go on with "
-        f"`neurosearch resume {folder.name}`."
+        f"`{folder.command('resume')}`."
     )
 
 

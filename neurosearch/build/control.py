@@ -28,37 +28,52 @@ def control_config(
         ValueError: If even the narrowest network of the family is above the limit.
     """
     config = winner.model_copy(update={"growth": StaticFields()})  # an instance of ours: there is nothing to validate
-    scale = kinds("models")[kind_of(winner.model)].scale
-    if limit is None or scale is None:
+    if limit is None or kinds("models")[kind_of(winner.model)].scale is None:
         return config
-
-    def at(factor: float) -> TrialConfig:
-        model: Fields = scale(winner.model, factor)
-        return config.model_copy(update={"model": model})
+    require_room(config, limit, input_shape, num_outputs)
 
     def fits(factor: float) -> bool:
-        return network_sizes(at(factor), input_shape, num_outputs)[limit.metric] <= limit.maximum
+        return network_sizes(_scaled(config, factor), input_shape, num_outputs)[limit.metric] <= limit.maximum
 
-    return at(_largest(fits, limit))
+    return _scaled(config, _largest(fits))
+
+
+def require_room(config: TrialConfig, limit: SizeLimit | None, input_shape: tuple[int, ...], num_outputs: int) -> None:
+    """Checks that at least the narrowest network of the config's family is within the limit.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if limit is None or kinds("models")[kind_of(config.model)].scale is None:
+        return
+    smallest = network_sizes(_scaled(config, _FINEST_STEP), input_shape, num_outputs)[limit.metric]
+    if smallest > limit.maximum:
+        raise ValueError(
+            f"size_limit.{limit.metric} is {limit.maximum}, but the smallest network of the model, with one neuron in "
+            f"every hidden layer, has {smallest:,.0f}. Raise the limit, or choose a model with fewer layers."
+        )
 
 
 def network_sizes(config: TrialConfig, input_shape: tuple[int, ...], num_outputs: int) -> Mapping[str, float]:
     """Returns neurons, parameters and multiply-adds of the config's network at its base widths, by metric name."""
-    inputs = (torch.zeros(2, *input_shape),)
-    model = build_model(config, input_shape, num_outputs)
-    return SizeCounter(model, inputs).count(find_units(model, inputs))
+    with torch.device("meta"):  # shapes alone: what a limit allows may be more than fits into memory
+        inputs = (torch.zeros(2, *input_shape),)
+        model = build_model(config, input_shape, num_outputs)
+        return SizeCounter(model, inputs).count(find_units(model, inputs))
 
 
-def _largest(fits: Callable[[float], bool], limit: SizeLimit) -> float:
+def _scaled(config: TrialConfig, factor: float) -> TrialConfig:
+    scale = kinds("models")[kind_of(config.model)].scale
+    assert scale is not None
+    model: Fields = scale(config.model, factor)
+    return config.model_copy(update={"model": model})
+
+
+def _largest(fits: Callable[[float], bool]) -> float:
     """Returns the largest factor that fits, by bracketing and bisection; size grows with the factor."""
     low = 1.0
-    while not fits(low):
+    while low > _FINEST_STEP and not fits(low):
         low /= 2
-        if low < _FINEST_STEP:
-            raise ValueError(
-                f"size_limit.{limit.metric} is {limit.maximum}, but even one neuron in every hidden layer is more. "
-                "Raise the limit, or choose a model with fewer layers."
-            )
     high = 2 * low
     while fits(high):
         low, high = high, 2 * high

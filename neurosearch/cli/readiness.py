@@ -113,27 +113,26 @@ def _input_shape(config: TrialConfig, raw: "RawArrays") -> tuple[int, ...]:
 
 
 def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iterator[Problem]:
-    """Builds every distinct network without its numbers, and the control of the first."""
+    """Builds every distinct network without its numbers, and sees that its family has one within the size limit."""
     import torch
 
-    from neurosearch.build.control import control_config
+    from neurosearch.build.control import require_room
     from neurosearch.build.trial import build_model
 
-    sound = []
+    source = study.template.source
     for variant in variants:
+        num_classes = len(variant.raw.class_names)
         try:
             with torch.device("meta"):
-                build_model(variant.config, variant.input_shape, len(variant.raw.class_names))
-            sound.append(variant)
+                build_model(variant.config, variant.input_shape, num_classes)
         except ValueError as error:
             field, text = _field_and_text(str(error), "model")
             yield problem_of(field, text, variant.corner, study.template)
-    for variant in sound[:1]:
+            continue
         try:
-            control_config(variant.config, study.study.size_limit, variant.input_shape, len(variant.raw.class_names))
+            require_room(variant.config, study.study.size_limit, variant.input_shape, num_classes)
         except ValueError as error:
-            field, text = _field_and_text(str(error), "size_limit")
-            yield Problem(study.template.source.place(tuple(field.split("."))), field, text)
+            yield Problem(source.place(("size_limit",)), "size_limit", str(error))
 
 
 def _field_and_text(message: str, section: str) -> tuple[str, str]:

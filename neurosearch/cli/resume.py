@@ -15,7 +15,8 @@ def resume(name: StudyName, folder: Folder = RUNS, overrides: Overrides = None, 
 
     stored = open_study(name, folder)
     source = with_overrides(Source(stored.config.to_mapping(), {}, name), tuple(overrides or ()))
-    study = study_from_mapping(source.values, name)
+    storage = {**source.values.get("storage", {}), "folder": str(folder)}  # the folder may have been moved
+    study = study_from_mapping({**source.values, "storage": storage}, name)
     from neurosearch.cli.readiness import check_readiness
     from neurosearch.cli.searching import run_study
 

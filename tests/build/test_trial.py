@@ -1,0 +1,86 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from neurosearch.build.trial import build_model, build_trainer, prepare_data, prepare_settings, training_settings
+from neurosearch.config.training import TrainingFields
+from neurosearch.config.trial import TrialConfig
+from neurosearch.data.long_tail import Imbalance
+from neurosearch.data.prepared import PreparedData
+
+Make = Callable[..., TrialConfig]
+CPU = torch.device("cpu")
+
+
+def test_equal_configs_give_equal_weights_whatever_was_drawn_before(trial: Make) -> None:
+    first = build_model(trial(), (1, 8, 8), 10).state_dict()
+    torch.rand(3)
+    again = build_model(trial(), (1, 8, 8), 10).state_dict()
+    other = build_model(trial(seed=1), (1, 8, 8), 10).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_building_a_model_leaves_the_global_generator_alone(trial: Make) -> None:
+    before = torch.random.get_rng_state()
+    build_model(trial(), (1, 8, 8), 10)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_config_says_how_data_are_thinned_and_split(trial: Make) -> None:
+    config = trial(data={"kind": "digits", "imbalance": {"profile": "step", "ratio": 5}, "resize": [4, 6]})
+    settings = prepare_settings(config)
+    assert settings.imbalance == Imbalance("step", 5.0)
+    assert (settings.validation_share, settings.split_seed, settings.resize) == (0.2, 0, (4, 6))
+    assert prepare_settings(trial()).imbalance is None
+
+
+def test_data_are_prepared_once_for_all_trials_that_share_them(trial: Make, digits: PreparedData) -> None:
+    folder = digits.folder.parent
+    before = digits.folder.stat().st_mtime_ns
+    assert prepare_data(trial(seed=5, model={"kind": "cnn", "widths": [2]}), folder).folder == digits.folder
+    assert digits.folder.stat().st_mtime_ns == before
+    assert prepare_data(trial(data={"kind": "digits", "split_seed": 1}), folder).folder != digits.folder
+
+
+def test_every_training_field_reaches_the_trainer() -> None:
+    fields = TrainingFields(epochs=7, momentum=0.5, schedule="step", drops=(0.5,), warmup_epochs=2, bf16=True)
+    settings = training_settings(fields, seed=3)
+    given = fields.model_dump(exclude={"batch_size", "loss", "bf16"})
+    assert {name: getattr(settings, name) for name in given} == given
+    assert (settings.amp, settings.seed) == (True, 3)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"model": {"kind": "cnn", "widths": [3, 4]}},
+        {"training": {"epochs": 3}, "growth": {"kind": "periodic", "period_epochs": 2, "grown_epochs": 1}},
+        {"growth": {"kind": "nimble", "target_share": 0.5}},
+    ],
+)
+def test_every_kind_trains_to_a_plain_network(
+    trial: Make, digits: PreparedData, tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    config = trial(**sections)
+    trainer = build_trainer(config, digits, tmp_path, CPU)
+    records = list(trainer.epochs())
+    final = trainer.finish()
+    assert [record.epoch for record in records] == list(range(1, config.training.epochs + 1))
+    assert 0.0 <= final.record.metrics["balanced_accuracy"] <= 1.0
+    assert final.model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    assert final.record.metrics["parameters"] == sum(each.numel() for each in final.model.parameters())
+
+
+def test_a_trainer_goes_on_from_its_newest_checkpoint(trial: Make, digits: PreparedData, tmp_path: Path) -> None:
+    whole = [record.metrics["task_loss"] for record in build_trainer(trial(), digits, tmp_path / "a", CPU).epochs()]
+    stopped = build_trainer(trial(), digits, tmp_path / "b", CPU).epochs()
+    next(stopped)
+    del stopped
+    resumed = build_trainer(trial(), digits, tmp_path / "b", CPU)
+    assert len(resumed.history) == 1
+    assert [record.metrics["task_loss"] for record in resumed.epochs()] == whole[1:]

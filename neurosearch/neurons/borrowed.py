@@ -4,6 +4,7 @@ A run on the meta device computes shapes alone. It costs no arithmetic, draws no
 model's own tensors.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,17 +20,17 @@ Settings = Mapping[tuple[str, str], Any]  # (module, attribute) to value
 
 
 @contextmanager
-def borrowed(model: nn.Module, lend: Lend, settings: Settings, *, training: bool) -> Iterator[None]:
+def borrowed(named: Mapping[str, nn.Module], lend: Lend, settings: Settings, *, training: bool) -> Iterator[None]:
     """Replace every tensor of a model's modules by what `lend` returns for it; restore all modules at the end.
 
     Args:
-        model: The model.
+        named: Every module of the model by name.
         lend: Gives the replacement of a parameter, buffer or plain tensor attribute.
         settings: Attributes of modules to set meanwhile.
         training: The mode to run in. Normalisations run in eval mode all the same, since they refuse a batch of one
             in training.
     """
-    modules = list(model.modules())
+    modules = list(named.values())
     saved = [_save(module) for module in modules]
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(value=False)
@@ -39,7 +40,7 @@ def borrowed(model: nn.Module, lend: Lend, settings: Settings, *, training: bool
             vars(module)["training"] = training and not isinstance(module, _NormBase)
             refresh(module)
         for (name, attribute), value in settings.items():
-            vars(model.get_submodule(name))[attribute] = value
+            vars(named[name])[attribute] = value
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(value=fastpath)
@@ -47,6 +48,7 @@ def borrowed(model: nn.Module, lend: Lend, settings: Settings, *, training: bool
             _restore(module, state)
 
 
+_WITHOUT_TENSORS = {bool, int, float, str, type(None), dict, OrderedDict, set}
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
@@ -72,9 +74,12 @@ def _lend(module: nn.Module, lend: Lend) -> None:
             if tensor is not None:
                 own[table][name] = lend(tensor)
     for name, value in own.items():
+        kind = type(value)
+        if kind in _WITHOUT_TENSORS:
+            continue
         if isinstance(value, Tensor):
             own[name] = lend(value)
-        elif isinstance(value, (list, tuple)) and any(isinstance(item, Tensor) for item in value):
+        elif kind in {list, tuple} and any(isinstance(item, Tensor) for item in value):
             own[name] = type(value)([lend(item) if isinstance(item, Tensor) else item for item in value])
 
 

@@ -27,11 +27,14 @@ class Components:
 
     def reasons(self) -> dict[int, str]:
         """Return, for the root of every frozen component, why it cannot change: the first reason that was given."""
-        found: dict[int, str] = {}
-        for labels, reason in self._freezes:
-            for root in np.unique(self.root[labels]).tolist():
-                found.setdefault(root, reason)
-        return found
+        if not self._freezes:
+            return {}
+        roots = np.concatenate([self.root[labels] for labels, _ in self._freezes])
+        which = np.repeat(np.arange(len(self._freezes)), [len(labels) for labels, _ in self._freezes])
+        found, first = np.unique(roots, return_index=True)
+        return {
+            root: self._freezes[which[place]][1] for root, place in zip(found.tolist(), first.tolist(), strict=True)
+        }
 
     def _join(self, left: Sequence[Labels], right: Sequence[Labels]) -> None:
         if left:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from neurosearch.neurons.borrowed import Settings, borrowed, tensors_by_name
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.rules import RULES
+from neurosearch.neurons.shortcuts import SHORTCUTS
 from neurosearch.neurons.tracer import Tracer
 
+TIED_HEADS = "computes the width of its heads from that of its input"
 UNUSED = "the forward never uses it"
 OUTPUT = "it is an output of the network"
 Shape = tuple[int, ...]
@@ -50,17 +53,27 @@ class Pass:
     modes: tuple[bool, ...]
     on_meta: bool
 
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer by name."""
+        return tensors_by_name(self.model)
+
+    @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """Every module by name."""
+        return dict(self.model.named_modules())
+
     def follow(self, shapes: Mapping[str, Shape], settings: Settings) -> Trace:
         """Run the model with some tensors at other shapes and some attributes of modules at other values."""
         graph = LabelGraph()
-        lender = _Lender(self.model, graph, shapes, on_meta=self.on_meta)
-        names = {id(module): name for name, module in self.model.named_modules()}
+        lender = _Lender(self, graph, shapes)
+        names = {id(module): name for name, module in self.modules.items()}
         outputs: list[Shape] = []
         used: set[str] = set()
         with _quiet(on_meta=self.on_meta):
             for training in self.modes:
-                tracer = Tracer(graph, RULES, names)
-                with borrowed(self.model, lender, settings, training=training):
+                tracer = Tracer(graph, RULES, names, SHORTCUTS if self.on_meta else {})
+                with borrowed(self.modules, lender, settings, training=training):
                     lender.introduce(tracer)
                     outputs += _run(self.model, lender.inputs(self.inputs), tracer)
                 used |= lender.used(tracer)
@@ -110,15 +123,14 @@ def _tensors(value: object) -> Iterator[Tensor]:
 class _Lender:
     """Gives each tensor of the model its stand-in, the same one every time."""
 
-    model: nn.Module
+    run: Pass
     graph: LabelGraph
     shapes: Mapping[str, Shape]
-    on_meta: bool
     stand_ins: dict[int, Tensor] = field(default_factory=dict)
     labelled: dict[str, tuple[Tensor, tuple[Labels, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, tensor in tensors_by_name(self.model).items():
+        for name, tensor in self.run.tensors.items():
             stand_in = self._make(tensor, self.shapes.get(name))
             self.stand_ins[id(tensor)] = stand_in
             dims = tuple(self.graph.own(name, index, size) for index, size in enumerate(stand_in.shape))
@@ -143,8 +155,16 @@ class _Lender:
         """Freeze every tensor of which nothing is known, because the forward never uses it."""
         for name, (_, dims) in self.labelled.items():
             if name not in names:
-                for labels in dims:
-                    self.graph.freeze(labels, UNUSED)
+                self._freeze(dims, UNUSED)
+        for prefix, module in self.run.modules.items():
+            if isinstance(module, nn.MultiheadAttention):
+                for name, _ in module.named_parameters(prefix):
+                    if name in self.labelled:
+                        self._freeze(self.labelled[name][1], f"{prefix} (MultiheadAttention) {TIED_HEADS}")
+
+    def _freeze(self, dims: tuple[Labels, ...], reason: str) -> None:
+        for labels in dims:
+            self.graph.freeze(labels, reason)
 
     def inputs(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the inputs as this run needs them."""
@@ -152,10 +172,10 @@ class _Lender:
         return mapped
 
     def _make(self, tensor: Tensor, shape: Shape | None) -> Tensor:
-        device = torch.device("meta") if self.on_meta else tensor.device
+        device = torch.device("meta") if self.run.on_meta else tensor.device
         if shape is not None and shape != tuple(tensor.shape):
             return torch.zeros(shape, dtype=tensor.dtype, device=device)
-        if self.on_meta:
+        if self.run.on_meta:
             return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
         return tensor.detach() if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
@@ -176,8 +196,3 @@ def _reads_training(module: nn.Module) -> bool:
         return False
     code = getattr(vars(module).get("forward", cls.forward), "__code__", None)
     return code is not None and "training" in code.co_names
-
-
-def shapes_of(model: nn.Module) -> dict[str, Shape]:
-    """Return the shape of every parameter and buffer."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors_by_name(model).items()}

@@ -1,20 +1,21 @@
 """Proves found units by running the model at other widths.
 
 A number that code holds on to, such as the 12 in a reshape to (..., 12, 64), shows up as an error or as other units.
-Then the groups that are to blame are searched by halving. Where a module keeps the number as an attribute, that is bound
-to the group's size if it mends the failure; otherwise the group is frozen, with the error as the reason.
+Then the groups that are to blame are searched by halving. Where a module keeps the number as an attribute, that is
+bound to the group's size if it mends the failure; otherwise the group is frozen, with the error as the reason. What was
+learnt of one module holds for all of its class.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, zip_longest
 from types import TracebackType
 
 import numpy as np
 from torch import nn
 
-from neurosearch.neurons.forward import Pass, Trace, shapes_of
-from neurosearch.neurons.grouping import layout_of
+from neurosearch.neurons.describing import units_of
+from neurosearch.neurons.forward import Pass, Trace
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.tracer import describe
 from neurosearch.neurons.units import FIXED, Binding, Units
@@ -48,7 +49,7 @@ class Proof:
     def __init__(self, run: Pass, trace: Trace) -> None:
         self._run = run
         self._trace = trace
-        self._order = tuple(shapes_of(run.model))
+        self._order = tuple(run.tensors)
         self._bound: list[tuple[str, Binding]] = []  # with the group's name: indices change when groups are frozen
         self._frozen: list[tuple[str, int, Labels]] = []  # tensor, dimension, positions at the model's own widths
 
@@ -62,11 +63,13 @@ class Proof:
             result = self._attempt(units, everything)
             if isinstance(result, Units):
                 return result
-            for group in self._culprits(units, result):
-                self._mend(units, group, result)
+            mended: set[int] = set()
+            for group in sorted(self._culprits(units, result)):
+                if group not in mended:
+                    mended |= self._mend(units, group, result)
 
     def _layout(self) -> Units:
-        units = layout_of(self._trace.graph, self._order)
+        units = units_of(self._trace.graph, self._order)
         index = units.layout.index
         bindings = tuple(binding._replace(group=index[name]) for name, binding in self._bound if name in index)
         return replace(units, layout=replace(units.layout, bindings=bindings))
@@ -87,7 +90,7 @@ class Proof:
             _freeze(trace.graph, tensor, dimension, moved, "")
         if trace.outputs != self._trace.outputs:
             return _Failure("the shape of the network's output follows it", ("",), frozenset())
-        return _agreed(units, layout_of(trace.graph, self._order))
+        return _agreed(units, units_of(trace.graph, self._order))
 
     def _culprits(self, units: Units, failure: _Failure) -> set[int]:
         if failure.groups:
@@ -108,17 +111,54 @@ class Proof:
         middle = len(groups) // 2
         return self._halve(units, groups[:middle]) | self._halve(units, groups[middle:]) or set(groups)
 
-    def _mend(self, units: Units, group: int, failure: _Failure) -> None:
-        """Bind attributes of the failing modules to a group's size if that mends it; freeze the group otherwise."""
+    def _mend(self, units: Units, group: int, failure: _Failure) -> set[int]:
+        """Bind attributes of the failing modules to a group's size if that mends it; freeze the group otherwise.
+
+        Returns:
+            The groups that were bound or frozen: this one, and those in the same place of modules of the same class.
+        """
         alone = self._attempt(units, (group,))
         failure = alone if isinstance(alone, _Failure) else failure
+        alike = self._alike(units, group, failure.modules)
         if not failure.groups:
             for bindings in _choices(units, group, self._run.model, failure.modules):
                 layout = replace(units.layout, bindings=(*units.layout.bindings, *bindings))
                 if isinstance(self._attempt(replace(units, layout=layout), (group,)), Units):
-                    self._bound += [(units.layout.groups[group].name, binding) for binding in bindings]
-                    return
-        self._freeze(units, group, failure.reason)
+                    self._bind(units, group, bindings, alike)
+                    return {group, *alike}
+        for one in (group, *alike):
+            self._freeze(units, one, failure.reason)
+        return {group, *alike}
+
+    def _bind(self, units: Units, group: int, bindings: Sequence[Binding], alike: dict[int, tuple[str, str]]) -> None:
+        for binding in bindings:
+            self._bound.append((units.layout.groups[group].name, binding))
+            for other, (here, there) in alike.items():
+                if binding.module.startswith(here):
+                    moved = binding._replace(module=there + binding.module.removeprefix(here))
+                    self._bound.append((units.layout.groups[other].name, moved))
+
+    def _alike(self, units: Units, group: int, modules: Sequence[str]) -> dict[int, tuple[str, str]]:
+        """Return groups that lie in another module of the failing one's class where this group lies in the failing one.
+
+        Returns:
+            For each such group, the name of the failing module and that of its own one.
+        """
+        here, model = modules[0], self._run.model
+        kind = type(model.get_submodule(here))
+        inside = {
+            (part.tensor.removeprefix(f"{here}."), part.dimension)
+            for part in units.layout.slices[group]
+            if here and part.tensor.startswith(f"{here}.")
+        }
+        found: dict[int, tuple[str, str]] = {}
+        for name, module in model.named_modules():
+            if inside and name != here and type(module) is kind:
+                for other, slices in enumerate(units.layout.slices):
+                    places = {(part.tensor.removeprefix(f"{name}."), part.dimension) for part in slices}
+                    if other != group and inside & places:
+                        found.setdefault(other, (here, name))
+        return found
 
     def _freeze(self, units: Units, group: int, reason: str) -> None:
         part = units.layout.slices[group][0]
@@ -217,8 +257,8 @@ def _agreed(units: Units, other: Units) -> Units | _Failure:
     different = {
         block.group
         for tensor, dimensions in units.layout.tensors.items()
-        if _named(units, tensor) != _named(other, tensor)
-        for blocks in dimensions
+        for blocks, mine, theirs in zip_longest(dimensions, _named(units, tensor), _named(other, tensor))
+        if mine != theirs
         for block in blocks
         if block.group != FIXED
     }

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurosearch.neurons.labels import LabelGraph
 from neurosearch.neurons.reshape import Dims
+from neurosearch.neurons.shortcuts import Shortcut
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +72,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         graph: Where what is found out is collected.
         rules: Rule of each operation, by name without overload and trailing underscore.
         names: Name of each module, by id.
+        shortcuts: How to make the result of some operations without running them.
 
     Attributes:
         used: Ids of parameters, buffers and their views that some operation took.
     """
 
-    def __init__(self, graph: LabelGraph, rules: Mapping[str, Rule], names: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        graph: LabelGraph,
+        rules: Mapping[str, Rule],
+        names: Mapping[int, str],
+        shortcuts: Mapping[str, Shortcut],
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._rules = rules
         self._names = names
+        self._shortcuts = shortcuts
         self._known: dict[int, Known] = {}
         self.used: set[int] = set()
 
@@ -94,7 +103,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if rule is None and func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd):
             with self:
                 return func.decompose(*args, **kwargs)
-        out = func(*args, **kwargs)
+        shortcut = self._shortcuts.get(name)
+        out = None if shortcut is None else shortcut(args, kwargs)
+        if out is None:
+            out = func(*args, **kwargs)
         (rule or refuse)(self, Call(name, args, kwargs, out))
         return out
 

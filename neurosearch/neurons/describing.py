@@ -1,0 +1,110 @@
+"""From groups to a layout: blocks of every dimension, names, and what stands in the way of new units."""
+
+from neurosearch.neurons.components import Components
+from neurosearch.neurons.grouping import Grouping, Run, grouping_of
+from neurosearch.neurons.labels import LabelGraph, Obstacle, Role
+from neurosearch.neurons.units import FIXED, Block, Dimension, Frozen, GroupFacts, Layout, Units
+
+IRREGULAR = "its units lie in an irregular order"
+_HIDDEN_REASONS = ("kernel dimension",)
+
+
+def units_of(graph: LabelGraph, order: tuple[str, ...]) -> Units:
+    """Return groups, blocks and sizes.
+
+    Args:
+        graph: What a trace found out.
+        order: Names of all tensors, in the model's order, which is the order of the groups.
+    """
+    components = Components(graph)
+    grouping = grouping_of(graph, components, order)
+    kept = [index for index in range(len(grouping.sizes)) if index not in grouping.broken]
+    renumber = {old: new for new, old in enumerate(kept)}
+    tensors: dict[str, list[Dimension]] = {}
+    for owner in grouping.owners:
+        tensors.setdefault(owner.tensor, []).append(_blocks(owner.runs, grouping.sizes, renumber))
+    dynamic = {name: tuple(dimensions) for name, dimensions in tensors.items() if any(map(_changes, dimensions))}
+    roles = {
+        (owner.tensor, owner.dimension): str(owner.role)
+        for owner in grouping.owners
+        if owner.tensor in dynamic and _changes(dynamic[owner.tensor][owner.dimension])
+    }
+    facts = _facts(graph, components, grouping, kept)
+    frozen = _frozen(components, grouping)
+    return Units(Layout(facts, dynamic, roles, (), frozen), tuple(grouping.sizes[index] for index in kept))
+
+
+def _changes(blocks: Dimension) -> bool:
+    return any(block.group != FIXED for block in blocks)
+
+
+def _blocks(runs: tuple[Run, ...], sizes: tuple[int, ...], renumber: dict[int, int]) -> Dimension:
+    result: list[Block] = []
+    for run in runs:
+        if run.group in renumber:
+            result += [Block(renumber[run.group], run.repeat)] * (run.length // (sizes[run.group] * run.repeat))
+        elif result and result[-1].group == FIXED:
+            result.append(Block(FIXED, result.pop().repeat + run.length))
+        else:
+            result.append(Block(FIXED, run.length))
+    return tuple(result)
+
+
+def _facts(graph: LabelGraph, components: Components, grouping: Grouping, kept: list[int]) -> tuple[GroupFacts, ...]:
+    obstacles: list[dict[str, str]] = [{} for _ in grouping.sizes]
+    for labels, obstacle, words in graph.obstacles:
+        for index in set(grouping.group[components.root[labels]].tolist()) - {FIXED}:
+            obstacles[index].setdefault(str(obstacle), words)
+    roles: list[dict[Role, str]] = [{} for _ in grouping.sizes]
+    for owner in grouping.owners:
+        for index in owner.groups:
+            roles[index].setdefault(owner.role, owner.tensor)
+    for index, found in enumerate(roles):
+        obstacles[index] |= _obstacles_of_roles(found)
+    names = _names(grouping, kept)
+    return tuple(
+        GroupFacts(names[index], 2 if Obstacle.NEEDS_TWO in obstacles[index] else 1, obstacles[index]) for index in kept
+    )
+
+
+def _obstacles_of_roles(tensors: dict[Role, str]) -> dict[str, str]:
+    """Return what the roles of a group's tensors mean for new units, given one tensor of each role."""
+    found: dict[str, str] = {}
+    for role, obstacle in ((Role.TIED, Obstacle.TIED), (Role.DERIVED, Obstacle.DERIVED)):
+        if role in tensors:
+            found[str(obstacle)] = tensors[role]
+    for role, obstacle in ((Role.OUTGOING, Obstacle.NO_OUTGOING), (Role.INCOMING, Obstacle.NO_INCOMING)):
+        if role not in tensors and Role.TIED not in tensors:
+            found[str(obstacle)] = f"no {role} weight"
+    return found
+
+
+def _names(grouping: Grouping, kept: list[int]) -> dict[int, str]:
+    """Name each group after the module that makes its units; a second one after the tensor, a third by number."""
+    makers: dict[int, str] = {}
+    for role in (Role.INCOMING, None):
+        for owner in grouping.owners:
+            if role is None or owner.role is role:
+                for index in owner.groups:
+                    makers.setdefault(index, owner.tensor)
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    for index in kept:
+        tensor = makers[index]
+        choices = [tensor.rpartition(".")[0] or tensor, tensor, *(f"{tensor}#{n}" for n in range(2, len(makers) + 2))]
+        names[index] = next(name for name in choices if name not in taken)
+        taken.add(names[index])
+    return names
+
+
+def _frozen(components: Components, grouping: Grouping) -> tuple[Frozen, ...]:
+    reasons = components.reasons()
+    result = []
+    for owner in grouping.owners:
+        for run in owner.runs:
+            reason = reasons[run.root] if run.group == FIXED else IRREGULAR if run.group in grouping.broken else None
+            if reason is not None:
+                if reason not in _HIDDEN_REASONS:
+                    result.append(Frozen(owner.tensor, owner.dimension, reason))
+                break
+    return tuple(result)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -109,9 +110,10 @@ class TrialWorker(tune.Trainable):
     opened: OpenTraining = staticmethod(open_training)
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Starts on the first lease."""
+        """Imports what trainings need, so that no trial's time contains it, and starts on the first lease."""
         import torch
 
+        import_module("neurosearch.build.final")
         torch.set_num_threads(config[_THREADS])
         self._start(config)
 

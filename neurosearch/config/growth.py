@@ -47,7 +47,7 @@ class NimbleFields(Fields):
     """A trained weight holds each group's size, against a loss on the size; the final size is the trained one."""
 
     kind: Literal["nimble"] = "nimble"
-    size_coefficient: NonNegativeFloat = Field(0.1, description="Multiplier of the size loss, mean squared share")
+    size_coefficient: NonNegativeFloat = Field(1.0, description="Multiplier of the size loss, mean squared share")
     target_share: PositiveFloat = Field(0.5, description="Size the loss pulls to, as a share of the model's width")
     start_share: PositiveFloat = Field(1.0, description="Size at the start, as a share of the model's width")
     maximum_share: PositiveFloat = Field(1.0, description="Largest size allowed, as a share of the model's width")

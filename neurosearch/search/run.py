@@ -130,7 +130,7 @@ def write_config(folder: StudyFolder, config: StudyConfig) -> None:
 def _described(trial: TrialInfo, folder: StudyFolder) -> Mapping[str, str]:
     """Prepares a trial's data, once for all trials that share it, and returns the trial's tags."""
     data = opened_data(TrialConfig.model_validate(trial.config), folder)
-    return {"data_hash": data.folder.name}
+    return {"data_hash": data.manifest.data_hash}
 
 
 def _control(study: Study) -> TrialInfo | None:

@@ -7,7 +7,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from neurosearch.config.kinds import Kind
-from neurosearch.config.model import CnnFields, MlpFields
+from neurosearch.config.model import CnnFields, MlpFields, ResnetCifarFields, TorchvisionFields
+from neurosearch.config.rules import resnet_stages_fit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,12 +29,41 @@ def build_cnn(fields: CnnFields, input_shape: tuple[int, ...], num_outputs: int)
     """
     from neurosearch.models.cnn import Cnn, CnnShape
 
+    return Cnn(CnnShape(_image_shape(input_shape, "cnn"), fields.widths, num_outputs, fields.dropout))
+
+
+def build_resnet_cifar(fields: ResnetCifarFields, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":
+    """Builds the residual network for small images. Raises as `build_cnn` does."""
+    from neurosearch.models.resnet_cifar import ResnetCifar, ResnetCifarShape
+
+    shape = _image_shape(input_shape, "resnet_cifar")
+    return ResnetCifar(ResnetCifarShape(shape, fields.widths, fields.inner_widths, fields.num_blocks, num_outputs))
+
+
+def build_torchvision(fields: TorchvisionFields, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":
+    """Builds a classification network of torchvision.
+
+    Raises:
+        ValueError: If torchvision has no such network, or the examples are not colour images.
+    """
+    from neurosearch.models.torchvision import build_classifier
+
+    num_channels = _image_shape(input_shape, "torchvision")[0]
+    if num_channels != 3:
+        raise ValueError(
+            f"model.kind: torchvision reads colour images, but one example has {num_channels} channels. "
+            "Choose model.kind: cnn or resnet_cifar, or repeat the channel three times in the data."
+        )
+    return build_classifier(fields.name, num_outputs)
+
+
+def _image_shape(input_shape: tuple[int, ...], kind: str) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ValueError(
-            f"model.kind: cnn needs images (channels, height, width), but one example has shape {input_shape}. "
+            f"model.kind: {kind} needs images (channels, height, width), but one example has shape {input_shape}. "
             "Choose model.kind: mlp, or data.layout: HW, HWC or CHW."
         )
-    return Cnn(CnnShape(input_shape, fields.widths, num_outputs, fields.dropout))
+    return input_shape
 
 
 def scale_widths(fields: MlpFields | CnnFields, factor: float) -> MlpFields | CnnFields:
@@ -42,5 +72,15 @@ def scale_widths(fields: MlpFields | CnnFields, factor: float) -> MlpFields | Cn
     return type(fields).model_validate({**fields.model_dump(), "widths": widths})
 
 
+def scale_stages(fields: ResnetCifarFields, factor: float) -> ResnetCifarFields:
+    """Returns the fields of a residual network whose every width is `factor` times as large, rounded up."""
+    widths, inner_widths = (
+        tuple(max(1, ceil(width * factor)) for width in each) for each in (fields.widths, fields.inner_widths)
+    )
+    return ResnetCifarFields.model_validate({**fields.model_dump(), "widths": widths, "inner_widths": inner_widths})
+
+
 MLP = Kind(MlpFields, build_mlp, scale=scale_widths)
 CNN = Kind(CnnFields, build_cnn, scale=scale_widths)
+RESNET_CIFAR = Kind(ResnetCifarFields, build_resnet_cifar, rules=(resnet_stages_fit,), scale=scale_stages)
+TORCHVISION = Kind(TorchvisionFields, build_torchvision)

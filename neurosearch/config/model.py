@@ -26,3 +26,25 @@ class CnnFields(Fields):
     kind: Literal["cnn"] = "cnn"
     widths: Widths = Field(description="Channels of each convolution, input to output")
     dropout: DropoutShare = Field(0.0, description="Share of pooled features dropped while training")
+
+
+class ResnetCifarFields(Fields):
+    """The residual network for 32 x 32 images with parameter-free shortcuts; as it stands here, ResNet-32."""
+
+    kind: Literal["resnet_cifar"] = "resnet_cifar"
+    widths: Widths = Field(
+        (16, 32, 64), description="Channels of the residual trunk in each stage; fixed, because the shortcut pads them"
+    )
+    inner_widths: Widths = Field(
+        (16, 32, 64), description="Channels inside the blocks of each stage; these come and go"
+    )
+    num_blocks: Count = Field(5, description="Residual blocks in each stage")
+
+
+class TorchvisionFields(Fields):
+    """Any classification network of torchvision, from scratch."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
+        description="Name of the network as torchvision spells it, such as resnet18 or mobilenet_v2"
+    )

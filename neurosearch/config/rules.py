@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from neurosearch.config.growth import NimbleFields, PeriodicFields
 from neurosearch.config.kinds import Conflict, Rule
+from neurosearch.config.model import ResnetCifarFields
 
 if TYPE_CHECKING:
     from neurosearch.config.trial import TrialConfig
@@ -56,6 +57,23 @@ def nimble_shares_fit(config: "TrialConfig") -> Iterator[Conflict]:
                 (f"growth.{name}", "growth.maximum_share"),
                 f"{name} is {value} but maximum_share is {growth.maximum_share}. Lower {name} or raise maximum_share.",
             )
+
+
+def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:
+    """Each stage has an inner width, and no stage is narrower than the one before it."""
+    model = config.model
+    assert isinstance(model, ResnetCifarFields)
+    if len(model.widths) != len(model.inner_widths):
+        yield Conflict(
+            ("model.inner_widths", "model.widths"),
+            f"inner_widths has {len(model.inner_widths)} stages and widths has {len(model.widths)}. Give both as many.",
+        )
+    if list(model.widths) != sorted(model.widths):
+        yield Conflict(
+            ("model.widths",),
+            f"widths are {list(model.widths)}, but a shortcut can only add channels. Let no stage be narrower than the "
+            "one before it.",
+        )
 
 
 #: Rules that hold for every kind; a kind's own rules stand in its `Kind`.

@@ -23,7 +23,7 @@ def comparison_lines(trials: Sequence[Mapping[str, Any]], metric: str) -> Iterat
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for title, *cells in rows:
         columns = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        yield "  ".join([title.ljust(widths[0]), *columns])
+        yield "  ".join([title.ljust(widths[0]), *columns]).rstrip()
     if winner["role"] == "control":
         yield "the winner is the control, the largest static network: changing neurons did not help here."
 

@@ -36,7 +36,7 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last frame: all that escapes is told
             if debug:
                 traceback.print_exc()
-            report = failure(error, arguments, debug=debug)
+            report = failure(error, function.__name__, arguments, debug=debug)
         show(report, as_json=as_json)
         raise typer.Exit(report.code)
 
@@ -50,7 +50,7 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
     return run
 
 
-def failure(error: BaseException, arguments: dict[str, Any], *, debug: bool = False) -> Report:
+def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug: bool = False) -> Report:
     """Tells an error in words.
 
     A `ValueError` that our own code raised is a mistake of the user, who is told how to mend it; anything else is a
@@ -58,7 +58,8 @@ def failure(error: BaseException, arguments: dict[str, Any], *, debug: bool = Fa
 
     Args:
         error: What ended the command.
-        arguments: The command's arguments; `config` and `overrides` make the command that checks them.
+        name: The command's name.
+        arguments: The command's arguments, from which the command to type next is made where the error names none.
         debug: Whether the traceback has been shown.
     """
     from neurosearch.config.base import ConfigError
@@ -66,7 +67,7 @@ def failure(error: BaseException, arguments: dict[str, Any], *, debug: bool = Fa
 
     match error:
         case ConfigError():
-            return _config_report(error, arguments)
+            return _config_report(error, name, arguments)
         case CommandError():
             text, code, next_commands = str(error), error.code, error.next_commands
         case KeyboardInterrupt():
@@ -81,17 +82,32 @@ def failure(error: BaseException, arguments: dict[str, Any], *, debug: bool = Fa
         case _:
             hint = "" if debug else " Run the command again with --debug to see where it came from."
             text, code, next_commands = f"{type(error).__name__}: {str(error).rstrip('.')}.{hint}", FAILED, ()
+    next_commands = next_commands or _worth_typing(name, arguments, code)
     return Report({"ok": False, "error": text, "exit_code": code}, (f"error: {text}",), next=next_commands, code=code)
 
 
-def _config_report(error: Any, arguments: dict[str, Any]) -> Report:
+def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     problems = [{"where": each.where, "field": each.field, "text": each.text} for each in error.problems]
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. Mend and check again.")
     overrides = [word for text in arguments.get("overrides") or () for word in ("--set", text)]
     data = ["--data"] if arguments.get("data", True) else []
-    again = (neurosearch("check", arguments["config"], *overrides, *data),) if "config" in arguments else ()
+    if "config" in arguments:
+        again = (neurosearch("check", arguments["config"], *overrides, *data),)
+    else:
+        again = _worth_typing(name, arguments, WRONG)
     return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
+
+
+def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str, ...]:
+    """Returns what sheds light on an error: the command's help where it was typed wrongly, else how things stand."""
+    if code == WRONG:
+        return (neurosearch(name, "--help"),)
+    if "config" in arguments:
+        return (neurosearch("check", arguments["config"], "--data"),)
+    if arguments.get("name") and "folder" in arguments:
+        return (neurosearch("status", arguments["name"], "--folder", arguments["folder"]),)
+    return (neurosearch("--help"),)
 
 
 def _is_ours(error: BaseException) -> bool:

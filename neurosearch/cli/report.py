@@ -49,7 +49,7 @@ def show(report: Report, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(finite({**report.facts, "next": list(report.next)})))
         return
-    wrong = report.code in (WRONG, FAILED)
+    wrong = report.code not in (OK, NOTHING_FEASIBLE)
     for line in (*report.lines, *_next_lines(report.next)):
         typer.echo(line, err=wrong)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import Address, ConfigFile, Overrides
-from neurosearch.cli.report import Report, say
+from neurosearch.cli.report import CommandError, Report, say
 
 
 @command
@@ -15,13 +15,20 @@ def search(config: ConfigFile, overrides: Overrides = None, address: Address = N
     study = load_study(config, tuple(overrides or ()))
     from neurosearch.cli.readiness import check_readiness, existing_study
     from neurosearch.cli.searching import run_study
+    from neurosearch.cli.studies import on_study
+    from neurosearch.search.errors import StudyError
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
     folder = StudyFolder(Path(study.study.storage.folder), study.study.name)
     existing = existing_study(study)
     if existing is not None and existing.fingerprint() == study.fingerprint():
-        check_name_is_free(folder, study)  # says how to go on; another space is told with all other problems
+        try:
+            check_name_is_free(folder, study)  # another space is told below, with all other problems
+        except StudyError as error:
+            raise CommandError(
+                str(error), next_commands=(on_study("resume", folder), on_study("status", folder))
+            ) from error
     for note in check_readiness(study):
         say(f"note: {note}")
     return run_study(study, folder, resume=False, address=address)

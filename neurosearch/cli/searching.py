@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from neurosearch.cli.frame import INTERRUPTED
-from neurosearch.cli.report import CommandError, Report, say
+from neurosearch.cli.report import FAILED, CommandError, Report, say
 from neurosearch.cli.studies import on_study
 from neurosearch.cli.summary import search_report
 from neurosearch.cli.words import trial_line
@@ -13,6 +13,7 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.run import SearchResult, run_search
 from neurosearch.search.seams import Record, SilentTracker, Tracker, TrialInfo, TrialSummary
 from neurosearch.search.stored import StoredStudy
+from neurosearch.search.trial import disk_takes_no_more, disk_words
 
 
 class ProgressLines:
@@ -58,6 +59,12 @@ def run_study(study: StudyConfig, folder: StudyFolder, *, resume: bool, address:
             "interrupted at once; running trials go on from their last checkpoint when the study is resumed.",
             code=INTERRUPTED,
             next_commands=(on_study("resume", folder),),
+        ) from error
+    except OSError as error:
+        if not disk_takes_no_more(error):
+            raise
+        raise CommandError(
+            disk_words(error, folder), code=FAILED, next_commands=(on_study("resume", folder),)
         ) from error
     stored = StoredStudy(folder)
     return search_report(stored, result, tuple(_synced(stored, result)))

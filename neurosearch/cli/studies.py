@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosearch.cli.options import RUNS
-from neurosearch.cli.report import neurosearch
+from neurosearch.cli.report import CommandError, neurosearch
 from neurosearch.cli.words import duration, failures, hyperparameters, number, size, trial_facts
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.summaries import counts
@@ -19,11 +19,16 @@ def open_study(name: str, folder: Path) -> "StoredStudy":
     """Returns a study that was started before.
 
     Raises:
-        StudyError: There is none of this name.
+        CommandError: There is none of this name.
     """
-    from neurosearch.search.stored import StoredStudy
+    from neurosearch.search.errors import StudyError
+    from neurosearch.search.stored import StoredStudy, study_names
 
-    return StoredStudy(StudyFolder(folder, name))
+    try:
+        return StoredStudy(StudyFolder(folder, name))
+    except StudyError as error:
+        others = tuple(on_study("status", StudyFolder(folder, other)) for other in study_names(folder))
+        raise CommandError(str(error), next_commands=others or (neurosearch("search", "CONFIG"),)) from error
 
 
 def on_study(command: str, study: "StoredStudy | StudyFolder", *words: object) -> str:

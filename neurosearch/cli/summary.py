@@ -70,6 +70,12 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
             code=INTERRUPTED,
             next_commands=(on_study("export", study),),
         ) from error
+    except OSError as error:
+        raise CommandError(
+            f"the winner cannot be exported: {error}. The search itself is complete; mend that and export it.",
+            code=FAILED,
+            next_commands=(on_study("export", study),),
+        ) from error
     by_number = {trial["number"]: trial for trial in shown}
     facts = {
         "ok": True,

@@ -31,8 +31,8 @@ def test_winner_and_control_stand_side_by_side() -> None:
         "test/balanced_accuracy               -        -",
         "worst_class_recall                   -        -",
         "test/worst_class_recall              -        -",
-        "training.learning_rate         0.01235         ",
-        "training.loss            cross_entropy         ",
+        "training.learning_rate         0.01235",
+        "training.loss            cross_entropy",
     ]
 
 

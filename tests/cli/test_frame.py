@@ -50,20 +50,20 @@ def raising(error: BaseException) -> Callable[[], object]:
     ],
 )
 def test_an_error_becomes_words_and_a_code(error: BaseException, code: int, told: str) -> None:
-    report = failure(raised(raising(error)), {})
+    report = failure(raised(raising(error)), "check", {})
     assert report.code == code
     assert report.lines[0].startswith(told)
     assert report.facts["exit_code"] == code
 
 
 def test_a_value_error_of_a_library_is_a_failure_of_the_system() -> None:
-    report = failure(raised(lambda: math.sqrt(-1)), {})
+    report = failure(raised(lambda: math.sqrt(-1)), "check", {})
     assert report.code == FAILED
     assert "ValueError: " in report.lines[0]
 
 
 def test_a_value_error_of_ours_is_a_users_mistake() -> None:
-    report = failure(raised(lambda: read_card('{"format_version": 99}')), {})
+    report = failure(raised(lambda: read_card('{"format_version": 99}')), "predict", {})
     assert report.code == WRONG
     assert report.lines[0].startswith("error: ")
     assert "99" in report.lines[0]
@@ -76,7 +76,7 @@ def test_our_own_errors_are_value_errors(error: Exception) -> None:
 
 def test_a_config_error_lists_its_problems_and_what_to_type() -> None:
     problems = (Problem("a.yaml:3", "seed", "is wrong."), Problem("a.yaml", "", "is odd."))
-    report = failure(ConfigError(problems), {"config": "a.yaml", "overrides": ["x=1"], "data": False})
+    report = failure(ConfigError(problems), "check", {"config": "a.yaml", "overrides": ["x=1"], "data": False})
     assert report.lines == (
         "a.yaml:3: seed: is wrong.",
         "a.yaml: is odd.",
@@ -85,6 +85,22 @@ def test_a_config_error_lists_its_problems_and_what_to_type() -> None:
     assert report.next == ("neurosearch check a.yaml --set x=1",)
     assert report.facts["problems"][0] == {"where": "a.yaml:3", "field": "seed", "text": "is wrong."}
     assert report.code == WRONG
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments", "command"),
+    [
+        (CommandError("a", next_commands=("do this",)), {}, "do this"),
+        (CommandError("a"), {}, "neurosearch export --help"),
+        (RuntimeError("a"), {"config": "a.yaml", "overrides": None}, "neurosearch check a.yaml --data"),
+        (KeyboardInterrupt(), {"name": "a", "folder": "runs"}, "neurosearch status a --folder runs"),
+        (RuntimeError("a"), {}, "neurosearch --help"),
+    ],
+)
+def test_after_every_error_there_is_something_to_type(
+    error: BaseException, arguments: dict[str, Any], command: str
+) -> None:
+    assert failure(error, "export", arguments).next == (command,)
 
 
 def app_of(function: Callable[..., Report]) -> typer.Typer:

@@ -54,7 +54,7 @@ def save(path: Path, **arrays: Any) -> None:
         ({"y_train": np.where(np.arange(40) == 0, 3, np.arange(40) % 3)}, {}, "data.validation_share", "class 3"),
         ({}, {"data": "{kind: npz, path: own.npz, imbalance: {ratio: 50}}"}, "data.imbalance.ratio", "ratio of 50"),
         ({}, {"model": "{kind: cnn, widths: [4]}"}, "model.kind", "cnn needs images"),
-        ({}, {"size_limit": "{parameters: 3}"}, "size_limit", "even one neuron in every hidden layer is more"),
+        ({}, {"size_limit": "{parameters: 3}"}, "size_limit", "with one neuron in every hidden layer"),
     ],
 )
 def test_data_that_cannot_be_used_is_told_with_its_field(

@@ -18,7 +18,9 @@ def test_programs_see_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> No
     assert out.count("\n") == 1
 
 
-@pytest.mark.parametrize(("code", "is_wrong"), [(0, False), (WRONG, True), (FAILED, True), (NOTHING_FEASIBLE, False)])
+@pytest.mark.parametrize(
+    ("code", "is_wrong"), [(0, False), (WRONG, True), (FAILED, True), (130, True), (NOTHING_FEASIBLE, False)]
+)
 def test_what_is_wrong_goes_to_the_standard_error_output(
     capsys: pytest.CaptureFixture[str], code: int, is_wrong: bool
 ) -> None:

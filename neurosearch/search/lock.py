@@ -3,10 +3,14 @@
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
+
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.05
 
 
 class SearchLock:
@@ -20,15 +24,13 @@ class SearchLock:
             OSError: The lock's file cannot be made.
         """
         file = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _locked(file):
             holder = os.read(file, 1000).decode(errors="replace").strip()
             os.close(file)
             raise StudyError(
                 f"the study {folder.name!r} is being searched already, by {holder or 'another process'}. "
                 f"Watch it with `{folder.command('status')}`, or end it with `{folder.command('stop')}`."
-            ) from error
+            )
         os.ftruncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._file: int | None = file
@@ -58,3 +60,15 @@ def holder(path: Path) -> str | None:
     finally:
         os.close(file)
     return None
+
+
+def _locked(file: int) -> bool:
+    """Takes the lock; tried again for a moment, because who asks for the holder holds it for an instant."""
+    for _ in range(_ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+    return False

@@ -7,6 +7,7 @@ and the study's business, so Tune's own ids, loggers, snapshots and restoring ar
 import json
 import math
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from neurosearch.search.surroundings import environment, logging_to
 from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_training, trial_updates
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
+_CONNECT_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100 * 2**20  # close to Ray's minimum: data goes by memory map, only small messages by Ray
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the older output can be switched off
@@ -271,11 +273,26 @@ def _start(workers: Workers) -> None:
             _node_ip_address="127.0.0.1",
         )
         return
+    check_address(workers.address)
+    ray.init(address=workers.address, log_to_driver=False)
+
+
+def check_address(address: str) -> None:
+    """Checks that something listens where a cluster should be; Ray itself would try for minutes.
+
+    Raises:
+        StudyError: It is no address of a cluster, or nobody answers.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        # ray:// would run the search on the cluster, away from the study's folder and its lock.
+        raise StudyError(f"{address!r} is no address of a Ray cluster; write host:port, such as 10.0.0.7:6379.")
     try:
-        ray.init(address=workers.address, log_to_driver=False)
-    except ConnectionError as error:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
         raise StudyError(
-            f"no Ray cluster answers at {workers.address}: {error}. Start it, or mend the address."
+            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it with `ray start --head`, or "
+            "mend the address."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import ray
 from neurosearch.config.load import study_from_mapping
 from neurosearch.search.errors import StudyError
 from neurosearch.search.outcome import read_result
-from neurosearch.search.ray_tune import Workers, _check_resources
+from neurosearch.search.ray_tune import Workers, _check_resources, check_address
 from neurosearch.search.run import run_search
 from neurosearch.search.seams import SilentListener
 from neurosearch.search.stored import StoredStudy
@@ -134,6 +135,20 @@ def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(folder):
     assert lost.reason.endswith("lower search.concurrency, training.batch_size or the widths.")
     assert len(lost.reason) < 300
     assert read_result(folder.result(listener.killed)).records
+
+
+@pytest.mark.parametrize("address", ["ray://cluster:10001", "auto", "cluster", "10.0.0.7:"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(StudyError, match="write host:port"):
+        check_address(address)
+
+
+def test_a_cluster_that_does_not_answer_is_refused_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        check_address(f"127.0.0.1:{port}")
+    with pytest.raises(StudyError, match=f"no Ray cluster answers at 127.0.0.1:{port}: Connection refused"):
+        check_address(f"127.0.0.1:{port}")
 
 
 def test_what_the_cluster_has_not_is_refused(monkeypatch):

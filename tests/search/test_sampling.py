@@ -105,23 +105,29 @@ def test_the_sampler_leaves_what_fails(make_config):
     assert sum(each.config.training.learning_rate > 0.01 for each in found[40:]) < 10
 
 
-def test_a_rule_broken_between_the_ends_costs_no_trial():
-    # At the ends of both nodes, and so in every corner, the cycle fits; in the middle of stop_share it does not always.
+def test_a_point_that_breaks_a_rule_costs_no_trial():
+    # So many corners that the config's check looks at pairs of ends only, and the three last options together, at which
+    # no cycle fits, are first met here.
     config = study_from_mapping(
         {
             "name": "rules",
             "data": {"kind": "digits"},
-            "model": {"kind": "mlp", "widths": [4]},
-            "training": {"epochs": 10},
+            "model": {"kind": "mlp", "widths": {"search": "choice", "options": [[width] for width in range(1, 601)]}},
+            "training": {"epochs": {"search": "choice", "options": [10, 6]}},
             "growth": {
                 "kind": "periodic",
-                "period_epochs": {"search": "int", "low": 3, "high": 9},
-                "grown_epochs": 2,
-                "grow_share": {"search": "uniform", "low": 0.1, "high": 1.0},
+                "period_epochs": 5,
+                "grown_epochs": {"search": "choice", "options": [1, 4]},
+                "stop_share": {"search": "choice", "options": [1.0, 0.5]},
             },
-            "search": {"trials": 30},
+            "search": {"trials": 40, "sampler": "random"},
         },
         "test",
     )
-    found = searched(Suggester(config), 30, lambda config: config.growth.grow_share)
-    assert len(found) == 30
+    with pytest.raises(ValueError, match="no neuron would ever be added"):
+        config.trial(lambda name, node: node.ends[-1])
+    found = searched(Suggester(config), 40, lambda config: 0.5)
+    assert len(found) == 40
+    assert all(
+        each.config.growth.grown_epochs <= each.config.training.epochs * each.config.growth.stop_share for each in found
+    )

@@ -92,10 +92,9 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. Mend and check again.")
     overrides = [word for text in arguments.get("overrides") or () for word in ("--set", text)]
     data = ["--data"] if arguments.get("data", True) else []
+    again = _worth_typing(name, arguments, WRONG)
     if "config" in arguments:
         again = (neurosearch("check", arguments["config"], *overrides, *data),)
-    else:
-        again = _worth_typing(name, arguments, WRONG)
     return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
 
 

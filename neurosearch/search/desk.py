@@ -88,10 +88,7 @@ class Desk:
         if trial is None:
             self.finished = self._stopping or (self._followed_up and not self._running)
             return None
-        self._running[trial.number] = trial
-        self._records[trial.number] = {}
-        self._tracker.start_trial(trial)
-        self._listener.on_trial_started(trial)
+        self._start(trial)
         leased = LeasedTrial(trial.number, trial.role, dict(trial.config))
         return Lease(str(self._study.stored.folder.path), (leased,))
 
@@ -136,8 +133,7 @@ class Desk:
             try:
                 return replace(trial, tags=self._describe(trial))
             except ValueError as error:  # its data cannot be used, say
-                self._running[trial.number] = trial
-                self._records[trial.number] = {}
+                self._start(trial)
                 self._end(trial.number, TrialOutcome.failed(str(error)))
         return None
 
@@ -151,6 +147,12 @@ class Desk:
             return None
         self._followed_up = True
         return self._follow_up()
+
+    def _start(self, trial: TrialInfo) -> None:
+        self._running[trial.number] = trial
+        self._records[trial.number] = {}
+        self._tracker.start_trial(trial)
+        self._listener.on_trial_started(trial)
 
     def _take(self, update: TrialUpdate) -> None:
         number = update.number

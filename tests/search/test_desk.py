@@ -184,7 +184,10 @@ def test_a_trial_that_cannot_be_made_ready_fails_and_the_next_one_is_handed_out(
     run_desk(search.desk, 2)
     states = [trial.state for trial in search.study.stored.trials()]
     assert states == ["finished", "failed", "finished", "finished", "finished"]
-    assert "x_train" in search.study.stored.trial(1).reason
+    failed = search.study.stored.trial(1)
+    assert "x_train" in failed.reason
+    run = next(run for run in search.store.runs.values() if run.number == 1)
+    assert (run.status, run.reason) == ("FAILED", failed.reason)
 
 
 def test_the_follow_up_runs_once_after_all_others_have_ended(search, run_desk):

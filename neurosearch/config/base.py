@@ -19,8 +19,8 @@ class Fields(BaseModel):
 
 # A bool is an int to Python, and pydantic reads `true` as 1 and "1" as 1; a number must be written as one.
 Number = Annotated[float, Field(strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Index = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**12, strict=True)]
+Index = Annotated[int, Field(ge=0, lt=2**32, strict=True)]  # numpy's generators take no larger seed
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[Number, Field(gt=0.0)]
 NonNegativeFloat = Annotated[Number, Field(ge=0.0)]

@@ -19,7 +19,9 @@ class Imbalance(Fields):
 class DataFields(Fields):
     """What every kind of data shares."""
 
-    imbalance: Imbalance | None = Field(None, description="Long-tailed subsampling of the training part; absent: as is")
+    imbalance: Imbalance | None = Field(
+        None, description="Long-tailed subsampling of the training part, such as {ratio: 20}; absent: as is"
+    )
     validation_share: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of every class of the training part that is held out for validation, at least one image"
     )

@@ -26,16 +26,16 @@ _WORDS = {
     "bool_parsing": "must be true or false",
     "string_type": "must be text; put it in quotes",
     "string_too_short": "must not be empty",
-    "tuple_type": "must be a list, such as [1, 2]",
-    "list_type": "must be a list, such as [1, 2]",
+    "tuple_type": "must be a list, written [a, b]",
+    "list_type": "must be a list, written [a, b]",
     "model_type": "must be a section with keys of its own",
     "model_attributes_type": "must be a section with keys of its own",
     "dict_type": "must be a section with keys of its own",
     "literal_error": "must be {expected}",
-    "greater_than": "must be above {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be below {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
     "too_short": "must have at least {min_length} item(s)",
     "too_long": "must have at most {max_length} item(s)",
 }
@@ -58,6 +58,8 @@ def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
             text = f"has no kind. Add `kind:` with one of {', '.join(kinds(_GROUPS[str(path[0])]))}."
         case "string_pattern_mismatch":
             text = f"does not allow {_shown(error['input'])}. {description}"
+        case "model_attributes_type" if _is_kind(error["input"], path):
+            text = f"must be a section; write {{kind: {error['input']}}}. {description}"
         case name if name in _WORDS:
             text = f"{_wrong_value(error)} {description}"
         case _:
@@ -71,7 +73,10 @@ def is_follower(error: ErrorDetails) -> bool:
 
 
 def _wrong_value(error: ErrorDetails) -> str:
-    value, context = error["input"], error.get("ctx", {})
+    value = error["input"]
+    context = {
+        name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in error.get("ctx", {}).items()
+    }
     if isinstance(value, dict) and "search" in value:
         return f"cannot be searched. Write one value; search nodes may stand below {', '.join(_SECTIONS)} only."
     nearest = _nearest(value, _quoted(context["expected"])) if error["type"] == "literal_error" else ""
@@ -82,6 +87,10 @@ def _sentence(error: ErrorDetails) -> str:
     """Other types are our own sentences, which are whole, or pydantic's, which leave out the value."""
     text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").removesuffix(".")
     return f"{text}, but is {_shown(error['input'])}." if text.startswith("Input should") else f"{text}."
+
+
+def _is_kind(value: object, path: Path) -> bool:
+    return len(path) == 1 and path[0] in _GROUPS and isinstance(value, str) and value in kinds(_GROUPS[str(path[0])])
 
 
 def _unknown_key(name: str, known: tuple[str, ...]) -> str:

@@ -36,8 +36,9 @@ def _override(values: dict[str, Any], places: dict[Path, str], text: str) -> Non
         raise ConfigError((Problem(where, "", "write it as section.field=value, such as training.epochs=5."),))
     value = _value(value_text, where)
     target: Any = values
-    for part in path[:-1]:
+    for depth, part in enumerate(path[:-1], start=1):
         if isinstance(part, str) and isinstance(target, dict):
+            places.setdefault(path[:depth], where)
             target = target.setdefault(part, {})
         else:
             target = _item(target, part, where, key)

@@ -44,7 +44,9 @@ class TrialProblems:
     def _field(self, error: ErrorDetails, corner: Resolved) -> Iterator[Problem]:
         path = _without_tag(error["loc"])
         named = (*path, "kind") if error["type"] == "union_tag_invalid" else path
-        origin = _origin(named, {**corner.origins, **corner.ends})
+        # A range of numbers where a list must stand is one mistake, and not one at each end.
+        is_range = error["type"].endswith("_type") and corner.ends.get(path, ())[-1:] in (("low",), ("high",))
+        origin = _origin(named, corner.origins if is_range else {**corner.origins, **corner.ends})
         if origin not in self._told:
             self._told.add(origin)
             yield Problem(self._source.place(origin), dotted(origin), message(error, path, TrialConfig))

@@ -75,7 +75,8 @@ class SearchFields(Fields):
     cpus_per_trial: PositiveFloat = Field(1.0, description="CPU cores of one trial; also its number of threads")
     gpus_per_trial: NonNegativeFloat = Field(0.0, description="GPUs of one trial; a share such as 0.25 shares one")
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=1)] = Field(
-        (Objective(metric=BALANCED_ACCURACY, direction="maximize"),), description="What is optimised"
+        (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),
+        description="What is optimised, such as [{metric: accuracy, direction: maximize}]",
     )
     sampler: Literal["tpe", "random"] = Field("tpe", description="How the next configuration is chosen")
     time_budget_seconds: PositiveFloat | None = Field(
@@ -123,7 +124,9 @@ class StudyFields(Fields):
         description="Name of the study: lower case letters, digits and dashes, at most 40; unique in its storage"
     )
     seed: Index = Field(0, description="Seed of the sampler and of every trial (common random numbers)")
-    size_limit: SizeLimit | None = Field(None, description="What can be deployed; absent: any size")
+    size_limit: SizeLimit | None = Field(
+        None, description="What can be deployed, such as {parameters: 20000}; absent: any size"
+    )
     search: SearchFields = Field(default_factory=SearchFields, description="How the search runs")
     tracking: TrackingFields = Field(default_factory=TrackingFields, description="MLflow")
     storage: StorageFields = Field(default_factory=StorageFields, description="Where the study is kept")

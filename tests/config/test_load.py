@@ -84,7 +84,7 @@ configs = st.fixed_dictionaries(
         | st.lists(growth, min_size=1, max_size=3).map(lambda options: {"search": "one_of", "options": options}),
     },
     optional={
-        "seed": st.integers(0, 2**40),
+        "seed": st.integers(0, 2**32 - 1),
         "size_limit": st.just({"parameters": 6000}),
         "search": st.fixed_dictionaries({"trials": st.integers(1, 50)}),
     },
@@ -190,8 +190,8 @@ def test_data_paths_are_relative_to_the_config_file(
 
 
 def _minimal_with(*overrides: str) -> tuple[str, ...]:
-    text = "name: t\ndata: {kind: digits}\nmodel: {kind: mlp, widths: [8]}\ntraining: {epochs: 3}\ngrowth: {kind: static}\n"
-    return (text, *overrides)
+    sections = "data: {kind: digits}\nmodel: {kind: mlp, widths: [8]}\ntraining: {epochs: 3}\ngrowth: {kind: static}\n"
+    return ("name: tiny\n" + sections, *overrides)
 
 
 def test_a_path_with_an_unset_variable_is_refused(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,5 +203,5 @@ def test_a_path_with_an_unset_variable_is_refused(problems: Problems, monkeypatc
 
 
 def test_a_missing_file_is_told_with_its_remedy() -> None:
-    with pytest.raises(ConfigError, match="absent.yaml: cannot be read: No such file or directory. Check the path"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read: No such file or directory\. Check the path"):
         load_study("absent.yaml")

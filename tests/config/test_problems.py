@@ -42,7 +42,7 @@ ONE_PROBLEM = [
     (config(training="{epochs: 9, learning_rate: .nan}"), 4, "training.learning_rate", "must be a finite number"),
     (config(training="{epochs: 9, learning_rate: ~}"), 4, "training.learning_rate", "must be a number, but is empty"),
     (config(training="{epochs: 9, bf16: maybe}"), 4, "training.bf16", "must be true or false, but is 'maybe'."),
-    (config(training="{epochs: 9, drops: 3}"), 4, "training.drops", "must be a list, such as [1, 2], but is 3."),
+    (config(training="{epochs: 9, drops: 3}"), 4, "training.drops", "must be a list, written [a, b], but is 3."),
     (config(data="{kind: npz, path: 3}"), 2, "data.path", "must be text; put it in quotes, but is 3."),
     (config(data="3"), 2, "data", "must be a section with keys of its own, but is 3."),
     (config(training="[1]"), 4, "training", "must be a section with keys of its own, but is [1]."),
@@ -50,7 +50,17 @@ ONE_PROBLEM = [
     (config(size_limit="3"), 6, "size_limit", "must be a section with keys of its own, but is 3."),
     (config(data="{kind: digits, imbalance: 20}"), 2, "data.imbalance", "must be a section with keys of its own"),
     (config(name="Quick Start"), 1, "name", "does not allow 'Quick Start'. (Name of the study: lower case letters"),
+    (config(growth="periodic"), 5, "growth", "must be a section; write {kind: periodic}. (Which neurons come and go"),
+    (config(growth="period"), 5, "growth", "must be a section with keys of its own, but is 'period'."),
+    (
+        config(size_limit="6000"),
+        6,
+        "size_limit",
+        "(What can be deployed, such as {parameters: 20000}; absent: any size.)",
+    ),
+    (config(model="{kind: mlp, widths: {search: int, low: 1, high: 3}}"), 3, "model.widths", "must be a list"),
     # A bound.
+    (config(seed="4294967296"), 6, "seed", "must be below 4294967296, but is 4294967296."),
     (config(seed="-1"), 6, "seed", "must be at least 0, but is -1."),
     (config(model="{kind: mlp, widths: [8, 0]}"), 3, "model.widths[1]", "must be at least 1, but is 0."),
     (config(model="{kind: mlp, widths: []}"), 3, "model.widths", "must have at least 1 item(s), but is []."),
@@ -224,8 +234,9 @@ def test_a_wrong_end_or_option_is_named_itself(problems: Problems, model: str, f
 
 
 def test_overrides_are_named_as_the_place_of_a_problem(problems: Problems) -> None:
-    found = problems(config(), "training.epochs=x", "data.kind=digit")
+    found = problems(config(), "training.epochs=x", "data.kind=digit", "a.b.c=3")
     assert [(each.where, each.field) for each in found] == [
+        ("--set a.b.c=3", "a"),
         ("--set data.kind=digit", "data.kind"),
         ("--set training.epochs=x", "training.epochs"),
     ]

@@ -74,8 +74,8 @@ ONE_PROBLEM = [
     (config(training="{epochs: 9, optimizer: adma}"), 4, "training.optimizer", "is 'adma'. Did you mean 'adam'? (Opt"),
     (config(search="{objectives: [{metric: acc}]}"), 6, "search.objectives[0].metric", "unknown metric 'acc'"),
     (config(search="{objectives: [{metric: accuracy, direction: minimize}]}"), 6, "search.objectives[0]", "to be max"),
-    (config(data="{kind: digit}"), 2, "data.kind", "unknown kind 'digit'. Did you mean 'digits'? Kinds: digits, npz."),
-    (config(growth="{x: 1}"), 5, "growth", "has no kind. Add `kind:` with one of nimble, periodic, static."),
+    (config(data="{kind: digit}"), 2, "data.kind", "unknown kind 'digit'. Did you mean 'digits'? Kinds: "),
+    (config(growth="{x: 1}"), 5, "growth", "has no kind. Add `kind:` with one of "),
     # Something missing.
     (config(training="{batch_size: 3}"), 4, "training.epochs", "is missing. (Passes over the training part.)"),
     (config(data="{kind: npz}"), 2, "data.path", "is missing. (Path of the archive"),

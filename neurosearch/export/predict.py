@@ -49,6 +49,11 @@ class OnnxNetwork:
     card: Card
 
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise PredictError(
+                f"there is no file {path}. Give an exported network.onnx or its folder; a study's winner stands in "
+                "the folder export of the study, such as runs/NAME/export."
+            )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         try:

@@ -8,7 +8,11 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the command that the process was started with."""
+    """Runs the command that the process was started with, and ends the process."""
     from neurosearch.cli.app import app
+    from neurosearch.cli.leaving import leave
 
-    app(prog_name="neurosearch")
+    try:
+        app(prog_name="neurosearch")
+    except SystemExit as done:
+        leave(done.code)

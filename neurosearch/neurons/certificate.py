@@ -64,8 +64,9 @@ def check_state(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer
     """
     for optimizer in optimizers:
         for name, parameter in parameters.items():
+            shape = parameter.shape
             for key, value in optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor) and value.numel() > 1 and not fits(value, parameter.shape):
+                if isinstance(value, Tensor) and value.shape != shape and value.numel() > 1 and not fits(value, shape):
                     raise SurgeryError(
                         f"{type(optimizer).__name__} keeps {key!r} of {name} in shape {tuple(value.shape)}, which does "
                         f"not follow from the parameter's shape {tuple(parameter.shape)}. Use an optimizer whose state "
@@ -73,25 +74,42 @@ def check_state(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer
                     )
 
 
-def refuse_live_graph(parameters: Mapping[str, Tensor]) -> None:
-    """Check, after parameters changed their shape, that no autograd graph still holds their old one.
+def refuse_live_graph(parameters: Mapping[str, Tensor], after: Units) -> None:
+    """Check before a change that no autograd graph holds a parameter in its old shape.
+
+    A node that accumulates a parameter's gradient lives as long as a graph does, and remembers the shape that the
+    parameter had. So each parameter is given its new shape for a moment, without memory for it; a node that was made
+    afresh then has the new shape.
 
     Raises:
-        SurgeryError: If the node that accumulates a parameter's gradient is alive and expects the old shape.
+        SurgeryError: If a node is alive.
     """
     with torch.enable_grad():
-        for name, parameter in parameters.items():
-            if not parameter.requires_grad:
-                continue
-            view: Any = parameter.expand_as(parameter)
-            node = view.grad_fn.next_functions[0][0]
-            # The only way to ask which shape a living node expects.
-            if tuple(node._input_metadata[0].shape) != tuple(parameter.shape):  # noqa: SLF001
-                raise SurgeryError(
-                    f"An autograd graph or a DistributedDataParallel wrapper still holds {name} in its old shape. "
-                    "Change the network between steps only: delete losses and outputs that carry a graph, and drop the "
-                    "wrapper."
-                )
+        held = [
+            name
+            for name, parameter in parameters.items()
+            if parameter.requires_grad and _is_held(parameter, after.shape(name))
+        ]
+    for name in held[:1]:
+        raise SurgeryError(
+            f"An autograd graph or a DistributedDataParallel wrapper still holds {name} in its old shape. Change "
+            "the network between steps only: delete losses and outputs that carry a graph, and drop the wrapper."
+        )
+
+
+def _is_held(parameter: Tensor, shape: tuple[int, ...]) -> bool:
+    values, gradient = parameter.data, parameter.grad
+    try:
+        if gradient is not None:
+            parameter.grad = None
+        parameter.data = values.new_empty(1).expand(shape)
+        view: Any = parameter.expand_as(parameter)
+        node = view.grad_fn.next_functions[0][0]
+        return tuple(node._input_metadata[0].shape) != shape  # noqa: SLF001  nothing public tells
+    finally:
+        parameter.data = values
+        if gradient is not None:
+            parameter.grad = gradient
 
 
 def certify(model: nn.Module, units: Units, example_inputs: tuple[Any, ...]) -> None:

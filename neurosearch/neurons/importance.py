@@ -3,7 +3,7 @@
 Shape letters: b batch, u units of a group, c classes, p positions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from neurosearch.neurons.borrowed import tensors_by_name
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
-from neurosearch.neurons.observer import Observer, sum_by_unit
-from neurosearch.neurons.units import FIXED, Units
+from neurosearch.neurons.observer import Observer
+from neurosearch.neurons.squares import sums_of_squares
+from neurosearch.neurons.units import Units
 
 KINDS = ("l2", "taylor", "class_balanced_taylor", "activation", "gradient", "random")
 Loss = Callable[..., Tensor]
@@ -65,7 +66,7 @@ def importance(
     model = plain_model(model)
     if kind == "l2":
         weights = {name: weight.detach() for name, weight in model.named_parameters() if name in units.layout.tensors}
-        return _by_name(units, [total.sqrt() for total in _sums_of_squares(units, weights)])
+        return _by_name(units, [total.sqrt() for total in sums_of_squares(units, weights)])
     if kind == "random":
         generator = generator or torch.Generator().manual_seed(0)
         return _by_name(units, [torch.rand(size, generator=generator) for size in units.sizes])
@@ -97,28 +98,6 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _sums_of_squares(units: Units, values: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return, for each group, the sum of squares over all positions of each unit, `(u,)`."""
-    sums: list[Tensor | None] = [None] * len(units.sizes)
-    for name, value in values.items():
-        for dimension, blocks in enumerate(units.layout.tensors[name]):
-            if any(block.group != FIXED for block in blocks):
-                for group, part in sum_by_unit(units, blocks, _squares_along(value, dimension)):
-                    known = sums[group]
-                    sums[group] = part if known is None else known + part
-    device = next((value.device for value in values.values()), torch.device("cpu"))
-    return [
-        torch.zeros(size, device=device) if total is None else total
-        for total, size in zip(sums, units.sizes, strict=True)
-    ]
-
-
-def _squares_along(value: Tensor, dimension: int) -> Tensor:
-    """Return the sum of squares over all dimensions but one."""
-    others = [index for index in range(value.ndim) if index != dimension]
-    return torch.linalg.vector_norm(value, dim=others).square() if others else value.square()
-
-
 def _from_gradients(model: nn.Module, units: Units, batches: Iterable[Batch], kind: str, loss: Loss) -> list[Tensor]:
     tensors = tensors_by_name(model)
     names = [name for name in units.layout.tensors if tensors[name].requires_grad]
@@ -137,7 +116,7 @@ def _from_gradients(model: nn.Module, units: Units, batches: Iterable[Batch], ki
             total.div_(num_examples)
             if kind == "taylor":
                 total.mul_(weight)
-        sums = _sums_of_squares(units, dict(zip(names, totals, strict=True)))
+        sums = sums_of_squares(units, dict(zip(names, totals, strict=True)))
         return sums if kind == "taylor" else [total.sqrt() for total in sums]
 
 

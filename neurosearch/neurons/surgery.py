@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from neurosearch.neurons.attributes import refresh
 from neurosearch.neurons.borrowed import tensors_by_name
 from neurosearch.neurons.certificate import check_optimizer, check_state, check_tensors, refuse_live_graph
+from neurosearch.neurons.compaction import Compaction, fits_compaction
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.journal import Journal
@@ -144,22 +145,24 @@ class _Work:
 
     def change_model(self, model: nn.Module, named: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:
         """Change a model and its optimizers."""
-        changed = self._new_tensors(named)
-        check_optimizer({name: named[name] for name in changed}, optimizers)
-        old = {name: named[name].data for name in changed}
-        fill(changed, old, self.after, self.growing)
-        for name, values in changed.items():
-            self._change_state(name, named[name], optimizers)
-            self._assign(name, named[name], values)
-        self._refresh(model, [named[name] for name in changed])
+        changed = {name: named[name] for name in self._changing(named)}
+        check_optimizer(changed, optimizers)
+        refuse_live_graph(changed, self.after)
+        grown = {}
+        if self.growing:
+            grown = {name: self._reindexed(name, tensor.data) for name, tensor in changed.items()}
+            fill(grown, {name: tensor.data for name, tensor in changed.items()}, self.after, self.growing)
+        for name, tensor in changed.items():
+            self._change_state(name, tensor, optimizers)
+            self._assign(name, tensor, grown.get(name))
+        self._refresh(model, list(changed.values()))
         check_tensors(named, self.after, "the model after the change")
-        check_state({name: named[name] for name in changed}, optimizers)
-        refuse_live_graph({name: named[name] for name in changed})
+        check_state(changed, optimizers)
 
     def change_copy(self, copy: _Copy) -> None:
         """Change an averaged copy."""
-        changed = self._new_tensors(copy.tensors)
-        fill(changed, {name: copy.tensors[name] for name in changed}, self.after, self.growing)
+        changed = {name: self._reindexed(name, copy.tensors[name].detach()) for name in self._changing(copy.tensors)}
+        fill(changed, {name: copy.tensors[name].detach() for name in changed}, self.after, self.growing)
         if copy.mapping is not None:
             for name, values in changed.items():
                 self._set(copy.mapping, name, values)
@@ -176,27 +179,37 @@ class _Work:
             self.journal.did(partial(own.update, {attribute: own[attribute]}))
             own[attribute] = value
 
-    def _new_tensors(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        result = {}
-        for name in self.before.layout.tensors:
-            tensor = named.get(name)
-            if tensor is not None and (dimensions := self.reindexing.of(name, tensor.device)):
-                result[name] = reindexed(tensor.detach(), dimensions)
-        return result
+    def _changing(self, named: Mapping[str, Tensor]) -> list[str]:
+        """Return the names of the tensors that change."""
+        return [name for name in self.before.layout.tensors if name in named and self.reindexing.changes(name)]
+
+    def _reindexed(self, name: str, tensor: Tensor) -> Tensor:
+        return reindexed(tensor, self.reindexing.of(name, tensor.device))
+
+    def _pruned(self, name: str, tensor: Tensor, num_holders: int = 1) -> Tensor:
+        """Return a tensor at the new widths, in its own memory if it is large and nothing else holds it."""
+        changes = self.reindexing.of(name, tensor.device)
+        if self.growing or not fits_compaction(tensor, changes, num_holders):
+            return reindexed(tensor.detach(), changes)
+        compaction = Compaction(tensor.detach(), changes)
+        self.journal.did(compaction.undo)
+        return compaction.run()
 
     def _change_state(self, name: str, parameter: Tensor, optimizers: Sequence[Optimizer]) -> None:
         shape = self.before.shape(name)
         for optimizer in optimizers:
             state: MutableMapping[str, Any] = optimizer.state.get(parameter, {})
             for key, value in list(state.items()):
-                if isinstance(value, Tensor) and value.ndim and fits(value, shape):
-                    self._set(state, key, reindexed(value, self.reindexing.of(name, value.device)))
+                if isinstance(value, Tensor) and value.ndim and (value.shape == shape or fits(value, shape)):
+                    self._set(state, key, self._pruned(name, value))
 
-    def _assign(self, name: str, tensor: Tensor, values: Tensor) -> None:
-        old, gradient = tensor.data, tensor.grad
-        new_gradient = None if gradient is None else reindexed(gradient, self.reindexing.of(name, gradient.device))
+    def _assign(self, name: str, tensor: Tensor, values: Tensor | None = None) -> None:
+        """Give a tensor new values, or prune its own."""
+        gradient = tensor.grad
+        new_gradient = None if gradient is None else self._reindexed(name, gradient)
+        old = tensor.data
         self.journal.did(lambda: _put(tensor, old, gradient))
-        _put(tensor, values, new_gradient)
+        _put(tensor, self._pruned(name, tensor, num_holders=2) if values is None else values, new_gradient)
 
     def _set(self, mapping: MutableMapping[str, Any], key: str, value: Tensor) -> None:
         old = mapping[key]
@@ -220,6 +233,8 @@ class _Work:
 
 
 def _put(tensor: Tensor, values: Tensor, gradient: Tensor | None) -> None:
-    tensor.grad = None  # a gradient of another shape would be refused
+    if tensor.grad is not None:
+        tensor.grad = None  # one of another shape would be refused
     tensor.data = values
-    tensor.grad = gradient
+    if gradient is not None:
+        tensor.grad = gradient

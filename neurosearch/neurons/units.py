@@ -191,9 +191,19 @@ class Units:
         """Return the number of positions of a dimension."""
         return sum(repeat if group == FIXED else repeat * self.sizes[group] for group, repeat in blocks)
 
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape that each tensor has at these widths."""
+        lengths: dict[Dimension, int] = {}
+        for dimensions in self.layout.tensors.values():
+            for blocks in dimensions:
+                if blocks not in lengths:
+                    lengths[blocks] = self.length(blocks)
+        return {name: tuple([lengths[blocks] for blocks in dims]) for name, dims in self.layout.tensors.items()}
+
     def shape(self, tensor: str) -> tuple[int, ...]:
         """Return the shape that a tensor has at these widths."""
-        return tuple(self.length(blocks) for blocks in self.layout.tensors[tensor])
+        return self.shapes[tensor]
 
 
 def _digest(value: object) -> str:

@@ -245,10 +245,10 @@ def test_new_units_get_gradients_within_two_steps_and_never_have_both_sides_zero
 
 
 def unit_norms(units, index, tensors):
-    from neurosearch.neurons.importance import _sums_of_squares
+    from neurosearch.neurons.squares import sums_of_squares
 
     inside = {name: value.detach() for name, value in tensors.items() if name in units.layout.tensors}
-    return _sums_of_squares(units, inside)[index]
+    return sums_of_squares(units, inside)[index]
 
 
 def test_hooks_stay(cases):

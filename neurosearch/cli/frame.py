@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import FAILED, WRONG, CommandError, Report, neurosearch, show
 
 INTERRUPTED = 130  # what shells use for Ctrl-C
@@ -99,14 +100,13 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
 
 
 def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str, ...]:
-    """Returns what sheds light on an error: the command's help where it was typed wrongly, else how things stand."""
+    """Returns what sheds light on an error: how the study or the config stands, or how the command is typed."""
+    if arguments.get("name") and "folder" in arguments:
+        folder = arguments["folder"]
+        return (neurosearch("status", arguments["name"], *(() if folder == RUNS else ("--folder", folder))),)
     if code == WRONG:
         return (neurosearch(name, "--help"),)
-    if "config" in arguments:
-        return (neurosearch("check", arguments["config"], "--data"),)
-    if arguments.get("name") and "folder" in arguments:
-        return (neurosearch("status", arguments["name"], "--folder", arguments["folder"]),)
-    return (neurosearch("--help"),)
+    return (neurosearch("check", arguments["config"], "--data") if "config" in arguments else neurosearch("--help"),)
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -2,6 +2,7 @@ import errno
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,7 +94,8 @@ def test_a_config_error_lists_its_problems_and_what_to_type() -> None:
         (CommandError("a", next_commands=("do this",)), {}, "do this"),
         (CommandError("a"), {}, "neurosearch export --help"),
         (RuntimeError("a"), {"config": "a.yaml", "overrides": None}, "neurosearch check a.yaml --data"),
-        (KeyboardInterrupt(), {"name": "a", "folder": "runs"}, "neurosearch status a --folder runs"),
+        (KeyboardInterrupt(), {"name": "a", "folder": Path("runs")}, "neurosearch status a"),
+        (CommandError("a"), {"name": "a", "folder": Path("x")}, "neurosearch status a --folder x"),
         (RuntimeError("a"), {}, "neurosearch --help"),
     ],
 )

@@ -14,6 +14,8 @@ from neurosearch.neurons import find_units
 from neurosearch.training.counts import SizeCounter
 
 _FINEST_STEP = 1e-4  # relative; no network here has a layer of ten thousand neurons
+# A limit far above what is searched bounds nothing; a control beside which the winner vanishes tells nothing either.
+_LARGEST_FACTOR = 32.0
 
 
 def control_config(
@@ -21,8 +23,8 @@ def control_config(
 ) -> TrialConfig:
     """Returns the winner's config with a static network: as large as the limit allows, else as wide as the winner's.
 
-    All widths are scaled by one factor, so the proportions of the winner's base network are kept. Data, training and
-    seed are the winner's: same initialisation, data order and budget.
+    All widths are scaled by one factor, at most 32, so the proportions of the winner's base network are kept. Data,
+    training and seed are the winner's: same initialisation, data order and budget.
 
     Raises:
         ValueError: If even the narrowest network of the family is above the limit.
@@ -76,6 +78,8 @@ def _largest(fits: Callable[[float], bool]) -> float:
         low /= 2
     high = 2 * low
     while fits(high):
+        if high >= _LARGEST_FACTOR:
+            return high
         low, high = high, 2 * high
     while high - low > _FINEST_STEP * low:
         middle = (low + high) / 2

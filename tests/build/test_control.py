@@ -39,7 +39,7 @@ def test_without_a_limit_the_control_is_the_winners_static_network(trial: Make) 
 
 
 @settings(max_examples=15)
-@given(limit=st.integers(90, 40_000), first=st.integers(1, 40), second=st.integers(1, 40))
+@given(limit=st.integers(90, 40_000), first=st.integers(8, 40), second=st.integers(8, 40))
 def test_the_control_is_the_largest_of_its_family_within_the_limit(
     trial: Make, limit: int, first: int, second: int
 ) -> None:
@@ -74,3 +74,9 @@ def test_a_limit_below_the_smallest_network_is_refused_with_the_remedy(trial: Ma
     require_room(trial(), None, IMAGE, 10)
     with pytest.raises(ValueError, match="size_limit"):
         control_config(trial(), SizeLimit(parameters=86), IMAGE, 10)
+
+
+def test_a_limit_that_bounds_nothing_stops_at_32_times_the_width(trial: Make) -> None:
+    winner = trial(model={"kind": "mlp", "widths": [6, 4]})
+    control = control_config(winner, SizeLimit(parameters=10**12), IMAGE, 10)
+    assert getattr(control.model, "widths") == (192, 128)  # noqa: B009  # a field of one kind of model

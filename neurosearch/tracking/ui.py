@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -41,7 +42,7 @@ def ui_command(store: Store, host: str, port: int) -> list[str]:
 
 
 def run_ui(store: Store, host: str, port: int, log: Path, ready: Callable[[str], None]) -> None:
-    """Runs MLflow's pages until Ctrl-C.
+    """Runs MLflow's pages until Ctrl-C, or until this process is asked to end.
 
     Args:
         store: The store to show.
@@ -53,11 +54,23 @@ def run_ui(store: Store, host: str, port: int, log: Path, ready: Callable[[str],
     Raises:
         StoreError: They cannot be run; the text says how to mend it.
     """
-    with running_ui(store, host, port, log) as address:
+    with _ended_by_any_signal(), running_ui(store, host, port, log) as address:
         ready(_latest_page(store, address))
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
+
+
+@contextlib.contextmanager
+def _ended_by_any_signal() -> Iterator[None]:
+    """Makes Ctrl-C of a kill or a closed terminal, which would leave the server running without us."""
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,8 @@ def test_a_port_that_is_taken_is_named_with_its_remedy(tmp_path):
 
 @pytest.mark.servers
 @pytest.mark.slow
-def test_pages_come_up_and_ctrl_c_ends_them_with_all_their_children(embedded, tmp_path):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_pages_come_up_and_a_signal_ends_them_with_all_their_children(embedded, tmp_path, ending):
     port, log = free_port(), tmp_path / "logs" / "ui.log"
     code = (
         "from pathlib import Path\n"
@@ -65,7 +66,7 @@ def test_pages_come_up_and_ctrl_c_ends_them_with_all_their_children(embedded, tm
         assert address == f"http://127.0.0.1:{port}"
         with urlopen(address, timeout=20) as page:
             assert b"MLflow" in page.read()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         assert process.wait(30) == 0
         assert not reachable(port)
         assert log.read_text()

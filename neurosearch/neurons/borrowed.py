@@ -81,9 +81,3 @@ def _lend(module: nn.Module, lend: Lend) -> None:
             own[name] = lend(value)
         elif kind in {list, tuple} and any(isinstance(item, Tensor) for item in value):
             own[name] = type(value)([lend(item) if isinstance(item, Tensor) else item for item in value])
-
-
-def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
-    """Return every parameter and buffer once, under its first name."""
-    named: Mapping[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
-    return dict(named)

@@ -49,6 +49,12 @@ def find_units(model: nn.Module, example_inputs: tuple[Any, ...]) -> Units:
     return found
 
 
+def forget() -> None:
+    """Forget every structure that was traced, so that the next search traces anew: for measurements and tests."""
+    with _lock:
+        _cache.clear()
+
+
 def plain_model(model: nn.Module) -> nn.Module:
     """Return the module inside `torch.compile`'s wrapper, or the module itself.
 

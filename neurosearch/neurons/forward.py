@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from neurosearch.neurons.borrowed import Settings, borrowed, tensors_by_name
+from neurosearch.neurons.anatomy import Anatomy, anatomy_of
+from neurosearch.neurons.borrowed import Settings, borrowed
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.rules import RULES
 from neurosearch.neurons.shortcuts import SHORTCUTS
@@ -54,14 +55,19 @@ class Pass:
     on_meta: bool
 
     @cached_property
-    def tensors(self) -> dict[str, Tensor]:
-        """Every parameter and buffer by name."""
-        return tensors_by_name(self.model)
+    def anatomy(self) -> Anatomy:
+        """What the model consists of."""
+        return anatomy_of(self.model)
 
     @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer by name."""
+        return self.anatomy.tensors
+
+    @property
     def modules(self) -> dict[str, nn.Module]:
         """Every module by name."""
-        return dict(self.model.named_modules())
+        return self.anatomy.modules
 
     def follow(self, shapes: Mapping[str, Shape], settings: Settings) -> Trace:
         """Run the model with some tensors at other shapes and some attributes of modules at other values."""

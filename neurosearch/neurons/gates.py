@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from neurosearch.neurons.anatomy import anatomy_of
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.labels import USES, Obstacle
@@ -29,7 +30,7 @@ def gated_parameters(model: nn.Module, units: Units, gates: Mapping[str, Tensor]
     """
     checked = {name: _checked(units, name, gate) for name, gate in gates.items()}
     by_index = {units.layout.index[name]: gate for name, gate in checked.items()}
-    weights = dict(plain_model(model).named_parameters())
+    weights = anatomy_of(plain_model(model)).parameters
     gated: dict[str, Tensor] = {}
     for index in by_index:
         for part in units.layout.slices[index]:
@@ -51,7 +52,7 @@ def fold_gates(model: nn.Module, units: Units, gates: Mapping[str, Tensor]) -> N
     """
     with torch.no_grad():
         gated = gated_parameters(model, units, gates)
-        weights = dict(plain_model(model).named_parameters())
+        weights = anatomy_of(plain_model(model)).parameters
         for name, values in gated.items():
             weights[name].copy_(values)
 

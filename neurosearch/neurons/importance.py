@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurosearch.neurons.borrowed import tensors_by_name
+from neurosearch.neurons.anatomy import anatomy_of
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.observer import Observer
@@ -65,7 +65,11 @@ def importance(
         raise SurgeryError(f"importance kind {kind!r} is unknown. Choose one of {', '.join(KINDS)}.")
     model = plain_model(model)
     if kind == "l2":
-        weights = {name: weight.detach() for name, weight in model.named_parameters() if name in units.layout.tensors}
+        weights = {
+            name: weight.detach()
+            for name, weight in anatomy_of(model).parameters.items()
+            if name in units.layout.tensors
+        }
         return _by_name(units, [total.sqrt() for total in sums_of_squares(units, weights)])
     if kind == "random":
         generator = generator or torch.Generator().manual_seed(0)
@@ -99,8 +103,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _from_gradients(model: nn.Module, units: Units, batches: Iterable[Batch], kind: str, loss: Loss) -> list[Tensor]:
-    tensors = tensors_by_name(model)
-    names = [name for name in units.layout.tensors if tensors[name].requires_grad]
+    tensors = anatomy_of(model).parameters
+    names = [name for name in units.layout.tensors if name in tensors and tensors[name].requires_grad]
     weights = [tensors[name] for name in names]
     totals = [torch.zeros_like(weight) for weight in weights]
     num_examples = 0

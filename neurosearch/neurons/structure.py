@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from neurosearch.neurons.borrowed import tensors_by_name
+from neurosearch.neurons.anatomy import anatomy_of
 from neurosearch.neurons.certificate import check_tensors
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
@@ -24,7 +24,7 @@ def structure(model: nn.Module, units: Units) -> dict[str, Any]:
     Raises:
         SurgeryError: If the units are not this model's.
     """
-    check_tensors(tensors_by_name(plain_model(model)), units, "the model")
+    check_tensors(anatomy_of(plain_model(model)).tensors, units, "the model")
     return {
         "format_version": _FORMAT_VERSION,
         "sizes": {group.name: group.size for group in units.groups},
@@ -65,7 +65,7 @@ def restore_structure(model: nn.Module, value: Mapping[str, Any]) -> Units:
 
 def _sizes_of(model: nn.Module, layout: Layout) -> tuple[int, ...]:
     """Read the size of each group off a dimension that holds nothing else that changes."""
-    named = tensors_by_name(model)
+    named = anatomy_of(model).tensors
     sizes: dict[int, int] = {}
     for name, dimensions in layout.tensors.items():
         tensor = named.get(name)

@@ -3,13 +3,19 @@ import io
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from neurosearch.neurons import SurgeryError, apply_plan, find_units, prune
+from neurosearch.neurons import compaction as compaction_module
 from neurosearch.neurons.compaction import Compaction, fits_compaction
 from neurosearch.neurons.reindex import Reindex, reindexed
+
+
+@pytest.fixture(autouse=True)
+def megabytes_are_large(monkeypatch):
+    monkeypatch.setattr(compaction_module, "_SMALLEST_BYTES", 2**22)
 
 
 def change_of(size, removed, run=1):
@@ -17,7 +23,7 @@ def change_of(size, removed, run=1):
     return Reindex(kept, kept[:0], run, size, only_appends=False)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_it_equals_selection_and_can_be_undone(data):
     rows, columns, run = data.draw(st.integers(2, 9)), data.draw(st.integers(2, 7)), data.draw(st.integers(1, 3))

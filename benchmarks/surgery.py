@@ -20,6 +20,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def their_step(model: nn.Module, inputs: torch.Tensor) -> Callable[[], object]:
         ignored_layers=heads,
         num_heads=num_heads,
     )
-    return pruner.step
+    step: Callable[[], object] = pruner.step
+    return step
 
 
 def build_graph(model: nn.Module, inputs: torch.Tensor) -> None:
@@ -110,14 +112,14 @@ def measure_model(name: str, repeats: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {"trace": [], "graph": [], "event": [], "step": []}
     for _ in range(repeats):
         model = copy.deepcopy(base)
-        seconds["graph"].append(cpu_seconds(lambda model=model: build_graph(model, inputs)))
-        seconds["trace"].append(cpu_seconds(lambda model=model: trace(model, inputs)))
+        seconds["graph"].append(cpu_seconds(partial(build_graph, model, inputs)))
+        seconds["trace"].append(cpu_seconds(partial(trace, model, inputs)))
         step = their_step(model, inputs)
         seconds["step"].append(cpu_seconds(step))
         del step
         model = copy.deepcopy(base)
         optimizer, units = with_moments(model), find_units(model, (inputs,))
-        seconds["event"].append(cpu_seconds(lambda: event(model, optimizer, units)))  # noqa: B023  called at once
+        seconds["event"].append(cpu_seconds(partial(event, model, optimizer, units)))
     return {key: statistics.median(values) for key, values in seconds.items()}
 
 
@@ -133,7 +135,7 @@ def peak_ratio(name: str) -> float:
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     changed = [named[key] for key in units.layout.tensors]
     moments = [value for one in changed for value in optimizer.state.get(one, {}).values()]
-    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in (*changed, *moments))
+    num_bytes: int = sum(tensor.numel() * tensor.element_size() for tensor in (*changed, *moments))
     del named, changed, moments
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
@@ -175,7 +177,7 @@ def main() -> None:
     repeats = 2 if is_quick else 5
     peaks = {name: peak_ratio(name) for name in names}
     figures: dict[str, Any] = {"grow_block_ms": round(grow_block_ms(4 * repeats), 3)}
-    ratios = {"event": {}, "trace": {}}
+    ratios: dict[str, dict[str, float]] = {"event": {}, "trace": {}}
     for name in names:
         seconds = measure_model(name, repeats)
         ratios["event"][name] = seconds["event"] / seconds["step"]

@@ -30,7 +30,7 @@ reasons beside it; kernels, inputs and outputs never change and are not listed.
 """
 USUAL = ("it meets a dimension of fixed size", "it is an output of the network", "each group of a depthwise")
 QUICK = ("resnet18", "squeezenet1_0", "shufflenet_v2_x0_5")
-LARGE_IMAGES = ("inception_v3", "maxvit_t")
+LARGE_IMAGES = {"inception_v3": 299, "maxvit_t": 224}
 MOST_REASONS = 2
 
 
@@ -52,7 +52,7 @@ def build(name: str) -> tuple[nn.Module, torch.Tensor]:
     # Weights mean nothing here; only regnet computes its widths with tensors while it is built.
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
         model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
-    side = getattr(model, "image_size", 224 if name in LARGE_IMAGES else 64)
+    side = getattr(model, "image_size", LARGE_IMAGES.get(name, 64))
     return model, torch.zeros(1, 3, side, side)
 
 

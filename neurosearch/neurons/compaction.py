@@ -19,6 +19,7 @@ from neurosearch.neurons.reindex import CHUNK_BYTES, Reindex
 
 _SMALLEST_BYTES = 2**26  # below, a copy into memory that was used before is faster
 _LEAST_FULL = 0.5
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,14 @@ def fits_compaction(tensor: Tensor, changes: Mapping[int, Reindex], num_holders:
         and int(tensor.storage_offset()) == 0
         and share * num_bytes >= _LEAST_FULL * storage.nbytes()
         and not storage.is_shared()
+        and _ALONE >= 0
         and _num_holders(tensor) == _ALONE + num_holders
     )
 
 
 def _num_holders(tensor: Tensor) -> int:
-    return int(torch._C._storage_Use_Count(tensor.untyped_storage()._cdata))  # noqa: SLF001  nothing public counts them
+    count = getattr(torch._C, "_storage_Use_Count", None)  # noqa: SLF001  nothing public counts them
+    return _UNKNOWN if count is None else int(count(tensor.untyped_storage()._cdata))  # noqa: SLF001
 
 
 _ALONE = _num_holders(torch.zeros(1)) - 1

@@ -90,7 +90,8 @@ def _checked(example_inputs: object) -> tuple[Any, ...]:
 def _find(model: nn.Module, inputs: tuple[Any, ...]) -> Units:
     """Trace on the meta device, or for real if the code needs values."""
     failure: Exception | None = None
-    for on_meta in (True, False):
+    has_values = not any(parameter.is_meta for parameter in model.parameters())
+    for on_meta in (True, False) if has_values else (True,):
         run = Pass(model, inputs, (False,), on_meta)
         try:
             trace = run.follow({}, {})

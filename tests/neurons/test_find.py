@@ -198,6 +198,23 @@ def test_a_plain_tensor_attribute_is_a_fixed_partner():
     assert units.groups == ()
 
 
+def test_a_shortcut_that_pads_channels_fixes_the_trunk_and_leaves_inner_widths_dynamic():
+    class Block(nn.Module):
+        def __init__(self, width, wide):
+            super().__init__()
+            self.conv1, self.norm1 = nn.Conv2d(width, wide, 3, 2, 1, bias=False), nn.BatchNorm2d(wide)
+            self.conv2, self.norm2 = nn.Conv2d(wide, wide, 3, 1, 1, bias=False), nn.BatchNorm2d(wide)
+
+        def forward(self, x):
+            short = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, x.shape[1] // 2, x.shape[1] // 2))
+            return F.relu(short + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), Block(4, 8), Block(8, 16), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    units = find_units(model.append(nn.Linear(16, 2)), (torch.randn(1, 3, 18, 18),))
+    assert {group.name: group.size for group in units.groups} == {"1.conv1": 8, "2.conv1": 16}
+    assert any(one.tensor == "0.weight" and "positions are padded to it" in one.reason for one in units.frozen)
+
+
 def test_channels_last_flattening_is_seen():
     class Last(nn.Module):
         def __init__(self):

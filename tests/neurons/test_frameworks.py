@@ -34,6 +34,18 @@ def test_the_exported_network_equals_the_eager_one(cases, name):
     assert all(type(parameter) is nn.Parameter for parameter in model.parameters())
 
 
+def test_onnx_gives_what_the_eager_network_gives(cases, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    model, inputs = cases["cnn_pool"].model().eval(), cases["cnn_pool"].inputs()
+    full_cycle(model, inputs)
+    model, inputs = model.float(), inputs.float()
+    torch.onnx.export(model, (inputs,), tmp_path / "model.onnx", dynamo=True, verbose=False)
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    (outputs,) = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+    assert torch.allclose(torch.from_numpy(outputs), model(inputs), atol=1e-5)
+
+
 def test_a_compiled_model_is_compiled_anew_after_every_event(cases):
     model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
     graphs = []

@@ -1,0 +1,87 @@
+"""A seeded sample of groups of torchvision's models, in float64; and agreement with Torch-Pruning's groups."""
+
+import copy
+import random
+
+import pytest
+import torch
+from torch.func import functional_call
+
+from neurosearch.neurons import apply_plan, certify, find_units, gated_parameters, grow, prune
+
+models = pytest.importorskip("torchvision.models")
+
+NAMES = {
+    "resnet18": 64,
+    "mobilenet_v3_small": 64,
+    "shufflenet_v2_x0_5": 64,
+    "densenet121": 32,
+    "efficientnet_b0": 32,
+    "googlenet": 64,
+    "convnext_tiny": 32,
+    "swin_t": 32,
+    "squeezenet1_1": 64,
+    "regnet_y_400mf": 32,
+    "vit_b_16": 32,
+}
+
+
+def built(name, side):
+    options = {"init_weights": False} if name == "googlenet" else {}
+    if name == "vit_b_16":
+        options = {"image_size": side}
+    torch.manual_seed(0)
+    model = models.get_model(name, num_classes=5, **options).double().eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return model, torch.randn(1, 3, side, side, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_pruning_equals_masking_and_growth_keeps_the_function(name):
+    model, inputs = built(name, NAMES[name])
+    units = find_units(model, (inputs,))
+    chance = random.Random(name)
+    plain = [g for g in units.groups if "normalised" not in units.layout.groups[units.layout.index[g.name]].obstacles]
+    chosen = chance.sample(plain, min(4, len(plain)))
+    with torch.no_grad():
+        expected = model(inputs)
+        grown = apply_plan(grow(units, {group.name: 2 for group in chosen}), model)
+        assert torch.allclose(model(inputs), expected, rtol=1e-9, atol=1e-9)
+        back = {group.name: range(group.size, group.size + 2) for group in chosen}
+        assert apply_plan(prune(grown, back), model) == units
+        positions = {group.name: chance.sample(range(group.size), group.size // 3) for group in chosen}
+        gates = {group.name: torch.ones(group.size, dtype=torch.float64) for group in chosen}
+        for group_name, removed in positions.items():
+            gates[group_name][removed] = 0
+        masked = functional_call(model, gated_parameters(model, units, gates), (inputs,))
+        after = apply_plan(prune(units, positions), model)
+        assert torch.allclose(model(inputs), masked, rtol=1e-9, atol=1e-9)
+    certify(model, after, (inputs,))
+    assert copy.deepcopy(model)(inputs).shape == (1, 5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "googlenet"])
+def test_units_hold_the_layers_that_torch_pruning_couples(name):
+    pruning = pytest.importorskip("torch_pruning")
+    model, inputs = built(name, NAMES[name])
+    units = find_units(model, (inputs,))
+    owners = {}
+    for index, slices in enumerate(units.layout.slices):
+        for part in slices:
+            if part.role in {"incoming", "through"} and part.tensor.endswith("weight") and part.dimension == 0:
+                owners[part.tensor.removesuffix(".weight")] = index
+    graph = pruning.DependencyGraph().build_dependency(model.float(), inputs.float())
+    names = {module: key for key, module in model.named_modules()}
+    for group in graph.get_all_groups(
+        ignored_layers=[m for m in model.modules() if getattr(m, "out_features", 0) == 5]
+    ):
+        makers = {
+            names[dependency.target.module]
+            for dependency, _ in group
+            if dependency.handler.__name__ == "prune_out_channels" and names.get(dependency.target.module) in owners
+        }
+        # A group without makers is the network's output, which never changes here.
+        assert len({owners[maker] for maker in makers}) <= 1, makers

@@ -9,7 +9,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
 
 # An example's time says more about the machine than about the code, so none is too slow.
-hypothesis.settings.register_profile("neurosearch", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "neurosearch", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("neurosearch")
 
 

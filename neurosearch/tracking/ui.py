@@ -63,8 +63,13 @@ def run_ui(store: Store, host: str, port: int, log: Path, ready: Callable[[str],
 
 @contextlib.contextmanager
 def _ended_by_any_signal() -> Iterator[None]:
-    """Makes Ctrl-C of a kill or a closed terminal, which would leave the server running without us."""
-    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    """Makes Ctrl-C of a kill or a closed terminal, which would leave the server running without us.
+
+    SIGINT is among them because a shell that starts us in the background has us ignore it.
+    """
+    numbers = (
+        (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    )
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield

@@ -14,9 +14,11 @@ Example:
 """
 
 from neurosearch.neurons.certificate import certify
+from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import find_units
 from neurosearch.neurons.gates import fold_gates, gated_parameters
+from neurosearch.neurons.gradmax import gradmax_directions
 from neurosearch.neurons.importance import KINDS, importance
 from neurosearch.neurons.plan import STARTS, Change, Plan, grow, prune
 from neurosearch.neurons.structure import restore_structure, same_on_all_ranks, structure
@@ -27,6 +29,7 @@ __all__ = [
     "KINDS",
     "STARTS",
     "Change",
+    "Directions",
     "Frozen",
     "Group",
     "Plan",
@@ -37,6 +40,7 @@ __all__ = [
     "find_units",
     "fold_gates",
     "gated_parameters",
+    "gradmax_directions",
     "grow",
     "importance",
     "prune",

@@ -75,7 +75,7 @@ def importance(
         generator = generator or torch.Generator().manual_seed(0)
         return _by_name(units, [torch.rand(size, generator=generator) for size in units.sizes])
     num_classes = None if class_counts is None else len(class_counts)
-    with _evaluating(model):
+    with evaluating(model):
         if kind in {"taylor", "gradient"}:
             return _by_name(units, _from_gradients(model, units, batches, kind, loss))
         if kind == "class_balanced_taylor":
@@ -88,7 +88,7 @@ def _by_name(units: Units, scores: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Run in eval mode, so that no running statistic moves; every module's own mode is restored."""
     modes = [(module, module.training) for module in model.modules()]
     has_recurrence = any(isinstance(module, nn.RNNBase) for module, _ in modes)

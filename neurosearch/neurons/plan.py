@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from neurosearch.neurons.directions import Directions, checked, directions_of
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.labels import Obstacle
 from neurosearch.neurons.units import Group, GroupFacts, Units
@@ -46,6 +47,7 @@ class Change:
         added: Number of new units, which become the last ones.
         start: How new units begin, "" if there are none.
         seed: From which their random values follow.
+        directions: Where the weights of a gradmax start point, None for every other one.
     """
 
     group: str
@@ -53,6 +55,7 @@ class Change:
     added: int
     start: str
     seed: int
+    directions: Directions | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ def grow(
     *,
     generator: torch.Generator | None = None,
     allow_inexact: bool = False,
+    directions: Mapping[str, Directions] | None = None,
 ) -> Plan:
     """Plan to add units.
 
@@ -162,13 +166,16 @@ def grow(
         start: How they begin. `zero_outgoing`: random incoming weights, outgoing ones 0. `symmetric_pair`: pairs with
             the same random incoming and opposite random outgoing weights. `shared_copy`: copies of existing units that
             share their outgoing weights, unevenly so that they part (Net2Wider, arXiv:1511.05641). `zero_incoming`:
-            incoming weights 0, outgoing ones random. `gated`: both random, exact only behind gates of 0. All others
-            keep the network's function, in training and evaluation; copies and pairs under dropout in its mean only.
+            incoming weights 0, outgoing ones random. `gradmax`: one side 0, the other one where the loss makes the 0
+            side move most (arXiv:2201.05125). `gated`: both random, exact only behind gates of 0. All others keep the
+            network's function, in training and evaluation; copies and pairs under dropout in its mean only.
         generator: Draws the seeds of the new values; without one they are 0, so the same plan gives the same values.
         allow_inexact: Whether groups may grow over which a mean or variance is taken, which changes the function.
+        directions: For `gradmax`, what `gradmax_directions` returned for these groups and counts.
 
     Raises:
-        SurgeryError: For an unknown group or start, a negative count, or a group that cannot start this way.
+        SurgeryError: For an unknown group or start, a negative count, directions that are missing or of other counts
+            or widths, or a group that cannot start this way.
     """
     if start not in STARTS:
         raise SurgeryError(f"start {start!r} is unknown{_nearest(start, STARTS)}. Choose one of {', '.join(STARTS)}.")
@@ -179,8 +186,10 @@ def grow(
             raise SurgeryError(f"group {name}: {count} new units were asked for. Use prune to remove units.")
         if count:
             facts = units.layout.groups[units.layout.index[name]]
-            _check_start(facts, count, start, allow_inexact=allow_inexact)
-            changes.append(Change(name, (), int(count), start, _draw_seed(generator)))
+            given = checked(units, name, count, start, directions or {})
+            kind = "zero_incoming" if given and given.zero == "incoming" else start
+            _check_start(facts, count, kind, allow_inexact=allow_inexact)
+            changes.append(Change(name, (), int(count), start, _draw_seed(generator), given))
     return _plan(units, changes)
 
 
@@ -228,8 +237,6 @@ def _check_start(facts: GroupFacts, count: int, start: str, *, allow_inexact: bo
             raise SurgeryError(f"group {facts.name} cannot grow with {start}: {words}.")
     if start == "symmetric_pair" and count % 2:
         raise SurgeryError(f"group {facts.name}: {count} new units cannot come in pairs. Ask for an even number.")
-    if start == "gradmax":
-        raise SurgeryError(f"group {facts.name}: gradmax needs gradients, which a plan of counts alone does not have.")
 
 
 def _draw_seed(generator: torch.Generator | None) -> int:
@@ -250,7 +257,14 @@ def _plan_of(value: Mapping[str, Any]) -> Plan:
         raise ValueError(f"it has format version {value['format_version']}")
     steps = tuple(
         tuple(
-            Change(one["group"], tuple(map(int, one["removed"])), int(one["added"]), one["start"], int(one["seed"]))
+            Change(
+                one["group"],
+                tuple(map(int, one["removed"])),
+                int(one["added"]),
+                one["start"],
+                int(one["seed"]),
+                directions_of(one.get("directions")),
+            )
             for one in step
         )
         for step in value["steps"]

@@ -7,13 +7,16 @@ and a copy copies its connections to them, too.
 Shape letters: u new units, p positions of one unit in one dimension.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.labels import Role
 from neurosearch.neurons.plan import Change
 from neurosearch.neurons.units import FIXED, Slice, Units
@@ -97,6 +100,9 @@ def _make(place: _Place) -> None:
     match place.part.role:
         case Role.INCOMING if place.change.start == "zero_incoming":
             pass
+        case Role.INCOMING if place.change.directions is not None:
+            if place.change.directions.zero == "outgoing":
+                place.write(place.new(), _directed(place, place.change.directions))
         case Role.INCOMING | Role.THROUGH:
             place.write(place.new(), _random(place))
         case Role.SHIFT | Role.MEAN:
@@ -118,6 +124,8 @@ def _use(place: _Place) -> None:
         place.write(second, -values)
     elif place.change.start == "shared_copy":
         _share(place)
+    elif place.change.directions is not None and place.change.directions.zero == "incoming":
+        place.write(place.new(), _directed(place, place.change.directions))
 
 
 def _copy(place: _Place) -> None:
@@ -161,6 +169,19 @@ def _random(place: _Place, num_units: int | None = None) -> Tensor:
     dtype = torch.float64 if place.tensor.dtype == torch.float64 else torch.float32
     values = torch.randn(shape, generator=place.generator(), dtype=dtype).to(place.tensor)
     return values * _spread(place)
+
+
+def _directed(place: _Place, directions: Directions) -> Tensor:
+    """Return weights along the directions, each unit's as long as a random one's is on average."""
+    dimension = place.part.dimension
+    vectors = torch.tensor(directions.vectors, dtype=torch.float64)
+    others = [size for index, size in enumerate(place.old.shape) if index != dimension]
+    values = vectors.reshape(len(vectors), *others).movedim(0, dimension)
+    # Nothing is known about units that come at the same time in another dimension: 0 towards them.
+    missing = [new - old for new, old in zip(place.tensor.shape, place.old.shape, strict=True)]
+    missing[dimension] = 0
+    values = F.pad(values, [size for count in reversed(missing) for size in (0, count)])
+    return values.to(place.tensor) * _spread(place) * math.sqrt(vectors.shape[1])
 
 
 def _spread(place: _Place) -> Tensor:

@@ -9,22 +9,21 @@ M = E[s h^T] (for convolutions: between all places of both kernels), and the bes
   the best ones (eq. 11).
 - Outgoing weights 0 where it has no slope at 0 (relu in PyTorch), moves 0, or is preceded by a normalisation, whose
   slope at a constant is no guide: right singular vectors, best for a linear activation. For those dead at 0, both signs
-  of more vectors than are needed compete, and those win whose gradient behind a relu is largest.
+  of each vector compete, and those win whose gradient behind a relu is largest.
 
-Shape letters: i inputs of the makers, o outputs of the users, k and l places of the users' and makers' kernels, c
-candidates, u new units.
+The matrix itself is never made: a partial decomposition needs its products with few vectors alone, each of which costs
+what a convolution with as many channels does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosearch.neurons.correlation import LAYERS, Pair, padding
 from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
@@ -34,27 +33,8 @@ from neurosearch.neurons.plan import group_by_name
 from neurosearch.neurons.singular import leading_vectors
 from neurosearch.neurons.units import Slice, Units
 
-_APPLY: dict[type[nn.Module], Callable[..., Tensor]] = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
 _NORM_ROLES = {Role.SCALE, Role.MEAN, Role.VARIANCE}
 _SIMPLE_ROLES = {Role.INCOMING, Role.OUTGOING, Role.SHIFT} | _NORM_ROLES
-
-
-@dataclass
-class _Pair:
-    """The two layers around a group, and what flowed through them."""
-
-    group: str
-    count: int
-    maker: nn.Module
-    user: nn.Module
-    zero: str
-    is_dead: bool
-    is_normed: bool
-    made_from: list[Tensor] = field(default_factory=list)
-    made: list[Tensor] = field(default_factory=list)
-    used: list[Tensor] = field(default_factory=list)
-    results: list[Tensor] = field(default_factory=list)
-    slopes: list[Tensor] = field(default_factory=list)
 
 
 def gradmax_directions(
@@ -99,7 +79,7 @@ def gradmax_directions(
     return {pair.group: _directions(pair) for pair in pairs}
 
 
-def _pair(model: nn.Module, units: Units, name: str, count: int) -> _Pair:
+def _pair(model: nn.Module, units: Units, name: str, count: int) -> Pair:
     """Return the layers around a group."""
     group_by_name(units, name)
     index = units.layout.index[name]
@@ -119,7 +99,7 @@ def _pair(model: nn.Module, units: Units, name: str, count: int) -> _Pair:
     is_normed = any(part.role in _NORM_ROLES for part in slices)
     is_dead = Obstacle.DEAD_AT_ZERO in obstacles
     is_exact = not (is_normed or is_dead or Obstacle.MOVES_ZERO in obstacles)
-    return _Pair(name, count, maker, user, "incoming" if is_exact else "outgoing", is_dead, is_normed)
+    return Pair(name, count, maker, user, "incoming" if is_exact else "outgoing", is_dead, is_normed)
 
 
 def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> nn.Module:
@@ -128,10 +108,12 @@ def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> nn.Module
     owner, _, attribute = part.tensor.rpartition(".")
     layer = model.get_submodule(owner)
     blocks = units.layout.tensors[part.tensor]
-    if attribute != "weight" or type(layer) not in {nn.Linear, *_APPLY}:
+    if attribute != "weight" or type(layer) not in LAYERS:
         raise _unfit(name, f"{part.tensor} belongs to no plain linear or convolution layer")
     if getattr(layer, "groups", 1) != 1 or getattr(layer, "padding_mode", "zeros") != "zeros":
         raise _unfit(name, f"{owner} has groups, or a padding that is not zeros")
+    if padding(layer) is None:
+        raise _unfit(name, f"{owner} has an even kernel with padding 'same'")
     if blocks[part.dimension] != ((group, 1),) or any(len(dimension) != 1 for dimension in blocks):
         raise _unfit(name, f"{part.tensor} holds other units beside its units, or several positions of each")
     return layer
@@ -145,7 +127,7 @@ def _unfit(name: str, why: str) -> SurgeryError:
 
 
 @contextmanager
-def _watching(pairs: list[_Pair]) -> Iterator[None]:
+def _watching(pairs: list[Pair]) -> Iterator[None]:
     """Note what goes into and comes out of the layers of each pair."""
     handles = []
     for pair in pairs:
@@ -160,7 +142,7 @@ def _watching(pairs: list[_Pair]) -> Iterator[None]:
             handle.remove()
 
 
-def _see_maker(pair: _Pair) -> Callable[[nn.Module, Any, Tensor], None]:
+def _see_maker(pair: Pair) -> Callable[[nn.Module, Any, Tensor], None]:
     def see(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
         pair.made_from.append(inputs[0].detach())
         pair.made.append(outputs.detach())
@@ -168,7 +150,7 @@ def _see_maker(pair: _Pair) -> Callable[[nn.Module, Any, Tensor], None]:
     return see
 
 
-def _see_user(pair: _Pair) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+def _see_user(pair: Pair) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     def see(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
         outputs = outputs if outputs.requires_grad else outputs.detach().requires_grad_()
         pair.used.append(inputs[0].detach())
@@ -178,7 +160,7 @@ def _see_user(pair: _Pair) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     return see
 
 
-def _check_calls(pairs: list[_Pair]) -> None:
+def _check_calls(pairs: list[Pair]) -> None:
     """Check that each layer was called once for this batch, and that nothing between the two changed the shape."""
     for pair in pairs:
         batch = len(pair.slopes) + 1
@@ -189,79 +171,24 @@ def _check_calls(pairs: list[_Pair]) -> None:
             raise _unfit(pair.group, f"what is between its layers changes the shape from {shapes}")
 
 
-def _directions(pair: _Pair) -> Directions:
-    seen = zip(pair.made_from, pair.used, pair.slopes, strict=True)
-    matrix = torch.stack([_correlations(pair, *one) for one in seen]).sum(0)
-    if not matrix.any():
+def _directions(pair: Pair) -> Directions:
+    shape = (pair.outgoing_length, pair.incoming_length)
+    if pair.zero == "incoming":
+        vectors = leading_vectors(pair.outgoing_slopes, pair.incoming_slopes, shape, pair.count)
+    else:
+        vectors = leading_vectors(pair.incoming_slopes, pair.outgoing_slopes, shape[::-1], pair.count)
+    if vectors is None:
         raise SurgeryError(
             f"group {pair.group}: the loss has no slope behind its units, so gradmax has no direction to choose. Pass "
             "other batches, or choose another start, such as zero_outgoing."
         )
-    if pair.zero == "incoming":
-        return _value(pair, leading_vectors(matrix, pair.count))
-    vectors = leading_vectors(matrix.T, 2 * pair.count if pair.is_dead else pair.count)
-    return _value(pair, _best_rectified(pair, vectors) if pair.is_dead else vectors)
-
-
-def _value(pair: _Pair, vectors: Tensor) -> Directions:
+    if pair.is_dead:
+        vectors = _best_rectified(pair, vectors)
     return Directions(pair.zero, tuple(tuple(vector) for vector in vectors.tolist()))
 
 
-@torch.enable_grad()
-def _correlations(pair: _Pair, inputs: Tensor, used: Tensor, slopes: Tensor) -> Tensor:
-    """Return the correlations of one batch, `(o * k, i * l)`, in float64 on the CPU.
-
-    Entry (o k, i l) is the derivative of the loss by a weight (i, l) that makes a unit used by weight (o, k) alone,
-    when all between the two has slope 1.
-    """
-    shape, kernel = _weight(pair.user).shape, _weight(pair.user).shape[2:]
-    sizes = list(used.shape)
-    sizes[_channel(pair.user)] = shape[0]
-    hidden = used.new_zeros(sizes, requires_grad=True)
-    making = inputs.new_zeros((shape[0], *_weight(pair.maker).shape[1:]), requires_grad=True)
-    made = _apply(pair.maker, inputs, making)
-    rows = []
-    for place in range(prod(kernel)):
-        using = slopes.new_zeros(shape[0], shape[0], prod(kernel))
-        using[:, :, place] = torch.eye(shape[0]).to(using)
-        back = torch.autograd.grad(_apply(pair.user, hidden, using.view(shape[0], shape[0], *kernel)), hidden, slopes)
-        rows.append(torch.autograd.grad(made, making, back, retain_graph=True)[0].flatten(1))
-    return torch.stack(rows, 1).flatten(0, 1).detach().to("cpu", torch.float64)
-
-
-@torch.enable_grad()
-def _best_rectified(pair: _Pair, vectors: Tensor) -> Tensor:
+def _best_rectified(pair: Pair, vectors: Tensor) -> Tensor:
     """Return those of the vectors, with either sign, whose outgoing weights get the largest gradient behind a relu."""
-    shape = _weight(pair.user).shape
-    total = torch.zeros((), device=_weight(pair.user).device)
-    for inputs, slopes in zip(pair.made_from, pair.slopes, strict=True):
-        making = vectors.to(inputs).view(len(vectors), *_weight(pair.maker).shape[1:])
-        values = _apply(pair.maker, inputs, making)
-        channel = values.ndim + _channel(pair.maker)
-        if pair.is_normed:
-            others = [index for index in range(values.ndim) if index != channel]
-            spread = values.std(others, correction=0, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-            values = (values - values.mean(others, keepdim=True)) / spread
-        hidden = torch.cat([values, -values], channel).relu()
-        using = slopes.new_zeros((shape[0], 2 * len(vectors), *shape[2:]), requires_grad=True)
-        total = total + torch.autograd.grad(_apply(pair.user, hidden, using), using, slopes)[0]
-    strengths = total.double().square().transpose(0, 1).flatten(1).sum(1).cpu()
-    chosen = strengths.argsort(descending=True, stable=True)[: pair.count]
-    return torch.cat([vectors, -vectors])[chosen]
-
-
-def _apply(layer: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return what a layer would compute with another weight and no bias."""
-    if isinstance(layer, nn.Linear):
-        return F.linear(inputs, weight)
-    assert isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
-    return _APPLY[type(layer)](inputs, weight, None, layer.stride, layer.padding, layer.dilation)
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    return layer.get_parameter("weight")
-
-
-def _channel(layer: nn.Module) -> int:
-    """Return which dimension, from the end, holds a layer's channels."""
-    return 1 - _weight(layer).ndim
+    both = torch.cat([vectors, -vectors])
+    strengths = pair.outgoing_slopes(both, is_rectified=True).square().sum(1)
+    return both[strengths.argsort(descending=True, stable=True)[: len(vectors)]]

@@ -1,47 +1,64 @@
-"""Leading singular vectors, the same ones on every call.
+"""Leading singular vectors of a matrix that can only be multiplied, the same ones on every call.
 
-Shape letters: r rows and c columns of a matrix, n vectors.
+Shape letters: r rows and c columns of the matrix, n and q vectors.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_EXACT_SIZE = 256  # matrices up to this size are decomposed in full
-_ITERATIONS, _EXTRA = 8, 8  # of the subspace iteration for larger ones
+_EXTRA = 8  # vectors beside those that are asked for: they take up what would blur them
+_ITERATIONS = 1
+_SMALL = 2  # times as many rows as vectors are multiplied at once
 _TOLERANCE = 1e-5  # of the largest singular value: smaller ones are rounding
 
+Product = Callable[[Tensor], Tensor]
 
-def leading_vectors(matrix: Tensor, count: int) -> Tensor:
-    """Return left singular vectors, the largest singular value first, `(n, r)`.
 
-    Where the matrix has too low a rank (c classes leave c - 1 directions behind the last layer), the missing vectors
-    are mixtures of those that there are, so that none is useless and no two are the same.
+def leading_vectors(by_columns: Product, by_rows: Product, shape: tuple[int, int], count: int) -> Tensor | None:
+    """Return left singular vectors, the largest singular value first, `(n, r)`, or None if the matrix is 0.
+
+    A subspace iteration (Halko et al., arXiv:0909.4061, algorithm 4.4); small matrices come out exactly. Where the rank
+    is too low (c classes leave c - 1 directions behind the last layer), the missing vectors are mixtures of those that
+    there are, so that none is useless and no two are the same.
 
     Args:
-        matrix: `(r, c)`, not all 0.
-        count: Number of vectors, each of length 1 and with its largest entry above 0.
+        by_columns: Multiplies the matrix with columns' vectors: `(q, c)` to `(q, r)`, in float64 on the CPU.
+        by_rows: Multiplies its transpose with rows' vectors: `(q, r)` to `(q, c)`.
+        shape: r and c.
+        count: n. Each vector has length 1 and its largest entry above 0.
     """
-    left, values = _decomposed(matrix, count)
+    generator = torch.Generator().manual_seed(0)
+    basis = _basis(by_columns, by_rows, shape, count + _EXTRA, generator)
+    product = by_rows(basis)
+    squares, turned = torch.linalg.eigh(product @ product.T)
+    values = squares.clamp(min=0).sqrt().flip(0)
     rank = int((values > _TOLERANCE * values[0]).sum())
-    left = left[:, : min(rank, count)]
-    left = left * left.gather(0, left.abs().argmax(0, keepdim=True)).sign()
-    generator = torch.Generator().manual_seed(0)
-    shares = torch.randn(count - left.shape[1], left.shape[1], generator=generator, dtype=matrix.dtype)
-    mixtures = (shares * values[: left.shape[1]]) @ left.T
-    return torch.cat([left.T, F.normalize(mixtures, dim=1)])
+    if not rank:
+        return None
+    vectors = (turned.flip(1).T @ basis)[: min(rank, count)]
+    vectors = vectors * vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
+    shares = torch.randn(count - len(vectors), len(vectors), generator=generator, dtype=torch.float64)
+    return torch.cat([vectors, F.normalize(shares * values[: len(vectors)] @ vectors, dim=1)])
 
 
-def _decomposed(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return at least `count` left singular vectors, if there are as many, and the singular values."""
-    width = min(count + _EXTRA, *matrix.shape)
-    if min(matrix.shape) <= _EXACT_SIZE or 2 * width > min(matrix.shape):
-        left, values, _ = torch.linalg.svd(matrix, full_matrices=False)
-        return left, values
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.randn(matrix.shape[1], width, generator=generator, dtype=matrix.dtype)
-    for _ in range(_ITERATIONS):
-        basis = torch.linalg.qr(matrix.T @ torch.linalg.qr(matrix @ basis).Q).Q
-    basis = torch.linalg.qr(matrix @ basis).Q
-    left, values, _ = torch.linalg.svd(basis.T @ matrix, full_matrices=False)
-    return basis @ left, values
+def _basis(
+    by_columns: Product, by_rows: Product, shape: tuple[int, int], width: int, generator: torch.Generator
+) -> Tensor:
+    """Return orthonormal rows' vectors whose span holds the leading ones, `(q, r)`."""
+    num_rows, num_columns = shape
+    if num_rows <= _SMALL * width:
+        return torch.eye(num_rows, dtype=torch.float64)
+    start = torch.randn(min(width, num_columns), num_columns, generator=generator, dtype=torch.float64)
+    basis = _orthonormal(by_columns(start))
+    for _ in range(_ITERATIONS if width < num_columns else 0):
+        basis = _orthonormal(by_columns(_orthonormal(by_rows(basis))))
+    return basis
+
+
+def _orthonormal(vectors: Tensor) -> Tensor:
+    """Return as many orthonormal vectors that span the same space, at most as many as have room in it."""
+    basis: Tensor = torch.linalg.qr(vectors.T).Q.T
+    return basis

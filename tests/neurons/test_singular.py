@@ -11,19 +11,35 @@ def matrix_with(values, num_rows, num_columns):
     return left * values @ right.T, left
 
 
-def test_small_and_large_matrices_give_their_leading_vectors():
-    for size in (20, 300):
-        matrix, left = matrix_with(0.8 ** torch.arange(size, dtype=torch.float64), size + 50, size)
-        found = leading_vectors(matrix, 5)
-        torch.testing.assert_close((found * left[:, :5].T).sum(1).abs(), torch.ones(5, dtype=torch.float64))
-        assert torch.equal(found, leading_vectors(matrix, 5))
+def leading(matrix, count):
+    return leading_vectors(lambda some: some @ matrix.T, lambda some: some @ matrix, matrix.shape, count)
+
+
+def test_small_matrices_give_their_leading_vectors_exactly():
+    for num_columns in (9, 30):
+        matrix, left = matrix_with(0.9 ** torch.arange(9, dtype=torch.float64), 10, num_columns)
+        found = leading(matrix, 4)
+        torch.testing.assert_close((found * left[:, :4].T).sum(1).abs(), torch.ones(4, dtype=torch.float64))
+        assert torch.equal(found, leading(matrix, 4))
         assert (found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all()
+
+
+def test_large_matrices_give_vectors_that_are_nearly_as_good():
+    values = 0.9 ** torch.arange(200, dtype=torch.float64)
+    matrix, _ = matrix_with(values, 300, 200)
+    found = leading(matrix, 10)
+    torch.testing.assert_close(found @ found.T, torch.eye(10, dtype=torch.float64))
+    assert (found @ matrix).norm() > 0.99 * values[:10].norm()
 
 
 def test_missing_vectors_are_mixtures_of_those_that_there_are():
     for num_rows in (6, 400):
         matrix, left = matrix_with(torch.tensor([2.0, 1.0], dtype=torch.float64), num_rows, num_rows)
-        found = leading_vectors(matrix, 5)
+        found = leading(matrix, 5)
         torch.testing.assert_close(found.norm(dim=1), torch.ones(5, dtype=torch.float64))
         torch.testing.assert_close(found @ left @ left.T, found)
         assert (torch.pdist(found) > 1e-3).all()
+
+
+def test_a_matrix_of_zeros_has_none():
+    assert leading(torch.zeros(5, 4, dtype=torch.float64), 2) is None

@@ -7,6 +7,15 @@ import pytest
 from neurosearch.search.signals import stopping_on_signals
 
 
+@pytest.fixture
+def interruptible():
+    """Takes Ctrl-C as Python does from a terminal; who starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_first_ctrl_c_stops_and_the_second_one_interrupts():
     stops = []
     with stopping_on_signals(lambda: stops.append(1)):

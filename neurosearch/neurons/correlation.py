@@ -114,7 +114,7 @@ def _input_slopes(layer: nn.Module, like: Tensor, weight: Tensor, slopes: Tensor
         return slopes @ weight
     sizes = list(like.shape)
     sizes[_channel(layer)] = weight.shape[1]
-    return _convolution_backward(layer, slopes, like.new_empty(1).expand(sizes), weight, wants_input=True)
+    return _convolution_backward(layer, slopes, weight.new_empty(1).expand(sizes), weight, wants_input=True)
 
 
 def _weight_slopes(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> Tensor:

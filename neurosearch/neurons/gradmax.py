@@ -73,10 +73,11 @@ def gradmax_directions(
             results = [pair.results.pop() for pair in pairs]
             slopes = torch.autograd.grad(value, results, allow_unused=True, materialize_grads=True)
             for pair, slope in zip(pairs, slopes, strict=True):
-                pair.slopes.append(slope)
+                pair.slopes.append(slope.to(pair.user.get_parameter("weight")))  # under autocast they are shorter
     if any(not pair.slopes for pair in pairs):
         raise SurgeryError("gradmax was given no batch. Pass at least one (inputs, targets) pair.")
-    return {pair.group: _directions(pair) for pair in pairs}
+    with torch.autocast(pairs[0].slopes[0].device.type, enabled=False):
+        return {pair.group: _directions(pair) for pair in pairs}
 
 
 def _pair(model: nn.Module, units: Units, name: str, count: int) -> Pair:
@@ -144,7 +145,7 @@ def _watching(pairs: list[Pair]) -> Iterator[None]:
 
 def _see_maker(pair: Pair) -> Callable[[nn.Module, Any, Tensor], None]:
     def see(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        pair.made_from.append(inputs[0].detach())
+        pair.made_from.append(inputs[0].detach().to(pair.maker.get_parameter("weight")))
         pair.made.append(outputs.detach())
 
     return see

@@ -194,6 +194,17 @@ def test_the_same_seed_gives_the_same_bytes_and_plans_survive_json(seed, kind, a
     assert all(torch.equal(value, grown[1][name]) for name, value in grown[0].items())
 
 
+@pytest.mark.parametrize("kind", ["dense", "convolution"])
+def test_directions_are_found_under_autocast(kind):
+    model, units, (inputs, targets), counts = network(kind, nn.ReLU)
+    model, batch = model.float(), (inputs.float(), targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        directions = gradmax_directions(model, units, [batch], counts)
+    before = model(batch[0]).detach()
+    apply_plan(grow(units, counts, start="gradmax", directions=directions), model)
+    torch.testing.assert_close(model(batch[0]), before)
+
+
 def test_nothing_of_the_model_changes(snapshot, same):
     model, units, batch, counts = network("dense_norm", nn.ReLU)
     model[1].eval()

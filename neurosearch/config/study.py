@@ -1,14 +1,12 @@
 """The config of a study: the trial, what may be deployed, and how the search over it runs."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, PositiveFloat
-from neurosearch.names import BALANCED_ACCURACY, OBJECTIVES
-
-Direction = Literal["maximize", "minimize"]
+from neurosearch.config.base import Count, Fields, Index
+from neurosearch.config.search import SearchFields
 
 
 class SizeLimit(Fields):
@@ -37,54 +35,6 @@ class SizeLimit(Fields):
         value = getattr(self, self.metric)
         assert isinstance(value, int)
         return value
-
-
-class Objective(Fields):
-    """One metric that the search optimises."""
-
-    metric: str = Field(BALANCED_ACCURACY, description="Metric of the final network on the validation part")
-    direction: Direction = Field("maximize", description="Whether more or less of it is better")
-
-    @field_validator("metric")
-    @classmethod
-    def _is_known(cls, metric: str) -> str:
-        if metric not in OBJECTIVES:
-            raise PydanticCustomError(
-                "unknown_metric",
-                "unknown metric {metric}; choose one of {known}",
-                {"metric": repr(metric), "known": ", ".join(OBJECTIVES)},
-            )
-        return metric
-
-    @model_validator(mode="after")
-    def _points_the_right_way(self) -> Self:
-        if OBJECTIVES[self.metric] != self.direction:
-            raise PydanticCustomError(
-                "direction",
-                "{metric} is to be {right}d, but direction is {direction}; write direction: {right}",
-                {"metric": self.metric, "right": OBJECTIVES[self.metric], "direction": self.direction},
-            )
-        return self
-
-
-class SearchFields(Fields):
-    """How many trials run, where, and what they are judged by."""
-
-    trials: Count = Field(20, description="Trials to run; a resumed study counts the ones it has")
-    concurrency: Count = Field(1, description="Trials that run at the same time")
-    cpus_per_trial: PositiveFloat = Field(1.0, description="CPU cores of one trial; also its number of threads")
-    gpus_per_trial: NonNegativeFloat = Field(0.0, description="GPUs of one trial; a share such as 0.25 shares one")
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=1)] = Field(
-        (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),
-        description="What is optimised, such as [{metric: accuracy, direction: maximize}]",
-    )
-    sampler: Literal["tpe", "random"] = Field("tpe", description="How the next configuration is chosen")
-    time_budget_seconds: PositiveFloat | None = Field(
-        None, description="Seconds of searching after which no new trial starts; absent: no limit"
-    )
-    control: bool = Field(
-        True, description="Train the largest static network within the size limit beside the winner, as its control"
-    )
 
 
 class TrackingFields(Fields):

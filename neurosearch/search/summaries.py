@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from neurosearch import names
-from neurosearch.config.study import Objective, SizeLimit
+from neurosearch.config.search import Objective
+from neurosearch.config.study import SizeLimit
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.seams import TrialSummary
 

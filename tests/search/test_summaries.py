@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from neurosearch.config.study import Objective, SizeLimit
+from neurosearch.config.search import Objective
+from neurosearch.config.study import SizeLimit
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import best_of, counts, judge

@@ -1,0 +1,159 @@
+"""Fields of the search section: what is optimised, on what, for how long, and how sure the answer must be."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
+from neurosearch.names import BALANCED_ACCURACY, OBJECTIVES
+
+Direction = Literal["maximize", "minimize"]
+
+
+def _known_metric(metric: str) -> str:
+    if metric not in OBJECTIVES:
+        raise PydanticCustomError(
+            "unknown_metric",
+            "unknown metric {metric}; choose one of {known}",
+            {"metric": repr(metric), "known": ", ".join(OBJECTIVES)},
+        )
+    return metric
+
+
+class Objective(Fields):
+    """One metric that the search optimises."""
+
+    metric: str = Field(BALANCED_ACCURACY, description="Metric of the final network on the validation part")
+    direction: Direction | None = Field(None, description="Whether more or less of it is better")
+
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, metric: str) -> str:
+        return _known_metric(metric)
+
+    @model_validator(mode="after")
+    def _points_the_right_way(self) -> Self:
+        right = OBJECTIVES[self.metric]
+        if self.direction is None:
+            raise PydanticCustomError(
+                "direction",
+                "{metric} has no direction; write direction: {right}",
+                {"metric": self.metric, "right": right},
+            )
+        if self.direction != right:
+            raise PydanticCustomError(
+                "direction",
+                "{metric} is to be {right}d, but direction is {direction}; write direction: {right}",
+                {"metric": self.metric, "right": right, "direction": self.direction},
+            )
+        return self
+
+
+class Constraint(Fields):
+    """A bound on one metric of the final network; beyond it, a trial is infeasible and never the best."""
+
+    metric: str = Field(description="Metric of the final network on the validation part")
+    at_most: Number | None = Field(None, description="Largest value allowed")
+    at_least: Number | None = Field(None, description="Smallest value allowed")
+
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, metric: str) -> str:
+        return _known_metric(metric)
+
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> Self:
+        if (self.at_most is None) == (self.at_least is None):
+            raise PydanticCustomError(
+                "bound",
+                "{metric} needs exactly one of at_most and at_least, such as {{metric: {metric}, at_least: 0.5}}",
+                {"metric": self.metric},
+            )
+        return self
+
+
+class SearchFields(Fields):
+    """How many trials run, where, and what they are judged by."""
+
+    trials: Count = Field(20, description="Trials to run; a resumed study counts the ones it has")
+    concurrency: Count = Field(1, description="Trials that run at the same time")
+    cpus_per_trial: PositiveFloat = Field(1.0, description="CPU cores of one trial; also its number of threads")
+    gpus_per_trial: NonNegativeFloat = Field(0.0, description="GPUs of one trial; a share such as 0.25 shares one")
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=4)] = Field(
+        (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),
+        description="What is optimised, such as [{metric: accuracy, direction: maximize}]; several give a Pareto front",
+    )
+    constraints: tuple[Constraint, ...] = Field(
+        (), description="Bounds beside the size limit, such as [{metric: worst_class_recall, at_least: 0.4}]"
+    )
+    candidates: Literal["final", "at_rest"] = Field(
+        "final",
+        description="final: a trial gives one point of the front; at_rest: every epoch at which its size is at rest "
+        "is a candidate",
+    )
+    sampler: Literal["tpe", "random"] = Field("tpe", description="How the next configuration is chosen")
+    deterministic: bool = Field(
+        False,
+        description="Suggest in generations of `concurrency` trials, so that a study gives the same trials however "
+        "often it was interrupted",
+    )
+    time_budget_seconds: PositiveFloat | None = Field(
+        None, description="Seconds of searching after which no new trial starts; absent: no limit"
+    )
+    compute_budget_hours: PositiveFloat | None = Field(
+        None, description="Hours of trials times their cores (their GPUs, if they have any) after which none starts"
+    )
+    target: Number | None = Field(None, description="Value of the first objective at which the search is content")
+    patience_trials: Count | None = Field(
+        None,
+        description="Ended trials without a better one (several objectives: without a larger front) to stop after",
+    )
+    seeds: Count = Field(
+        1, description="Seeds that a configuration is judged on, the same for all; a clearly worse one stops early"
+    )
+    finalists: Index = Field(
+        2, description="Best configurations that are trained again on fresh seeds; 0: the search's own values decide"
+    )
+    fresh_seeds: Count = Field(5, description="Seeds unseen by the search that finalists and control are trained on")
+    control: bool = Field(
+        True, description="Train the largest static network within the size limit beside the winner, as its control"
+    )
+
+    @model_validator(mode="after")
+    def _objectives_differ(self) -> Self:
+        metrics = [objective.metric for objective in self.objectives]
+        doubled = next((metric for metric in metrics if metrics.count(metric) > 1), None)
+        if doubled is not None:
+            raise PydanticCustomError("doubled", "objectives name {metric} twice; take one out", {"metric": doubled})
+        return self
+
+    @model_validator(mode="after")
+    def _constraints_agree(self) -> Self:
+        for lower in self.constraints:
+            for upper in self.constraints:
+                if (
+                    lower.metric == upper.metric
+                    and lower.at_least is not None
+                    and upper.at_most is not None
+                    and lower.at_least > upper.at_most
+                ):
+                    raise PydanticCustomError(
+                        "contradiction",
+                        "constraints ask for {metric} of at least {low} and at most {high}, which nothing meets; "
+                        "lower the one or raise the other",
+                        {"metric": lower.metric, "low": lower.at_least, "high": upper.at_most},
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _clocks_stand_still(self) -> Self:
+        for name in ("time_budget_seconds", "compute_budget_hours"):
+            if self.deterministic and getattr(self, name) is not None:
+                raise PydanticCustomError(
+                    "clock",
+                    "deterministic and {name} exclude each other: a clock never runs the same way twice; give trials, "
+                    "target or patience_trials instead, or set deterministic: false",
+                    {"name": name},
+                )
+        return self

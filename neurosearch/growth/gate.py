@@ -12,13 +12,23 @@ from torch import Tensor
 def theta(distance: Tensor, width: float) -> Tensor:
     """Return how far a gate is open: 0 up to 0, then sin^2(pi * distance / (2 * width)), 1 from `width` on.
 
+    Its slope is exactly 0 from either end on: an optimizer that divides by the gradient's size, as Adam does, would
+    make a whole step of the sine's rounding, and PyTorch's versions differ in the slope of `clamp` at its bounds.
+
     Source: arXiv:2501.18012, the auxiliary weight's step function theta; `width` is its dn.
 
     Args:
         distance: Any shape, in neurons.
         width: Width of the rise, in neurons, above 0.
     """
-    return torch.sin(distance.clamp(0.0, width) * (pi / (2 * width))).square()
+    is_rising = (distance > 0) & (distance < width)
+    rise = torch.sin(distance * (pi / (2 * width))).square()
+    return torch.where(is_rising, rise, (distance >= width).to(distance.dtype))
+
+
+def bounded(size: Tensor, largest: float) -> Tensor:
+    """Return a trained size, at most the largest one; the slope is 1 up to there and at it, 0 beyond."""
+    return torch.where(size > largest, torch.full_like(size, largest), size)
 
 
 def gate_values(size: Tensor, num_neurons: int, width: float) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurosearch.growth.gate import gate_values, size_loss
+from neurosearch.growth.gate import bounded, gate_values, size_loss
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
 from neurosearch.neurons import Units, grow, prune
 
@@ -108,7 +108,7 @@ class NimblePolicy:
         gates = {}
         by_name = dict(zip(self._base, self._shares.unbind(), strict=True))
         for group in units.groups:
-            size = (by_name[group.name] * self._base[group.name]).clamp(0.0, self._largest(group.name, group.size))
+            size = bounded(by_name[group.name] * self._base[group.name], self._largest(group.name, group.size))
             gates[group.name] = gate_values(size, group.size, self._settings.gate_width)
         return gates
 

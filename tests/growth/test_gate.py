@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosearch.growth.gate import gate_values, size_loss, theta
+from neurosearch.growth.gate import bounded, gate_values, size_loss, theta
 
 widths = st.floats(0.25, 4.0)
 
@@ -28,6 +28,22 @@ def test_theta_and_its_slope_are_the_closed_form(n, width):
     value.backward()
     assert value.item() == pytest.approx(closed_theta(n, width), abs=1e-12)
     assert distance.grad.item() == pytest.approx(closed_theta_slope(n, width), abs=1e-12)
+
+
+@given(st.sampled_from([-1.0, 0.0, 1.0, 2.0]), widths, st.sampled_from([torch.float32, torch.float64]))
+@settings(deadline=None)
+def test_a_shut_and_an_open_gate_have_a_slope_of_exactly_zero(share, width, dtype):
+    distance = torch.tensor(share * width, dtype=dtype, requires_grad=True)
+    theta(distance, distance.item() if share == 1.0 else width).backward()
+    assert distance.grad.item() == 0.0
+
+
+def test_a_size_at_its_bound_still_feels_the_way_back_and_one_beyond_feels_nothing():
+    sizes = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    found = bounded(sizes, 2.0)
+    found.sum().backward()
+    assert found.tolist() == [1.0, 2.0, 2.0]
+    assert sizes.grad.tolist() == [1.0, 1.0, 0.0]
 
 
 @given(st.floats(0.0, 8.0), st.integers(1, 8), widths)

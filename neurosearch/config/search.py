@@ -73,6 +73,20 @@ class Constraint(Fields):
         return self
 
 
+class StoppingFields(Fields):
+    """When a trial ends before its last epoch, because others did better with the same compute."""
+
+    kind: Literal["none", "halving"] = Field(
+        "none", description="halving: at each rung of compute the best 1 / reduction go on (arXiv:1810.05934)"
+    )
+    reduction: Annotated[int, Field(ge=2, le=100, strict=True)] = Field(
+        3, description="The best 1 / reduction go on; also the factor of compute from one rung to the next"
+    )
+    first_share: Annotated[Number, Field(gt=0.0, le=1.0)] = Field(
+        0.1, description="Compute at the first rung, as a share of a typical whole training of the space"
+    )
+
+
 class SearchFields(Fields):
     """How many trials run, where, and what they are judged by."""
 
@@ -91,6 +105,20 @@ class SearchFields(Fields):
         "final",
         description="final: a trial gives one point of the front; at_rest: every epoch at which its size is at rest "
         "is a candidate",
+    )
+    stopping: StoppingFields = Field(
+        default_factory=StoppingFields, description="Early stopping, such as {kind: halving, reduction: 3}"
+    )
+    silence_seconds: PositiveFloat | None = Field(
+        # Half an hour: far above an epoch of what a search can afford, and a hang costs one worker no more than that.
+        1800.0,
+        description="Longest time without an epoch's end after which a trial counts as hanging, its worker is ended, "
+        "and the trial fails; null: wait for ever",
+    )
+    kept_trials: Count = Field(
+        5,
+        description="Best trials whose final networks stay on the disk, beside the front, the finalists and the "
+        "control; results stay of all",
     )
     sampler: Literal["tpe", "random"] = Field("tpe", description="How the next configuration is chosen")
     deterministic: bool = Field(

@@ -65,9 +65,10 @@ class Suggester:
         self._config = config
         self._known: set[str] = set()
         self._drafts: dict[int, int] = {}  # the study's number of a trial -> the draft's
-        direction = config.study.search.objectives[0].direction
+        self._objectives = config.study.search.objectives
+        directions = [objective.direction for objective in self._objectives]
         with _quiet():
-            self._draft = optuna.create_study(direction=direction, sampler=RandomSampler(seed=0))
+            self._draft = optuna.create_study(directions=directions, sampler=RandomSampler(seed=0))
 
     def add(self, number: int, trial: FrozenTrial, config: dict[str, Any]) -> None:
         """Takes over a trial that an earlier process suggested; it counts as running until `ended`."""
@@ -78,19 +79,19 @@ class Suggester:
         """Takes note of a configuration that runs without having been suggested, so that it is not suggested."""
         self._known.add(config_key(config))
 
-    def ended(self, number: int, value: float | None, violation: float) -> None:
+    def ended(self, number: int, values: tuple[float, ...] | None, violation: float) -> None:
         """Takes note of the end of a suggested trial.
 
         Args:
             number: The study's number of the trial.
-            value: Its objective; None when it failed.
+            values: Its objectives, in the order of the config; None when it failed.
             violation: By how much it is above the size limit, as a share of the limit; at most 0 when it is within.
         """
         draft = self._drafts[number]
         trial = optuna.Trial(self._draft, draft)  # in memory, the only study's numbers are the storage's ids
         # A failed trial is told as one that is worse than all others: the sampler shall leave its neighbourhood.
-        trial.set_constraint("size", _FAILED if value is None else violation)
-        self._draft.tell(draft, 0.0 if value is None else value)
+        trial.set_constraint("size", _FAILED if values is None else violation)
+        self._draft.tell(draft, [0.0] * len(self._objectives) if values is None else list(values))
 
     def suggest(self, number: int) -> Suggestion | None:
         """Returns a configuration for the trial of this number; None when no new one was found in many draws.

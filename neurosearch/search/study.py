@@ -183,7 +183,8 @@ class Study:
             verdict = judge(outcome, self._objective, self.config.study.size_limit)
             self._end(self.stored.trial_id(number), verdict.outcome, verdict.value, verdict.violation)
             if trial.user_attrs[ROLE] == "search":
-                self._suggester.ended(number, verdict.value, verdict.violation)
+                values = None if verdict.value is None else (verdict.value,)
+                self._suggester.ended(number, values, verdict.violation)
         return self.stored.trial(number)
 
     def set_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
@@ -209,7 +210,8 @@ class Study:
             return
         self._suggester.add(trial.number, trial, config)
         if trial.state.is_finished():
-            self._suggester.ended(trial.number, trial.value, max(trial.constraints.values(), default=0.0))
+            values = None if trial.values is None else tuple(trial.values)
+            self._suggester.ended(trial.number, values, max(trial.constraints.values(), default=0.0))
         else:
             self._orphans.append(trial.number)
 

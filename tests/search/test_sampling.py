@@ -29,7 +29,8 @@ def searched(suggester, count, score=lambda config: config.training.learning_rat
         if suggestion is None:
             break
         suggestions.append(suggestion)
-        suggester.ended(number, score(suggestion.config), violation(suggestion.config))
+        value = score(suggestion.config)
+        suggester.ended(number, None if value is None else (value,), violation(suggestion.config))
     return suggestions
 
 
@@ -73,7 +74,7 @@ def test_a_taken_over_study_goes_on_as_if_it_had_not_stopped(make_config):
     for number, suggestion in enumerate(begun):
         frozen = first._draft.trials[number]
         second.add(number, frozen, suggestion.config.model_dump(mode="json"))
-        second.ended(number, suggestion.config.training.learning_rate, 0.0)
+        second.ended(number, (suggestion.config.training.learning_rate,), 0.0)
     rest = [second.suggest(number) for number in range(14, 15)]
     assert [each.config for each in (*begun, *rest)] == [each.config for each in expected[:15]]
 

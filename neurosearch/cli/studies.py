@@ -42,7 +42,7 @@ def searcher(study: "StoredStudy") -> str | None:
     """Returns which living process searches a study; None when none does."""
     from neurosearch.search.lock import holder
 
-    return holder(study.folder.lock)
+    return holder(study.folder)
 
 
 def study_facts(study: "StoredStudy") -> dict[str, Any]:

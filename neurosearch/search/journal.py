@@ -85,7 +85,7 @@ def _cut_torn_line(file: BinaryIO) -> int:
     return file.seek(whole)
 
 
-def open_storage(path: Path) -> tuple[Journal, JournalStorage]:
+def open_journal(path: Path) -> tuple[Journal, JournalStorage]:
     """Opens the storage in a journal file, which is made if there is none; both are the same storage."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study it opens
     journal = Journal(path)

@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.journal import open_storage
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
+from neurosearch.search.storage import open_storage, storage_exists
 from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
@@ -32,6 +32,7 @@ class StoredStudy:
         folder: Where it lies.
         config: The study as it was last started.
         storage: Optuna's storage.
+        batch: Makes a block whose writes belong together; inside, they need not be visible. State changes come last.
         study_id: Its id in there.
     """
 
@@ -41,10 +42,11 @@ class StoredStudy:
         Raises:
             StudyError: There is no such study.
         """
-        if not folder.journal.exists():
+        if not storage_exists(folder):
             raise _no_study(folder)
         self.folder = folder
-        self.journal, self.storage = open_storage(folder.journal)
+        opened = open_storage(folder)
+        self.storage, self.batch = opened.optuna, opened.batch
         try:
             self.study_id = self.storage.get_study_id_from_name(folder.name)
         except KeyError as error:
@@ -110,7 +112,7 @@ class StoredStudy:
         wanted = {trial_run_id(number): run_id for number, run_id in run_ids.items()}
         if study_run_id:
             wanted[RUN_ID] = study_run_id
-        with self.journal.batch():
+        with self.batch():
             for name, run_id in wanted.items():
                 if known.get(name) != run_id:
                     self.storage.set_study_user_attr(self.study_id, name, run_id)

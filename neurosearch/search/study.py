@@ -18,11 +18,11 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.differences import differing_fields
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.journal import open_storage
-from neurosearch.search.lock import SearchLock
+from neurosearch.search.lock import SearchLock, search_lock
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.sampling import Suggester, config_key
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
+from neurosearch.search.storage import open_storage
 from neurosearch.search.stored import CONFIG, OUTCOME, ROLE, SECONDS, STOP, VALUES, StoredStudy
 from neurosearch.search.summaries import judge
 
@@ -37,7 +37,7 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
     """
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        lock = SearchLock(folder)
+        lock = search_lock(folder)
     except OSError as error:
         raise StudyError(
             f"{folder.path} cannot be written: {error.strerror}. Mend that, or choose another storage.folder."
@@ -45,7 +45,7 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
     try:
         check_name_is_free(folder, config)
         folder.journal.unlink(missing_ok=True)  # of a search that ended before its first trial
-        _, storage = open_storage(folder.journal)
+        storage = open_storage(folder).optuna
         direction = config.study.search.objectives[0].direction
         optuna.create_study(study_name=folder.name, storage=storage, direction=direction)
         storage.set_study_user_attr(storage.get_study_id_from_name(folder.name), CONFIG, config.to_mapping())
@@ -68,7 +68,7 @@ def resume_study(folder: StudyFolder, config: StudyConfig | None = None) -> "Stu
     stored = StoredStudy(folder)
     if config is not None:
         _check_same_space(folder, stored.config, config)
-    lock = SearchLock(folder)
+    lock = search_lock(folder)
     return Study(StoredStudy(folder), config or stored.config, lock)  # read again, now that nobody else writes
 
 
@@ -116,7 +116,7 @@ class Study:
         self._orphans: deque[int] = deque()
         self._seconds_before = stored.seconds_used
         self._started = time.monotonic()
-        with stored.journal.batch():
+        with stored.batch():
             self._set(CONFIG, config.to_mapping())
             self._set(STOP, False)
         for trial in stored.frozen_trials():
@@ -167,7 +167,7 @@ class Study:
         if trial.state.is_finished():
             return
         trial_id = self.stored.trial_id(number)
-        with self.stored.journal.batch():
+        with self.stored.batch():
             for record in records:
                 value = record["metrics"].get(self._objective.metric)
                 if value is not None and record["epoch"] not in trial.intermediate_values:
@@ -217,7 +217,7 @@ class Study:
 
     def _end(self, trial_id: int, outcome: TrialOutcome, value: float | None, violation: float) -> None:
         storage = self.stored.storage
-        with self.stored.journal.batch():
+        with self.stored.batch():
             storage.set_trial_user_attr(trial_id, OUTCOME, outcome.to_dict())
             self._set(SECONDS, self.seconds_used)
             if value is None:

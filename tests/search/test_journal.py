@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from neurosearch.search.journal import Journal, open_storage
+from neurosearch.search.journal import Journal, open_journal
 
 
 def opened(path):
-    journal, storage = open_storage(path)
+    journal, storage = open_journal(path)
     if not storage.get_all_studies():
         optuna.create_study(study_name="s", storage=storage)
     return journal, storage, storage.get_study_id_from_name("s")
@@ -22,7 +22,7 @@ def opened(path):
 def test_what_is_written_is_read_by_another_process(tmp_path):
     _, storage, study = opened(tmp_path / "j")
     storage.set_study_user_attr(study, "a", [1, {"b": None}])
-    assert open_storage(tmp_path / "j")[1].get_study_user_attrs(study) == {"a": [1, {"b": None}]}
+    assert open_journal(tmp_path / "j")[1].get_study_user_attrs(study) == {"a": [1, {"b": None}]}
 
 
 @given(torn=st.binary(min_size=1, max_size=9000).filter(lambda text: b"\n" not in text))
@@ -32,10 +32,10 @@ def test_a_torn_line_is_passed_over_and_cut_off_by_the_next_write(tmp_path_facto
     storage.set_study_user_attr(study, "before", 1)
     with path.open("ab") as file:
         file.write(torn)
-    _, again = open_storage(path)
+    _, again = open_journal(path)
     assert again.get_study_user_attrs(study) == {"before": 1}
     again.set_study_user_attr(study, "after", 2)
-    for each in (again, open_storage(path)[1], storage):
+    for each in (again, open_journal(path)[1], storage):
         assert each.get_study_user_attrs(study) == {"before": 1, "after": 2}
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
@@ -102,7 +102,7 @@ def test_a_killed_writer_leaves_no_lock_and_no_damage(tmp_path):
         begun = time.monotonic()
         storage.set_study_user_attr(study, "mine", begun)
         assert time.monotonic() - begun < 2
-        assert open_storage(path)[1].get_study_user_attrs(study)["mine"] == begun
+        assert open_journal(path)[1].get_study_user_attrs(study)["mine"] == begun
 
 
 def _count_up(path, name):

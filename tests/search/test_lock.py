@@ -3,21 +3,21 @@ import multiprocessing
 import pytest
 
 from neurosearch.search.errors import StudyError
-from neurosearch.search.lock import SearchLock
+from neurosearch.search.lock import search_lock
 
 
 def test_a_lock_is_held_once_and_free_again_after_its_release(folder):
     folder.path.mkdir(parents=True)
-    lock = SearchLock(folder)
+    lock = search_lock(folder)
     with pytest.raises(StudyError, match="searched already, by process"):
-        SearchLock(folder)
+        search_lock(folder)
     lock.release()
     lock.release()
-    SearchLock(folder).release()
+    search_lock(folder).release()
 
 
 def _hold(folder, held):
-    _lock = SearchLock(folder)
+    _lock = search_lock(folder)
     held.set()
     multiprocessing.Event().wait()
 
@@ -30,7 +30,7 @@ def test_a_killed_holder_leaves_no_lock(folder):
     holder.start()
     assert held.wait(20)
     with pytest.raises(StudyError):
-        SearchLock(folder)
+        search_lock(folder)
     holder.kill()
     holder.join()
-    SearchLock(folder).release()
+    search_lock(folder).release()

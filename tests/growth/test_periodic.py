@@ -1,15 +1,7 @@
-import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosearch.growth.periodic import (
-    PeriodicPolicy,
-    PeriodicSettings,
-    added_sizes,
-    least_important,
-    most_important,
-)
+from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
 from neurosearch.growth.policy import NOTHING, Clock, Need
 
 
@@ -59,35 +51,3 @@ def test_every_growth_is_followed_by_its_pruning_before_the_stop(period, grown, 
     prunes = [epoch for epoch, need in due if need != NOTHING]
     assert prunes == [epoch + grown for epoch in grows]
     assert all(epoch <= stop * epochs for epoch in prunes)
-
-
-@given(
-    scores=st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=9),
-    data=st.data(),
-)
-@settings(deadline=None)
-def test_pruned_neurons_are_the_lowest_unprotected_ones(scores, data):
-    protected = data.draw(st.sets(st.integers(0, len(scores) - 1)))
-    count = data.draw(st.integers(0, len(scores) - len(protected)))
-    chosen = least_important(torch.tensor(scores), count, torch.tensor(sorted(protected), dtype=torch.long))
-    assert len(set(chosen)) == count
-    assert not protected & set(chosen)
-    kept = [scores[i] for i in range(len(scores)) if i not in protected and i not in chosen]
-    assert not chosen or not kept or max(scores[i] for i in chosen) <= min(kept)
-
-
-def test_among_equals_the_youngest_goes_first_and_the_oldest_is_protected_first():
-    equal = torch.zeros(5)
-    assert least_important(equal, 2, torch.tensor([], dtype=torch.long)) == (3, 4)
-    assert most_important(equal, 2).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(("share", "size", "added"), [(0.5, 8, 4), (0.1, 3, 1), (0.25, 10, 2), (2.0, 3, 6)])
-def test_a_share_of_the_base_size_is_added_and_at_least_one(share, size, added):
-    settings = PeriodicSettings(5, 3, share, 0.7, "zero_outgoing", "l2", 0.0)
-    assert added_sizes(settings, {"a": size}) == {"a": added}
-
-
-def test_symmetric_pairs_come_in_even_numbers():
-    settings = PeriodicSettings(5, 3, 0.5, 0.7, "symmetric_pair", "l2", 0.0)
-    assert added_sizes(settings, {"a": 6, "b": 8, "c": 1}) == {"a": 4, "b": 4, "c": 2}

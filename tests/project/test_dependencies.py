@@ -17,6 +17,7 @@ SPELLINGS = {
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",
     "BSD 2-Clause License": "BSD-2-Clause",
+    "BSD License": "BSD-3-Clause",  # of scipy, whose text it is
     "MIT": "MIT",
     "MIT License": "MIT",
 }

@@ -87,6 +87,11 @@ def _cell(module: nn.RNNCellBase) -> dict[str, Any]:
     return {"input_size": module.weight_ih.shape[1], "hidden_size": module.weight_hh.shape[1]}
 
 
+def _attention(module: nn.MultiheadAttention) -> dict[str, Any]:
+    key, value = (vars(module)["_parameters"][name] for name in ("k_proj_weight", "v_proj_weight"))
+    return {} if key is None else {"kdim": key.shape[1], "vdim": value.shape[1]}
+
+
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 _READERS: dict[type[nn.Module] | tuple[type[nn.Module], ...], Callable[[Any], dict[str, Any]]] = {
     nn.Linear: _linear,
@@ -99,4 +104,5 @@ _READERS: dict[type[nn.Module] | tuple[type[nn.Module], ...], Callable[[Any], di
     nn.PReLU: _prelu,
     nn.RNNBase: _recurrent,
     nn.RNNCellBase: _cell,
+    nn.MultiheadAttention: _attention,
 }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from neurosearch.neurons.labels import LabelGraph, Labels, Obstacle, Product
 
 FIXED_SPLIT = "it is split into blocks whose number and size are both fixed"
+WHOLE_HEADS = "attention heads come and go as a whole, so their width stays"
 
 
 class Components:
@@ -80,7 +81,7 @@ class Components:
         whole = [product for product in pending if heads.intersection(self.root[product.rows].tolist())]
         # A merge follows the split whose parts it joins, so splits are chosen first.
         splits = [product for product in pending if product.is_split] or pending[:1]
-        self._freezes += [(product.columns, FIXED_SPLIT) for product in whole]
+        self._freezes += [(product.columns, WHOLE_HEADS) for product in whole]
         if not whole:
             self._freezes += [(product.rows, FIXED_SPLIT) for product in splits]
         self._join([], [])

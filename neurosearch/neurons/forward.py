@@ -15,9 +15,12 @@ from neurosearch.neurons.borrowed import Settings, borrowed
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.rules import RULES
 from neurosearch.neurons.shortcuts import SHORTCUTS
-from neurosearch.neurons.tracer import Tracer
+from neurosearch.neurons.tracer import Tracer, describe
 
-TIED_HEADS = "computes the width of its heads from that of its input"
+TIED_HEADS = (
+    "computes the width of its heads from that of its input, so neither changes; heads can go where code reshapes its "
+    "projections to (..., -1, head_dim)"
+)
 UNUSED = "the forward never uses it"
 OUTPUT = "it is an output of the network"
 Shape = tuple[int, ...]
@@ -166,7 +169,9 @@ class _Lender:
             if isinstance(module, nn.MultiheadAttention):
                 for name, _ in module.named_parameters(prefix):
                     if name in self.labelled:
-                        self._freeze(self.labelled[name][1], f"{prefix} (MultiheadAttention) {TIED_HEADS}")
+                        dims = self.labelled[name][1]
+                        is_context = name.endswith(("k_proj_weight", "v_proj_weight"))  # keys' and values' own widths
+                        self._freeze(dims[:1] if is_context else dims, f"{describe(prefix, module)} {TIED_HEADS}")
 
     def _freeze(self, dims: tuple[Labels, ...], reason: str) -> None:
         for labels in dims:

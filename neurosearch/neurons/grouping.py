@@ -15,7 +15,7 @@ from neurosearch.neurons.units import FIXED
 
 
 class Run(NamedTuple):
-    """Positions of a dimension that lie side by side and belong to one group, or to none.
+    """Positions of a dimension that lie side by side: all units of one group once, or positions of none.
 
     Attributes:
         root: Root of the first position.
@@ -133,18 +133,21 @@ def _runs(roots: Labels, lengths: Labels, numbers: tuple[Labels, Labels], sizes:
     bounds = cuts.tolist()
     for which, start, stop in zip(owner, bounds[:-1], bounds[1:], strict=True):
         index = int(groups[start])
-        repeat = 0 if index == FIXED else _repeat(units[start:stop], sizes[index])
-        result[which].append(Run(int(roots[start]), stop - start, index, repeat))
+        repeats = [] if index == FIXED else _repeats(units[start:stop], sizes[index])
+        if not repeats:
+            result[which].append(Run(int(roots[start]), stop - start, index, 0))
+        for repeat in repeats:
+            result[which].append(Run(int(roots[start]), sizes[index] * repeat, index, repeat))
     return [tuple(own) for own in result]
 
 
-def _repeat(units: Labels, size: int) -> int:
-    """Return how often in a row each unit stands if a run lists all units in order, else 0."""
+def _repeats(units: Labels, size: int) -> list[int]:
+    """Return how often in a row each unit stands, for each time that a run lists all units in order; else nothing."""
     if len(units) == size:
-        return int(np.array_equal(units, np.arange(size)))
-    changes = np.flatnonzero(units != units[0])
-    repeat = int(changes[0]) if len(changes) else len(units)
-    if len(units) % (size * repeat):
-        return 0
-    wanted = np.tile(np.repeat(np.arange(size), repeat), len(units) // (size * repeat))
-    return repeat if np.array_equal(units, wanted) else 0
+        return [1] if np.array_equal(units, np.arange(size)) else []
+    starts = np.concatenate([[0], np.flatnonzero(units[1:] != units[:-1]) + 1])
+    if len(starts) % size or not np.array_equal(units[starts], np.tile(np.arange(size), len(starts) // size)):
+        return []
+    table = np.diff(starts, append=len(units)).reshape(-1, size)
+    repeats: list[int] = table[:, 0].tolist()
+    return repeats if (table == table[:, :1]).all() else []

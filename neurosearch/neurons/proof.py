@@ -20,6 +20,9 @@ from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.tracer import describe
 from neurosearch.neurons.units import FIXED, Binding, Units
 
+TIED = "ties it to another length in its code; at another width it raises"
+SINGLE = "all its positions are coupled, so none can go alone; at another width the code couples others"
+MOVED = "at another width the code couples other positions"
 _MOST_CANDIDATES = 8
 
 
@@ -83,7 +86,7 @@ class Proof:
         try:
             trace = self._run.follow(shapes, wider.settings())
         except Exception as error:  # noqa: BLE001  the user's forward raises anything
-            reason = f"at another width {where(error, model)} raises: {_first_line(error)}"
+            reason = f"{where(error, model)} {TIED}: {_first_line(error)}"
             return _Failure(reason, tuple(_paths(error, model)), frozenset())
         for tensor, dimension, positions in self._frozen:
             moved = _moved(units, wider, tensor, dimension, positions)
@@ -263,7 +266,8 @@ def _agreed(units: Units, other: Units) -> Units | _Failure:
         if block.group != FIXED
     }
     different = different or set(range(len(units.sizes)))
-    return _Failure("at another width the code couples other positions", ("",), frozenset(different))
+    reason = SINGLE if all(units.sizes[group] == 1 for group in different) else MOVED
+    return _Failure(reason, ("",), frozenset(different))
 
 
 def _same_but_repeats(units: Units, other: Units) -> bool:

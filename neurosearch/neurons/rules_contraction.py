@@ -3,6 +3,8 @@
 Shape letters: b batch, i input channels, o output channels, g groups, k kernel, n and m rows and columns.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
@@ -205,13 +207,30 @@ def attention(tracer: Tracer, call: Call) -> None:
     for dims in known:
         graph.freeze(dims[-2], f"attention mixes its positions in {tracer.place()}")
     shapes = [tuple(tensor.shape[:-2]) for tensor in (query, key, value)]
-    batch = broadcast(tracer, [dims[:-2] for dims in known], shapes, call.out.shape[:-2])
+    batches = [dims[:-2] for dims in known]
+    if call.get(7, "enable_gqa", default=False):
+        batches, shapes = _shared(batches, shapes)
+    batch = broadcast(tracer, batches, shapes, call.out.shape[:-2])
     for labels in batch:
         graph.prefer_rows(labels)
     mask = call.get(3, "attn_mask")
     if mask is not None:
         _mask(tracer, mask, batch)
     tracer.put(call.out, (*batch, None, known[2][-1]))
+
+
+def _shared(batches: Sequence[Dims], shapes: Sequence[tuple[int, ...]]) -> tuple[list[Dims], list[tuple[int, ...]]]:
+    """Return labels and shapes as if each head of keys and values stood there once per head of queries that it serves.
+
+    A single one is broadcast, so the heads of the queries are on their own.
+    """
+    num_heads = shapes[0][-1]
+    repeats = [1 if shape[-1] == 1 else num_heads // shape[-1] for shape in shapes]
+    repeated = [
+        dims if dims[-1] is None or times == 1 else (*dims[:-1], np.repeat(dims[-1], times))
+        for dims, times in zip(batches, repeats, strict=True)
+    ]
+    return repeated, [(*shape[:-1], shape[-1] * times) for shape, times in zip(shapes, repeats, strict=True)]
 
 
 def _mask(tracer: Tracer, mask: Tensor, batch: Dims) -> None:

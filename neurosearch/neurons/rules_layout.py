@@ -127,7 +127,11 @@ def stack(tracer: Tracer, call: Call) -> None:
 
 
 def chunk(tracer: Tracer, call: Call) -> None:
-    """Parts of equal length: their aligned positions go together, so that the parts stay equal."""
+    """Parts of equal length: their aligned positions go together, so that the parts stay equal.
+
+    Parts whose lengths the code lists are each on their own: if the lengths do not follow the units, a run at other
+    widths will show it.
+    """
     source = call.args[0]
     dimension = (call.args[2] if len(call.args) > 2 else call.kwargs.get("dim", 0)) % source.ndim
     dims = tracer.dims(source)
@@ -137,6 +141,8 @@ def chunk(tracer: Tracer, call: Call) -> None:
     if labels is not None and len(set(sizes)) == 1:
         tracer.graph.unify_rows(labels, len(sizes))
         parts = list(labels.reshape(len(sizes), -1))
+    elif labels is not None and "with_sizes" in call.name:
+        parts = np.split(labels, np.cumsum(sizes)[:-1])
     elif labels is not None:
         tracer.graph.freeze(labels, f"it is cut into parts of unequal length in {tracer.place()}")
     for part, own in zip(call.out, parts, strict=True):

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from neurosearch.config.base import Count, Fields, Index
+from neurosearch.config.database import database_address
 from neurosearch.config.search import SearchFields
 
 
@@ -65,6 +66,23 @@ class StorageFields(Fields):
         "runs",
         description="Folder of all studies, relative to the working directory; each has one of its own name in it",
     )
+    database: str | None = Field(
+        None,
+        description=(
+            "What holds the trials: sqlite:///FILE, or postgresql://USER@HOST:PORT/DATABASE with the password in the "
+            "environment (NEUROSEARCH_DATABASE_PASSWORD); absent: a journal file in the study's folder"
+        ),
+    )
+
+    @field_validator("database")
+    @classmethod
+    def _is_an_address(cls, database: str | None) -> str | None:
+        if database is not None:
+            try:
+                database_address(database)
+            except ValueError as error:
+                raise PydanticCustomError("database", "{why}", {"why": str(error)}) from None
+        return database
 
 
 class StudyFields(Fields):

@@ -172,14 +172,19 @@ _NO_RUNG = "goes on: it has not been at rest at a rung yet"
 
 def _num_better(own: Report, others: Sequence[Report], directions: Sequence[Direction]) -> int:
     """Returns how many of the others are ahead."""
-    losses = as_losses([own.values, *(other.values for other in others)], directions)
-    ranks = non_dominated_ranks(losses, [own.violation, *(other.violation for other in others)])
-    ahead = int((ranks < ranks[0]).sum())
+    excess = max(own.violation, 0.0)
+    within = sum(max(other.violation, 0.0) < excess for other in others)
+    rivals = [other.values for other in others if max(other.violation, 0.0) == excess]
+    losses = as_losses([own.values, *rivals], directions)
+    if len(directions) == 1:
+        return within + int((losses < losses[0]).sum())
+    ranks = non_dominated_ranks(losses, [0.0] * len(losses))
     tied = losses[ranks == ranks[0]]  # the own report stays the first
-    if len(directions) == 1 or len(tied) == 1:
+    ahead = within + int((ranks < ranks[0]).sum())
+    if len(tied) == 1:
         return ahead
-    tied_margins = margins(tied, _spreads(losses[1:]))
-    return ahead + int((tied_margins > tied_margins[0]).sum())
+    lonely = margins(tied, _spreads(losses[1:]))
+    return ahead + int((lonely > lonely[0]).sum())
 
 
 def _spreads(losses: Floats) -> Floats:

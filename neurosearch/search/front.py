@@ -82,6 +82,8 @@ def margins(losses: Floats, scales: Floats) -> Floats:
 
 def _ranks_of_equals(losses: Floats) -> Ranks:
     """Returns the ranks of points that break their limits equally."""
+    if min(losses.shape) == 1:  # one point or one objective: the order of the values is all there is
+        return np.unique(losses[:, 0], return_inverse=True)[1]
     dominates = _domination(losses)
     num_dominators = dominates.sum(axis=0)
     ranks = np.full(len(losses), -1, dtype=np.int64)

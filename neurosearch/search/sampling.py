@@ -22,7 +22,7 @@ from neurosearch.config.load import StudyConfig
 from neurosearch.config.search_nodes import slots
 from neurosearch.config.trial import TrialConfig
 from neurosearch.randomness import derive_seed
-from neurosearch.search.space import chooser, num_points
+from neurosearch.search.space import chooser, drawn_by, num_points
 
 _MODEL_DRAWS = 5  # by the study's sampler; it may insist on points that were tried
 _RANDOM_DRAWS = 100  # where the space is not finite
@@ -93,6 +93,22 @@ class Suggester:
         trial.set_constraint("size", _FAILED if values is None else violation)
         self._draft.tell(draft, [0.0] * len(self._objectives) if values is None else list(values))
 
+    def stopped(self, number: int, values: tuple[float, ...], violation: float, epoch: int) -> None:
+        """Takes note of a suggested trial that was stopped early.
+
+        Args:
+            number: The study's number of the trial.
+            values: Its objectives in its last report.
+            violation: As for `ended`.
+            epoch: Of its last report.
+        """
+        draft = self._drafts[number]
+        trial = optuna.Trial(self._draft, draft)
+        trial.set_constraint("size", violation)
+        if len(values) == 1:  # samplers rank stopped trials by how far they came; Optuna takes no reports of several
+            trial.report(values[0], epoch)
+        self._draft.tell(draft, state=TrialState.PRUNED)
+
     def suggest(self, number: int) -> Suggestion | None:
         """Returns a configuration for the trial of this number; None when no new one was found in many draws.
 
@@ -123,7 +139,7 @@ class Suggester:
         trial = study.ask()
         values: dict[str, Any] = {}
         try:
-            config = self._config.trial(chooser(trial, values.__setitem__))
+            config = self._config.trial(chooser(drawn_by(trial), values.__setitem__))
         except ValueError:  # a rule is broken in between the ends, which alone were checked when the config was read
             config = None
         key = config_key(config.model_dump(mode="json")) if config is not None else ""

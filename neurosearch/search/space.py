@@ -12,18 +12,22 @@ from typing import Any
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from neurosearch.config import positions
 from neurosearch.config.base import Fields
 from neurosearch.config.search_nodes import (
     ChoiceNode,
     Choose,
     IntNode,
-    LeafNode,
     LogUniformNode,
     Node,
     OneOfNode,
     Template,
     UniformNode,
+    slots,
 )
+
+#: Draws a position from the distribution of the hyperparameter of this name.
+Draw = Callable[[str, BaseDistribution], Any]
 
 
 def distribution_of(node: Node) -> BaseDistribution:
@@ -36,7 +40,7 @@ def distribution_of(node: Node) -> BaseDistribution:
         case LogUniformNode(steps=None):
             return FloatDistribution(node.low, node.high, log=True)
         case UniformNode() | LogUniformNode():
-            return IntDistribution(0, _num_values(node) - 1)
+            return IntDistribution(0, positions.num_steps(node) - 1)
         case ChoiceNode():
             return CategoricalDistribution(list(_options(node)))
         case OneOfNode():
@@ -50,24 +54,72 @@ def value_of(node: Node, suggested: Any) -> Any:
             return suggested
         case UniformNode(step=None) | LogUniformNode(steps=None):
             return min(max(suggested, node.low), node.high)  # exp(log(x)) may miss x by a rounding
-        case UniformNode():
-            assert node.step is not None
-            return node.low + suggested * node.step
-        case LogUniformNode():
-            return _log_step(node, suggested)
+        case UniformNode() | LogUniformNode():
+            return positions.value_at_step(node, suggested)
         case ChoiceNode():
             return _options(node)[suggested]
 
 
-def chooser(trial: Trial, told: Callable[[str, Any], None]) -> Choose:
-    """Returns a `Choose` that asks an Optuna trial, and tells `told` each hyperparameter's name and value."""
+def position_of(node: Node, value: Any) -> Any:
+    """Returns what `value_of` turns into this value; None when the node cannot draw it."""
+    position = positions.position_of(node, value)
+    if not isinstance(node, ChoiceNode) or position is None:
+        return position
+    option = node.options[position]
+    return next(text for text, each in _options(node).items() if _json(each) == _json(option))
+
+
+def chooser(draw: Draw, told: Callable[[str, Any], None]) -> Choose:
+    """Returns a `Choose` that draws positions, and tells `told` each hyperparameter's name and value."""
 
     def choose(name: str, node: Node) -> Any:
-        value = value_of(node, _suggest(trial, name, distribution_of(node)))
+        value = value_of(node, draw(name, distribution_of(node)))
         told(name, value)
         return value
 
     return choose
+
+
+def drawn_by(trial: Trial) -> Draw:
+    """Returns a `Draw` that asks an Optuna trial."""
+
+    def draw(name: str, distribution: BaseDistribution) -> Any:
+        return _suggest(trial, name, distribution)
+
+    return draw
+
+
+def position_at(distribution: BaseDistribution, share: float) -> Any:
+    """Returns the position below which a share in [0, 1) of a distribution lies."""
+    match distribution:
+        case CategoricalDistribution():
+            return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
+        case IntDistribution():
+            last = (distribution.high - distribution.low) // distribution.step
+            return distribution.low + min(int(share * (last + 1)), last) * distribution.step
+        case FloatDistribution(low=low, high=high, log=False):
+            return min(low + share * (high - low), high)
+        case FloatDistribution(low=low, high=high):
+            return min(max(low * (high / low) ** share, low), high)
+        case _:
+            raise AssertionError(f"no node has the distribution {distribution}")
+
+
+def share_of(distribution: IntDistribution | FloatDistribution, position: float) -> float:
+    """Returns the share of a range that lies below a position, as `position_at` takes it; for a step its middle."""
+    low, high = distribution.low, distribution.high
+    match distribution:
+        case IntDistribution():
+            return ((position - low) // distribution.step + 0.5) / ((high - low) // distribution.step + 1)
+        case FloatDistribution(log=True):
+            return math.log(position / low) / math.log(high / low)
+        case FloatDistribution():
+            return (position - low) / (high - low)
+
+
+def distributions(template: Template) -> dict[str, BaseDistribution]:
+    """Returns the distributions of all hyperparameters, also those that only some options have."""
+    return {slot.name: distribution_of(slot.node) for slot in slots(template)}
 
 
 def num_points(template: Template) -> int | None:
@@ -99,23 +151,6 @@ def _json(option: Any) -> str:
     return json.dumps(option, sort_keys=True, ensure_ascii=False)
 
 
-def _num_values(node: UniformNode | LogUniformNode) -> int:
-    if isinstance(node, LogUniformNode):
-        assert node.steps is not None
-        return node.steps
-    assert node.step is not None
-    low, high = node.ends
-    return round((high - low) / node.step) + 1
-
-
-def _log_step(node: LogUniformNode, position: int) -> float:
-    assert node.steps is not None
-    if position in (0, node.steps - 1):  # exactly the ends, whatever logarithms round to
-        return node.low if position == 0 else node.high
-    share = position / (node.steps - 1)
-    return math.exp(math.log(node.low) + share * (math.log(node.high) - math.log(node.low)))
-
-
 def _num_points(value: Any) -> int | None:
     match value:
         case dict():
@@ -126,21 +161,9 @@ def _num_points(value: Any) -> int | None:
             counts = [_num_points(option) for option in value.options]
             return None if None in counts else sum(count for count in counts if count is not None)
         case Fields():
-            return _num_leaf_points(value)  # type: ignore[arg-type]  # every Fields inside a template is a node
+            return positions.num_values(value)  # type: ignore[arg-type]  # every Fields inside a template is a node
         case _:
             return 1
-
-
-def _num_leaf_points(node: LeafNode) -> int | None:
-    match node:
-        case IntNode():
-            return (node.ends[1] - node.low) // node.step + 1
-        case ChoiceNode():
-            return len(_options(node))
-        case UniformNode(step=None) | LogUniformNode(steps=None):
-            return None
-        case UniformNode() | LogUniformNode():
-            return _num_values(node)
 
 
 def _product(counts: list[int | None]) -> int | None:

@@ -18,7 +18,16 @@ from neurosearch.config.search_nodes import (
     slots,
 )
 from neurosearch.config.yaml_source import Source
-from neurosearch.search.space import chooser, distribution_of, num_points, value_of
+from neurosearch.search.space import (
+    chooser,
+    distribution_of,
+    drawn_by,
+    num_points,
+    position_at,
+    position_of,
+    share_of,
+    value_of,
+)
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -47,7 +56,7 @@ def nodes(draw):
 
 def drawn(node, seed):
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
-    return chooser(study.ask(), lambda name, value: None)("x", node)
+    return chooser(drawn_by(study.ask()), lambda name, value: None)("x", node)
 
 
 @given(nodes(), st.integers(0, 1000))
@@ -70,6 +79,28 @@ def test_every_point_of_a_finite_node_is_drawn_from_a_position_of_its_own(node):
         assert values[0] == node.ends[0]
         assert math.isclose(values[-1], node.ends[1])
         assert values == sorted(set(values))
+
+
+@given(nodes(), st.floats(0, 1, exclude_max=True))
+def test_a_drawn_value_leads_back_to_its_position(node, share):
+    position = position_at(distribution_of(node), share)
+    again = position_of(node, value_of(node, position))
+    assert value_of(node, again) == value_of(node, position)
+
+
+@given(nodes(), st.floats(0, 1, exclude_max=True))
+def test_the_share_below_a_position_leads_back_to_it(node, share):
+    distribution = distribution_of(node)
+    if not isinstance(distribution, optuna.distributions.CategoricalDistribution) and not distribution.single():
+        position = position_at(distribution, share)
+        assert position_at(distribution, share_of(distribution, position)) == pytest.approx(position)
+
+
+@given(nodes())
+def test_what_lies_outside_a_node_has_no_position(node):
+    outside = "somewhere" if isinstance(node, ChoiceNode) else node.ends[1] * 1.01 + 1
+    assert position_of(node, outside) is None
+    assert position_of(node, {"a": 1}) is None
 
 
 def test_a_logarithmic_range_with_steps_has_its_ends_and_equal_ratios():
@@ -155,7 +186,7 @@ def test_told_values_are_those_of_the_resolved_config(make_config):
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     for trial in islice(iter(study.ask, None), 20):
         told = {}
-        sections = resolve(template, chooser(trial, told.__setitem__)).sections
+        sections = resolve(template, chooser(drawn_by(trial), told.__setitem__)).sections
         assert told["training.learning_rate"] == sections["training"]["learning_rate"]
         assert told["model.widths"] == sections["model"]["widths"]
         assert told["growth"] == sections["growth"]["kind"]

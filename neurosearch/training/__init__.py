@@ -9,6 +9,7 @@ __all__ = [
     "checkpoint",
     "counts",
     "losses",
+    "memory",
     "metrics",
     "network",
     "optimizers",

@@ -54,6 +54,11 @@ def decode(content: bytes) -> dict[str, Any]:
     return payload
 
 
+def checkpoint_name(epoch: int) -> str:
+    """Return the name of the file that holds the state after so many whole epochs."""
+    return f"checkpoint-{epoch:06d}.pt"
+
+
 class FolderCheckpointStore:
     """Keeps the last two states as files `checkpoint-000012.pt` in a folder; a `training.seams.CheckpointStore`."""
 
@@ -68,7 +73,7 @@ class FolderCheckpointStore:
             OSError: The disk is full or the folder cannot be written; the states before are untouched.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"checkpoint-{epoch:06d}.pt"
+        path = self._folder / checkpoint_name(epoch)
         temporary = path.with_suffix(".pt.tmp")
         try:
             with temporary.open("wb") as file:

@@ -10,6 +10,9 @@ from neurosearch import names
 from neurosearch.neurons import Units
 
 
+PASSES_PER_STEP = 3  # of training: forward, and a backward pass of about twice its cost
+
+
 class SizeCounter:
     """Counts a network whose sizes change, once per combination of sizes."""
 

@@ -42,3 +42,7 @@ class TrainingSettings:
     amp: bool
     channels_last: bool
     seed: int
+
+    def is_checkpointed(self, epoch: int) -> bool:
+        """Say whether the state after so many whole epochs is kept."""
+        return epoch % self.checkpoint_every_epochs == 0 or epoch == self.epochs

@@ -16,10 +16,11 @@ from neurosearch import names
 from neurosearch.growth.policy import Clock, Need
 from neurosearch.neurons import Units, find_units, restore_structure, structure
 from neurosearch.randomness import derive_seed
-from neurosearch.training.counts import SizeCounter
+from neurosearch.training.counts import PASSES_PER_STEP, SizeCounter
 from neurosearch.training.evaluation import evaluate
 from neurosearch.training.generators import seed_global_generator
 from neurosearch.training.health import check_losses, check_scores
+from neurosearch.training.memory import telling_shortage
 from neurosearch.training.network import Network, load_weights
 from neurosearch.training.optimizers import make_optimizer, set_learning_rate
 from neurosearch.training.records import EpochRecord, GrowthEvent
@@ -28,7 +29,6 @@ from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.surgeon import Surgeon
 
 _FORMAT = 1
-_PASSES_PER_STEP = 3  # forward, and a backward pass of about twice its cost
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,11 @@ class Trainer:
         return self._network.model
 
     @property
+    def settings(self) -> TrainingSettings:
+        """How it trains."""
+        return self._settings
+
+    @property
     def units(self) -> Units:
         """The network's neurons as they are now."""
         return self._network.units
@@ -140,18 +145,23 @@ class Trainer:
 
         Raises:
             TrialFailed: A loss is not finite.
+            OutOfMemory: An allocation failed; a new trainer goes on from the last checkpoint.
         """
         need = self._policy.due(self._clock()) if self._step == 0 else None
         if need is not None:
-            self._change(self._clock(), need)
+            with telling_shortage(self._described):
+                self._change(self._clock(), need)
         while len(self.history) < self._settings.epochs:
-            yield self._train_epoch(len(self.history))
+            with telling_shortage(self._described):
+                record = self._train_epoch(len(self.history))
+            yield record
 
     def finish(self) -> FinalResult:
         """Make the network plain and final after the last epoch, and score it once more if that changed it."""
         assert len(self.history) == self._settings.epochs, "finish comes after the last epoch"
         if self._result is None:
-            record = self._finish()
+            with telling_shortage(self._described):
+                record = self._finish()
             self._result = FinalResult(self.model, self.units, record)
         return self._result
 
@@ -174,7 +184,7 @@ class Trainer:
         }
         record = self._record(scores)
         self.history.append(record)
-        if record.epoch % self._settings.checkpoint_every_epochs == 0 or record.epoch == self._settings.epochs:
+        if self._settings.is_checkpointed(record.epoch):
             self._checkpoints.save(record.epoch, self._state())
         return record
 
@@ -231,6 +241,10 @@ class Trainer:
         scores, _ = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
         return replace(self._record(self.history[-1].metrics | scores), at_rest=True)
 
+    def _described(self) -> str:
+        num_neurons = sum(group.size for group in self.units.groups)
+        return f"{num_neurons:,} neurons and {sum(p.numel() for p in self.model.parameters()):,} parameters"
+
     def _clock(self) -> Clock:
         return Clock(self._step, self._step // self._steps_per_epoch, self._steps_per_epoch, self._settings.epochs)
 
@@ -240,7 +254,7 @@ class Trainer:
         self._num_charged = self._num_examples
 
     def _passes(self, num_examples: int) -> float:
-        return _PASSES_PER_STEP * num_examples * self._counter.count(self.units)[names.MULTIPLY_ADDS]
+        return PASSES_PER_STEP * num_examples * self._counter.count(self.units)[names.MULTIPLY_ADDS]
 
     def _record(self, scores: dict[str, float]) -> EpochRecord:
         clock = self._clock()

@@ -5,9 +5,9 @@ Importing this module imports no torch: `check` reads the fields of every kind.
 
 from typing import TYPE_CHECKING
 
-from neurosearch.config.growth import NimbleFields, PeriodicFields, StaticFields
+from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, StaticFields
 from neurosearch.config.kinds import Kind
-from neurosearch.config.rules import nimble_shares_fit, periodic_cycle_fits
+from neurosearch.config.rules import events_fit, nimble_shares_fit, periodic_cycle_fits
 
 if TYPE_CHECKING:
     from neurosearch.training.seams import GrowthPolicy
@@ -27,6 +27,15 @@ def build_periodic(fields: PeriodicFields) -> "GrowthPolicy":
     return PeriodicPolicy(PeriodicSettings(**fields.model_dump(exclude={"kind"})))
 
 
+def build_events(fields: EventsFields) -> "GrowthPolicy":
+    """Builds the policy that grows and prunes at listed epochs."""
+    from neurosearch.growth.events import Event, EventsPolicy, EventsSettings
+
+    pairs = zip(fields.events, fields.shares, strict=True)
+    events = tuple(Event(epoch=event.epoch, share=share) for event, share in pairs)
+    return EventsPolicy(EventsSettings(events=events, **fields.model_dump(exclude={"kind", "events"})))
+
+
 def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
     """Builds the policy with a trained size (arXiv:2501.18012, our per-neuron reading)."""
     from neurosearch.growth.nimble import NimblePolicy, NimbleSettings
@@ -36,4 +45,5 @@ def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
 
 STATIC = Kind(StaticFields, build_static)
 PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits,))
+EVENTS = Kind(EventsFields, build_events, rules=(events_fit,))
 NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,))

@@ -52,6 +52,15 @@ class ConfigError(ValueError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+def undotted(text: str) -> Path:
+    """Reads a path that `dotted` wrote."""
+    path: list[str | int] = []
+    for part in text.split("."):
+        name, *indices = part.split("[")
+        path += [name, *(int(index.removesuffix("]")) for index in indices)]
+    return tuple(path)
+
+
 def dotted(path: Path) -> str:
     """Writes a path as users do: `growth.options[1].period_epochs`."""
     text = ""

@@ -4,11 +4,29 @@ Sources: arXiv:2507.09940 (periodic; its criterion and schedule are not public, 
 arXiv:2501.18012 (nimble; our per-neuron reading of its gate).
 """
 
-from typing import Annotated, Literal
+from itertools import accumulate
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from neurosearch.config.base import Count, Fields, NonNegativeFloat, Number, PositiveFloat, Share
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat, Share
+
+AddedShare = Annotated[Number, Field(gt=0.0, le=4.0)]
+Start = Annotated[
+    Literal["zero_outgoing", "symmetric_pair", "shared_copy"],
+    Field(description="How new neurons start; all keep the network's function (shared_copy: arXiv:1511.05641)"),
+]
+Importance = Annotated[
+    Literal["class_balanced_taylor", "taylor", "l2", "activation", "gradient", "random"],
+    Field(
+        description="Score by which neurons stay (taylor: arXiv:1906.10771, activation: arXiv:2302.12902, "
+        "gradient: arXiv:2505.24061, random: the control)"
+    ),
+]
+ProtectedShare = Annotated[
+    Share, Field(description="Share of the base width, most important to the head classes, that is never pruned")
+]
 
 
 class StaticFields(Fields):
@@ -23,24 +41,61 @@ class PeriodicFields(Fields):
     kind: Literal["periodic"] = "periodic"
     period_epochs: Count = Field(5, description="Epochs from one growth to the next")
     grown_epochs: Count = Field(3, description="Epochs trained between a cycle's growth and its pruning")
-    grow_share: Annotated[Number, Field(gt=0.0, le=4.0)] = Field(
+    grow_share: AddedShare = Field(
         0.5, description="Neurons added in each group, as a share of its base width, at least one"
     )
     stop_share: Annotated[Number, Field(gt=0.0, le=1.0)] = Field(
         0.7, description="Share of the epochs after which no cycle may be open"
     )
-    start: Literal["zero_outgoing", "symmetric_pair", "shared_copy"] = Field(
-        "zero_outgoing",
-        description="How new neurons start; all keep the network's function (shared_copy: arXiv:1511.05641)",
+    start: Start = "zero_outgoing"
+    importance: Importance = "class_balanced_taylor"
+    protected_share: ProtectedShare = 0.0
+
+
+class Event(Fields):
+    """One growth or one pruning of every group."""
+
+    epoch: Index = Field(description="Whole epochs trained before it; 0: before the first")
+    add_share: AddedShare | None = Field(
+        None, description="Neurons added in each group, as a share of its base width, such as 0.5"
     )
-    importance: Literal["class_balanced_taylor", "taylor", "l2", "activation", "gradient", "random"] = Field(
-        "class_balanced_taylor",
-        description="Score by which neurons stay (taylor: arXiv:1906.10771, activation: arXiv:2302.12902, "
-        "gradient: arXiv:2505.24061, random: the control)",
+    remove_share: PositiveFloat | None = Field(
+        None, description="Neurons removed from each group, as a share of its base width, such as 0.5"
     )
-    protected_share: Share = Field(
-        0.0, description="Share of the base width, most important to the head classes, that is never pruned"
+
+    @model_validator(mode="after")
+    def _adds_or_removes(self) -> Self:
+        if (self.add_share is None) == (self.remove_share is None):
+            raise PydanticCustomError(
+                "event", "an event adds or removes; write one of add_share and remove_share, such as add_share: 0.5"
+            )
+        return self
+
+    @property
+    def change(self) -> float:
+        """The share that is added, or the negative of the share that is removed."""
+        return self.add_share if self.add_share is not None else -(self.remove_share or 0.0)
+
+
+class EventsFields(Fields):
+    """Grow and prune at listed epochs; the final widths equal the model's."""
+
+    kind: Literal["events"] = "events"
+    events: Annotated[tuple[Event, ...], Field(min_length=1, max_length=1000)] = Field(
+        description="What happens when, by ascending epochs, such as "
+        "[{epoch: 2, add_share: 0.5}, {epoch: 6, remove_share: 0.5}]; all that is added must be removed"
     )
+    start: Start = "zero_outgoing"
+    importance: Importance = "class_balanced_taylor"
+    protected_share: ProtectedShare = 0.0
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of the base width that each event leads to, above it (or below it, if negative).
+
+        To nine decimals: people's 0.1 + 0.2 - 0.3 is 0.
+        """
+        return tuple(round(share, 9) + 0.0 for share in accumulate(event.change for event in self.events))
 
 
 class NimbleFields(Fields):

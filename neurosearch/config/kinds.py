@@ -26,7 +26,7 @@ class Conflict:
     """Two or more fields that are fine alone and wrong together.
 
     Attributes:
-        fields: Dotted paths, such as `growth.period_epochs`.
+        fields: Dotted paths, such as `growth.period_epochs` or `growth.events[1].epoch`.
         text: What is wrong and how to mend it.
     """
 

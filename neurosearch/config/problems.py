@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from neurosearch.config.base import Path, Problem, dotted
+from neurosearch.config.base import Path, Problem, dotted, undotted
 from neurosearch.config.kinds import Conflict
 from neurosearch.config.messages import is_follower, message
 from neurosearch.config.search_nodes import Resolved, Template
@@ -57,7 +57,7 @@ class TrialProblems:
         taken_out = {dotted(_without_tag(each["loc"])) for each in wrong}
         for each in error.errors() if error is not None else ():
             for conflict in _conflicts(each) or ():
-                origins = tuple(_origin(tuple(field.split(".")), corner.origins) for field in conflict.fields)
+                origins = tuple(_origin(undotted(field), corner.origins) for field in conflict.fields)
                 if origins not in self._told and taken_out.isdisjoint(conflict.fields):
                     self._told.add(origins)
                     names = " and ".join(dotted(origin) for origin in origins)
@@ -73,7 +73,7 @@ def problem_of(field: str, text: str, corner: Resolved, template: Template) -> P
         corner: The resolved template that the room was given.
         template: Where it comes from.
     """
-    origin = _origin(tuple(field.split(".")), {**corner.origins, **corner.ends})
+    origin = _origin(undotted(field), {**corner.origins, **corner.ends})
     return Problem(template.source.place(origin), dotted(origin), text)
 
 

@@ -1,9 +1,11 @@
 """Rules over several fields: each says which fields clash and how to mend it."""
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from neurosearch.config.growth import NimbleFields, PeriodicFields
+from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields
 from neurosearch.config.kinds import Conflict, Rule
 from neurosearch.config.model import ResnetCifarFields
 
@@ -44,6 +46,71 @@ def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:
             f"grown_epochs is {growth.grown_epochs}, but cycles must be closed by epoch {last} "
             f"(stop_share {growth.stop_share} of epochs {epochs}), so no neuron would ever be added. "
             "Lower grown_epochs, or raise stop_share or epochs.",
+        )
+
+
+def events_fit(config: "TrialConfig") -> Iterator[Conflict]:
+    """Events ascend, leave the last epochs to the final structure, and add and remove the same."""
+    assert isinstance(config.growth, EventsFields)
+    yield from _events_ascend(config.growth)
+    yield from _events_leave_the_end_alone(config)
+    yield from _events_cancel(config.growth)
+
+
+def _events_ascend(growth: EventsFields) -> Iterator[Conflict]:
+    epochs = [event.epoch for event in growth.events]
+    for index, (before, epoch) in enumerate(pairwise(epochs)):
+        if epoch <= before:
+            yield Conflict(
+                (f"growth.events[{index + 1}].epoch", f"growth.events[{index}].epoch"),
+                f"an event at epoch {epoch} stands after one at epoch {before}. Order events by epoch, one for each.",
+            )
+
+
+def _events_leave_the_end_alone(config: "TrialConfig") -> Iterator[Conflict]:
+    assert isinstance(config.growth, EventsFields)
+    training, events = config.training, config.growth.events
+    index = max(range(len(events)), key=lambda position: events[position].epoch)
+    field, epoch = f"growth.events[{index}].epoch", events[index].epoch
+    last_drop = math.ceil(max(training.drops, default=1.0) * training.epochs)
+    if epoch >= training.epochs:
+        yield Conflict(
+            (field, "training.epochs"),
+            f"an event comes after {epoch} epochs, but epochs is {training.epochs} and at least the last one must "
+            "train the final network. Let the last event come earlier, or raise epochs.",
+        )
+    elif training.schedule == "step" and epoch > last_drop:
+        yield Conflict(
+            (field, "training.drops"),
+            f"an event comes after {epoch} epochs, but the learning rate drops for the last time after {last_drop}: "
+            "what comes or goes later is hardly trained. Let the last event come earlier, or drop later.",
+        )
+
+
+def _events_cancel(growth: EventsFields) -> Iterator[Conflict]:
+    shares = growth.shares
+    lowest = min(range(len(shares)), key=lambda position: shares[position])
+    removal = f"growth.events[{lowest}].remove_share"
+    if shares[lowest] <= -1:
+        yield Conflict(
+            (removal,),
+            f"with it, {-shares[lowest]:.6g} of the base width would be gone, and no neuron left. Remove less "
+            "before neurons are added again.",
+        )
+    elif growth.protected_share > 1 + shares[lowest]:
+        yield Conflict(
+            (removal, "growth.protected_share"),
+            f"it leaves {1 + shares[lowest]:.6g} of the base width, but protected_share is {growth.protected_share}. "
+            "Remove less, or lower protected_share.",
+        )
+    if shares[-1] != 0:
+        added = math.fsum(event.add_share or 0.0 for event in growth.events)
+        removed = math.fsum(event.remove_share or 0.0 for event in growth.events)
+        more, less = ("add_share", "remove_share") if shares[-1] > 0 else ("remove_share", "add_share")
+        yield Conflict(
+            ("growth.events",),
+            f"all add_share sum up to {added:.9g} and all remove_share to {removed:.9g}, so the final network would "
+            f"not have the model's widths. Lower {more} or raise {less} by {abs(shares[-1]):.9g} in all.",
         )
 
 

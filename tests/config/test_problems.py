@@ -141,6 +141,27 @@ ONE_PROBLEM = [
         "growth.target_share and growth.maximum_share",
         "target_share is 2.0 but maximum_share is 1.0. Lower target_share or raise maximum_share.",
     ),
+    (
+        config(growth="{kind: events, events: [{epoch: 2, add_share: 1}, {epoch: 10, remove_share: 1}]}"),
+        5,
+        "growth.events[1].epoch and training.epochs",
+        "an event comes after 10 epochs, but epochs is 10 and at least the last one must train the final network.",
+    ),
+    (
+        config(growth="{kind: events, events: [{epoch: 2, add_share: 1}, {epoch: 4, remove_share: 0.75}]}"),
+        5,
+        "growth.events",
+        "and all remove_share to 0.75, so the final network would not have the model's widths. Lower add_share or",
+    ),
+    (config(growth="{kind: events, events: [{epoch: 2}]}"), 5, "growth.events[0]", "write one of add_share and remove"),
+    (
+        config(growth="{kind: events, events: [{epoch: 2, ad_share: 1}]}"),
+        5,
+        "growth.events[0].ad_share",
+        "mean 'add_share'?",
+    ),
+    (config(growth="{kind: events, events: []}"), 5, "growth.events", "must have at least 1 item(s), but is []."),
+    (config(growth="{kind: events}"), 5, "growth.events", "is missing. (What happens when, by ascending epochs"),
     (config(training="{epochs: 9, drops: [0.9, 0.8]}"), 4, "training.drops", "write them ascending and each once."),
     # The text itself.
     (config() + "seed: 1\nseed: 2\n", 7, "", "the key 'seed' stands here twice: keep one."),

@@ -4,6 +4,9 @@ from torch import nn
 
 from neurosearch.growth import (
     Clock,
+    Event,
+    EventsPolicy,
+    EventsSettings,
     NimblePolicy,
     NimbleSettings,
     PeriodicPolicy,
@@ -15,10 +18,15 @@ from neurosearch.neurons import apply_plan, find_units, fold_gates
 
 EPOCHS, STEPS_PER_EPOCH = 8, 3
 PERIODIC = PeriodicSettings(4, 2, 0.5, 0.8, "zero_outgoing", "l2", 0.25)
+#: Up, up, by less than a neuron, below the base size, and back; at every width with what must be rounded.
+EVENTS = EventsSettings(
+    tuple(Event(*each) for each in ((0, 0.3), (1, 0.9), (2, 0.91), (4, -0.45), (6, 0.0))), "zero_outgoing", "l2", 0.25
+)
 NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, 0.4, 2)
 POLICIES = {
     "static": StaticPolicy,
     "periodic": lambda: PeriodicPolicy(PERIODIC),
+    "events": lambda: EventsPolicy(EVENTS),
     "nimble": lambda: NimblePolicy(NIMBLE),
 }
 
@@ -141,6 +149,27 @@ def test_static_never_changes_anything():
     simulation.run()
     simulation.finish()
     assert simulation.plans == []
+
+
+def test_events_lead_to_the_sizes_they_name():
+    simulation = Simulation(EventsPolicy(EVENTS))
+    seen = {}
+    for step in range(EPOCHS * STEPS_PER_EPOCH + 1):
+        simulation.step(step)
+        seen[step // STEPS_PER_EPOCH] = tuple(simulation.sizes.values())
+    at = [seen[epoch] for epoch in range(EPOCHS)]
+    assert at == [(10, 8), (15, 11), (15, 11), (15, 11), (4, 3), (4, 3), (8, 6), (8, 6)]
+
+
+def test_cycles_written_as_events_make_the_same_plans():
+    events = tuple(Event(*each) for each in ((0, 0.5), (2, 0.0), (4, 0.5), (6, 0.0)))
+    cycles, written = (
+        Simulation(PeriodicPolicy(PERIODIC)),
+        Simulation(EventsPolicy(EventsSettings(events, PERIODIC.start, PERIODIC.importance, PERIODIC.protected_share))),
+    )
+    cycles.run()
+    written.run()
+    assert written.plans == cycles.plans != []
 
 
 def test_a_clock_knows_the_ends_of_epochs():

@@ -1,0 +1,88 @@
+"""Grow and prune at listed epochs, by listed amounts, and end at the configured size.
+
+The general form of the periodic cycles (our reading of arXiv:2507.09940), for schedules that are searched event by
+event.
+"""
+
+from dataclasses import dataclass
+
+from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
+from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, size_at
+from neurosearch.growth.untrained import UntrainedSizes
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of every group's size.
+
+    Attributes:
+        epoch: Whole epochs trained before it; 0 comes before the first step.
+        share: Where it leads: neurons above the base size (below it, if negative), as a share of the base size.
+    """
+
+    epoch: int
+    share: float
+
+
+@dataclass(frozen=True)
+class EventsSettings:
+    """What happens when, and by which measure.
+
+    Attributes:
+        events: By ascending epochs; the last one leads to share 0.
+        start: How new neurons begin (see `neurons.grow`).
+        importance: Score by which neurons stay (see `neurons.importance`).
+        protected_share: Neurons never pruned, the most important to the head classes, as a share of the base size.
+    """
+
+    events: tuple[Event, ...]
+    start: str
+    importance: str
+    protected_share: float
+
+
+class EventsPolicy(UntrainedSizes):
+    """Brings every group to the size that each event names, by growth or by pruning.
+
+    An event names where the sizes go and not how many neurons come: sizes are rounded from the share alone, so
+    additions and removals cancel at every width. Everything follows from the clock, so there is no state.
+    """
+
+    def __init__(self, settings: EventsSettings) -> None:
+        assert settings.events[-1].share == 0
+        self._settings = settings
+        before = (0.0, *(event.share for event in settings.events))
+        self._events = {event.epoch: event for event in settings.events}
+        self._grows = {event.epoch: event.share > last for event, last in zip(settings.events, before, strict=False)}
+        self._growth_need = growth_need(settings.start)
+        self._pruning_need = pruning_need(settings.importance, settings.protected_share)
+
+    def due(self, clock: Clock) -> Need | None:
+        """Return what growing or pruning needs, at the epoch boundaries that have an event."""
+        if not clock.epoch_ended or clock.epoch not in self._events:
+            return None
+        return self._growth_need if self._grows[clock.epoch] else self._pruning_need
+
+    def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
+        """Return the event's growth or pruning."""
+        settings, event = self._settings, self._events.get(snapshot.clock.epoch)
+        if event is None:
+            return ()
+        sizes = {name: size_at(event.share, size, settings.start) for name, size in snapshot.base_sizes.items()}
+        reason = _reason(event)
+        if self._grows[event.epoch]:
+            return (growth(snapshot, sizes, settings.start, reason),)
+        return (pruning(snapshot, sizes, settings.protected_share, reason),)
+
+    def finish_need(self) -> Need | None:
+        """Return None: the last event came before the last epoch."""
+        return None
+
+    def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:
+        """Return no decision; the network has its base sizes."""
+        assert self.at_rest(snapshot.units, snapshot.base_sizes)
+        return ()
+
+
+def _reason(event: Event) -> str:
+    return f"to {event.share:+.4g} of the base size" if event.share else "back to the base size"

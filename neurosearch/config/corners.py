@@ -46,7 +46,7 @@ def _all_assignments(every: list[Slot]) -> Iterator[dict[str, Any]]:
             yield assignment
             return
         slot, *later = rest
-        if any(assignment.get(name) != label for name, label in slot.requires.items()):
+        if not slot.exists(assignment):
             yield from extend(assignment, later)
             return
         for end in _ends(slot.node):
@@ -59,9 +59,14 @@ def _pair_assignments(every: list[Slot]) -> Iterator[dict[str, Any]]:
     yield {}
     for slot in every:
         for end in _ends(slot.node):
-            yield {**slot.requires, slot.name: end}
+            yield {**_needed(slot), slot.name: end}
     for first, second in combinations(every, 2):
-        needed = {**first.requires, **second.requires}
-        if all(needed.get(name) == label for name, label in (*first.requires.items(), *second.requires.items())):
+        needed = {**_needed(first), **_needed(second)}
+        if first.exists(needed) and second.exists(needed):
             for left, right in islice(product(_ends(first.node), _ends(second.node)), MAXIMUM_CORNERS):
                 yield {**needed, first.name: left, second.name: right}
+
+
+def _needed(slot: Slot) -> dict[str, Any]:
+    """Returns what must be chosen for a hyperparameter to exist; of several values the last one."""
+    return {name: values[-1] for name, values in slot.requires.items()}

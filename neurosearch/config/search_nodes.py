@@ -170,11 +170,21 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Slot:
-    """A hyperparameter: its name, its node, and the options that must be chosen for it to exist."""
+    """A hyperparameter.
+
+    Attributes:
+        name: By which it is chosen and told.
+        node: What it may be.
+        requires: Other hyperparameters by name, with the values of each for which this one exists.
+    """
 
     name: str
     node: Node
-    requires: Mapping[str, str]
+    requires: Mapping[str, tuple[Any, ...]]
+
+    def exists(self, chosen: Mapping[str, Any]) -> bool:
+        """Returns whether it is to be chosen, after the hyperparameters before it were."""
+        return all(name in chosen and chosen[name] in values for name, values in self.requires.items())
 
 
 def make_template(source: Source) -> tuple[Template, tuple[Problem, ...]]:
@@ -277,7 +287,7 @@ class _Resolution:
         return chosen
 
 
-def _slots(value: Any, name: Path, requires: Mapping[str, str]) -> Iterator[Slot]:
+def _slots(value: Any, name: Path, requires: Mapping[str, tuple[Any, ...]]) -> Iterator[Slot]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _slots(item, (*name, key), requires)
@@ -287,6 +297,6 @@ def _slots(value: Any, name: Path, requires: Mapping[str, str]) -> Iterator[Slot
     elif isinstance(value, OneOfNode):
         yield Slot(dotted(name), value, requires)
         for label, option in zip(value.labels, value.options, strict=True):
-            yield from _slots(option, (*name, label), {**requires, dotted(name): label})
+            yield from _slots(option, (*name, label), {**requires, dotted(name): (label,)})
     elif isinstance(value, Fields):
         yield Slot(dotted(name), value, requires)  # type: ignore[arg-type]  # every Fields inside a template is a node

@@ -55,7 +55,7 @@ def test_hyperparameters_are_named_by_their_place_and_their_option() -> None:
 
 def test_a_hyperparameter_inside_an_option_requires_that_option() -> None:
     requires = {slot.name: dict(slot.requires) for slot in slots(template())}
-    assert requires["growth.periodic-2.start"] == {"growth": "periodic-2"}
+    assert requires["growth.periodic-2.start"] == {"growth": ("periodic-2",)}
     assert requires["growth"] == {}
 
 

@@ -142,7 +142,7 @@ def all_points(template):
             yield chosen
             return
         slot, *later = rest
-        if any(chosen.get(name) != label for name, label in slot.requires.items()):
+        if not slot.exists(chosen):
             yield from extend(chosen, later)
             return
         distribution = distribution_of(slot.node)

@@ -106,20 +106,34 @@ def rung_levels(reference: float, first_share: float, reduction: int, highest: f
 
 
 def rungs_crossed(reports: Sequence[Report], levels: Sequence[float]) -> dict[int, int]:
-    """Returns at which epochs a trial stands on a new rung: epoch to the highest rung that its report counts for.
+    """Returns at which epochs a trial stands on a new rung: epoch to the rung that its report counts for.
 
-    A report counts for every rung whose level it is the first one at rest to have reached. These are the epochs at
-    which a worker waits for a word. Plain numbers, one pass.
+    A report counts for a rung if it is the first one at rest since the rung's level was spent, and before the next
+    level was. One that has skipped a rung counts for the higher one alone: at the lower one it would stand beside
+    networks that have spent less. These are the epochs at which a worker waits for a word. Plain numbers, one pass.
     """
     crossed: dict[int, int] = {}
-    rung = -1
+    newest = -1
     for report in reports:
-        reached = rung
-        while report.at_rest and reached + 1 < len(levels) and report.cost >= levels[reached + 1]:
-            reached += 1
-        if reached > rung:
-            crossed[report.epoch] = rung = reached
+        rung = newest
+        while report.at_rest and rung + 1 < len(levels) and report.cost >= levels[rung + 1]:
+            rung += 1
+        if rung > newest:
+            crossed[report.epoch] = newest = rung
     return crossed
+
+
+def report_at(curve: Curve, levels: Sequence[float], rung: int) -> Report | None:
+    """Returns the report of a trial that counts at a rung; None without one.
+
+    A finished trial that has spent less than the rung's level counts with its final report: it will not spend more.
+    """
+    for report in curve.reports:
+        if report.at_rest and report.cost >= levels[rung]:
+            skipped = rung + 1 < len(levels) and report.cost >= levels[rung + 1]
+            return None if skipped else report
+    cheap = curve.finished and curve.reports and curve.reports[-1].cost < levels[rung]
+    return curve.reports[-1] if cheap else None
 
 
 def verdict(rule: Halving, curve: Curve, peers: Sequence[Curve]) -> Verdict:
@@ -141,9 +155,9 @@ def verdict(rule: Halving, curve: Curve, peers: Sequence[Curve]) -> Verdict:
     if curve.finished or not crossed:
         return Verdict(stop=False, rung=None, reason="goes on: it has finished" if curve.finished else _NO_RUNG)
     rung = max(crossed.values())
-    own = report_at(curve, rule.levels[rung])
+    own = report_at(curve, rule.levels, rung)
     assert own is not None
-    counted = (report_at(peer, rule.levels[rung]) for peer in peers if peer.number != curve.number)
+    counted = (report_at(peer, rule.levels, rung) for peer in peers if peer.number != curve.number)
     others = [report for report in counted if report is not None]
     num_reports = len(others) + 1
     where = f"rung {rung} ({_power(own.cost)} multiply-adds, epoch {own.epoch})"
@@ -155,16 +169,6 @@ def verdict(rule: Halving, curve: Curve, peers: Sequence[Curve]) -> Verdict:
     place = f"{'not ' if stop else ''}among the best {kept} of {num_reports}"
     reason = f"{'stopped' if stop else 'goes on'} at {where}: {_shown(own, rule)} is {place}"
     return Verdict(stop=stop, rung=rung, reason=reason)
-
-
-def report_at(curve: Curve, level: float) -> Report | None:
-    """Returns the report of a trial that counts at a cost: the first one at rest that has spent it.
-
-    A finished trial that has none counts with its final report: it cannot spend more.
-    """
-    reached = (report for report in curve.reports if report.at_rest and report.cost >= level)
-    final = curve.reports[-1] if curve.finished and curve.reports else None
-    return next(reached, final)
 
 
 _NO_RUNG = "goes on: it has not been at rest at a rung yet"

@@ -51,15 +51,21 @@ def test_a_report_counts_for_the_first_rung_passed_at_rest():
     assert rungs_crossed(reports, LEVELS) == {3: 0, 5: 2}
     assert rungs_crossed(reports[:2], LEVELS) == {}
     assert rungs_crossed([], LEVELS) == {}
-    assert [report_at(curve(0, *reports), level).epoch for level in LEVELS] == [3, 5, 5]
+    counting = [report_at(curve(0, *reports), LEVELS, rung) for rung in range(3)]
+    assert counting == [reports[2], None, reports[4]]
 
 
-def test_a_finished_trial_counts_at_every_rung_with_what_it_ended_at():
+def test_a_finished_trial_counts_where_it_has_not_come_with_what_it_ended_at():
     reports = (report(1, 12, 0.4), report(2, 14, 0.6))
-    assert report_at(curve(0, *reports, finished=True), 10.0) == reports[0]
-    assert report_at(curve(0, *reports, finished=True), 30.0) == reports[1]
-    assert report_at(curve(0, *reports), 30.0) is None
-    assert report_at(curve(0, finished=True), 10.0) is None
+    finished = curve(0, *reports, finished=True)
+    assert [report_at(finished, LEVELS, rung) for rung in range(3)] == [reports[0], reports[1], reports[1]]
+    assert [report_at(curve(0, *reports), LEVELS, rung) for rung in range(3)] == [reports[0], None, None]
+    assert report_at(curve(0, finished=True), LEVELS, 0) is None
+
+
+def test_a_trial_at_rest_late_is_not_set_beside_those_that_have_spent_less():
+    late = [curve(n, report(1, 10, 0.2, at_rest=False), report(2, 31, 0.9)) for n in range(2, 9)]
+    assert verdict(ACCURACY, curve(1, report(1, 10, 0.5)), late).reason.endswith("only one report counts there")
 
 
 def test_no_trial_is_stopped_among_fewer_than_the_reduction():
@@ -212,8 +218,8 @@ def test_epochs_between_rungs_change_nothing(situation):
 def test_some_trial_at_every_rung_goes_on(situation):
     rule, own, others = situation
     running = [replace(each, finished=False) for each in [own, *others]]
-    for rung, level in enumerate(rule.levels):
-        here = [each for each in running if report_at(each, level)]
+    for rung in range(len(rule.levels)):
+        here = [each for each in running if report_at(each, rule.levels, rung)]
         top = [each for each in here if max(rungs_crossed(each.reports, rule.levels).values()) == rung]
         if here == top and here:
             assert not all(verdict(rule, each, running).stop for each in here)

@@ -92,8 +92,9 @@ def _read(path: Path) -> dict[str, Any]:
         payload = decode(path.read_bytes())
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be read: {error.strerror}. The trial has not finished, or its folder was emptied; "
-            "export another trial, or resume the study."
+            f"{path} cannot be read: {error.strerror}. The trial has not finished, or its network was removed after "
+            "its end: only those of the best search.kept_trials trials stay. Export another trial, or resume the "
+            "study; a removed one is made again by a study of its config alone, which stands in its result.json."
         ) from error
     if payload.get("format_version") != FORMAT_VERSION:
         raise ValueError(

@@ -43,7 +43,10 @@ def test_a_resized_network_comes_back_as_it_was(trial: Make, digits: PreparedDat
 
 
 def test_a_trial_without_a_network_is_named_with_the_remedy(trial: Make, digits: PreparedData, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"final\.pt cannot be read: No such file.*export another trial"):
+    with pytest.raises(
+        ValueError,
+        match=r"final\.pt cannot be read: No such file.*search.kept_trials trials stay. Export another trial",
+    ):
         load_final(trial(), digits.manifest, tmp_path)
 
 

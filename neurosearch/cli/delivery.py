@@ -19,6 +19,7 @@ from neurosearch.export.rebuild import CARD_NAME
 from neurosearch.export.write import Exported
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.seams import TrialSummary
+from neurosearch.search.summaries import best_seed
 from neurosearch.tracking.models import LoggedNetwork, NetworkFiles, log_model
 from neurosearch.tracking.store import StoreError
 
@@ -80,16 +81,14 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path) -> Deliv
         CommandError: The trial has no network, or it cannot be exported.
     """
     if trial.state not in ("finished", "infeasible"):
-        why = f"failed: {trial.reason}" if trial.state == "failed" else "has not ended yet."
+        why = "has not ended yet." if trial.state == "running" else f"{trial.state}: {trial.reason}"
         raise CommandError(
             f"trial {trial.number} {why} Name another by --trial.", next_commands=(on_study("status", study),)
         )
     folder = study.folder
-    config = TrialConfig.model_validate(trial.config)
+    config, training = _chosen_training(study, trial)
     try:
-        exported = deliver(
-            config, opened_data(config, folder), folder.trial(trial.number), out, folder.logs / "export.log"
-        )
+        exported = deliver(config, opened_data(config, folder), training, out, folder.logs / "export.log")
     except ExportError as error:
         raise CommandError(str(error), code=FAILED) from error
     model, remarks = _registered(study, trial, exported)
@@ -98,8 +97,15 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path) -> Deliv
 
 def test_scores(study: "StoredStudy", trial: TrialSummary) -> dict[str, float]:
     """Returns a finished trial's scores on the test part, which is read once for each network."""
-    config = TrialConfig.model_validate(trial.config)
-    return final_test_scores(config, opened_data(config, study.folder), study.folder.trial(trial.number))
+    config, training = _chosen_training(study, trial)
+    return final_test_scores(config, opened_data(config, study.folder), training)
+
+
+def _chosen_training(study: "StoredStudy", trial: TrialSummary) -> tuple[TrialConfig, Path]:
+    """Returns config and folder of the one of a trial's trainings that is exported: its best by the first objective."""
+    index = best_seed(trial, study.config.study)
+    config = TrialConfig.model_validate({**trial.config, "seed": trial.seeds[index]})
+    return config, study.folder.training(trial.number, index)
 
 
 def _registered(

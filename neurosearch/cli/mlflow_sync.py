@@ -50,6 +50,6 @@ def _histories(study: "StoredStudy") -> Iterator[TrialHistory]:
 def _end(trial: TrialSummary) -> TrialEnd | None:
     if trial.ended is None:
         return None
-    state: State = "failed" if trial.state == "failed" else "finished"
+    state: State = trial.state if trial.state in ("failed", "stopped") else "finished"
     outcome = TrialOutcome(state, trial.reason, dict(trial.metrics), trial.epochs, trial.seconds or 0.0, ())
     return TrialEnd(outcome, trial.state == "finished", round(1000 * trial.ended))

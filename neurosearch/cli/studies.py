@@ -54,7 +54,7 @@ def study_facts(study: "StoredStudy") -> dict[str, Any]:
         "folder": str(study.folder.path),
         "searched_by": searcher(study),
         "stop_requested": study.stop_requested,
-        "objective": search.objectives[0].model_dump(mode="json"),
+        "objectives": [objective.model_dump(mode="json") for objective in search.objectives],
         "size_limit": study.config.study.model_dump(mode="json")["size_limit"],
         "counts": dict(counts(trials)),
         "budget": {

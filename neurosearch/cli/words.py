@@ -14,13 +14,18 @@ def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> s
         parts.append(size(trial.metrics))
     if trial.seconds is not None:
         parts.append(f"{trial.seconds:.1f} s")
-    if trial.role == "control":
-        parts.append("the control")
+    if trial.role != "search":
+        parts.append(f"the control, {seeds(trial)}" if trial.role == "control" else f"a finalist, {seeds(trial)}")
     elif best is not None:
         parts.append("the best so far" if best.number == trial.number else f"best {number(best.value)} ({best.number})")
     else:
         parts.append("nothing feasible yet")
     return "  ".join(parts)
+
+
+def seeds(trial: TrialSummary) -> str:
+    """Tells how many seeds a trial is trained on."""
+    return f"{len(trial.seeds)} seed{'s' if len(trial.seeds) > 1 else ''}"
 
 
 def size(metrics: Mapping[str, float]) -> str:
@@ -49,6 +54,9 @@ def trial_facts(trial: TrialSummary) -> dict[str, Any]:
         "kind": trial.kind,
         "state": trial.state,
         "value": trial.value,
+        "values": list(trial.values),
+        "seeds": list(trial.seeds),
+        "per_seed": [dict(metrics) for metrics in trial.per_seed],
         "params": dict(trial.params),
         "metrics": dict(trial.metrics),
         "epochs": trial.epochs,
@@ -75,7 +83,9 @@ def _result(trial: TrialSummary, metric: str) -> str:
         case "failed":
             return f"failed: {trial.reason}"
         case "infeasible":
-            return f"{metric} {number(trial.value)}, above the size limit"
+            return f"{metric} {number(trial.value)}, beyond a bound"
+        case "stopped":
+            return f"{trial.reason}"
         case _:
             return f"{metric} {number(trial.value)}"
 

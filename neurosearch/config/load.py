@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from neurosearch.config.base import ConfigError, Path, Problem, dotted
 from neurosearch.config.corners import corners
 from neurosearch.config.overrides import with_overrides
+from neurosearch.config.points import point_problems
 from neurosearch.config.problems import TrialProblems, study_problems
+from neurosearch.config.samplers import sampler_problems
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template, make_template, resolve
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
@@ -44,15 +46,21 @@ class StudyConfig:
         """Returns the study as plain values: what `study_from_mapping` takes and what is stored beside the trials."""
         return self.template.source.values
 
-    def fingerprint(self) -> str:
-        """Returns a hash of what makes two searches comparable: space, seed, objectives and size limit.
+    def judged_by(self) -> dict[str, Any]:
+        """Returns, beside the space, what makes two searches comparable, as plain values.
 
-        Budgets, concurrency, storage and tracking may change between a search and its resumption.
+        Budgets, concurrency, storage and tracking may change between a search and its resumption. A deterministic one
+        depends on more.
         """
+        search = {"objectives", "constraints", "seeds", "deterministic"}
+        if self.study.search.deterministic:
+            search |= {"concurrency", "sampler", "stopping"}
+        return self.study.model_dump(mode="json", include={"seed": True, "size_limit": True, "search": search})
+
+    def fingerprint(self) -> str:
+        """Returns a hash of what makes two searches comparable: the space, and what its trials are judged by."""
         kept = {name: self.template.source.values.get(name) for name in SEARCHED_SECTIONS}
-        kept["study"] = self.study.model_dump(mode="json", include={"seed": True, "size_limit": True})
-        kept["objectives"] = [objective.model_dump(mode="json") for objective in self.study.search.objectives]
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps({**kept, **self.judged_by()}, sort_keys=True).encode()).hexdigest()
 
 
 def load_study(path: str | FilePath, overrides: tuple[str, ...] = ()) -> StudyConfig:
@@ -82,6 +90,8 @@ def _validated(source: Source) -> StudyConfig:
         study = StudyFields.model_validate(_not_searched(source))
     except ValidationError as error:
         found |= {each for each in study_problems(error, source) if not _is_told(each, source.problems)}
+    if study is not None and not node_problems:
+        found |= {*sampler_problems(study.search, template), *point_problems(study.search.points, template)}
     trial_problems = TrialProblems(template)
     for corner in corners(template):
         found |= {

@@ -1,6 +1,6 @@
 """Fields of the search section: what is optimised, on what, for how long, and how sure the answer must be."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,7 +25,7 @@ class Objective(Fields):
     """One metric that the search optimises."""
 
     metric: str = Field(BALANCED_ACCURACY, description="Metric of the final network on the validation part")
-    direction: Direction | None = Field(None, description="Whether more or less of it is better")
+    direction: Direction = Field(description="maximize or minimize: whether more or less of it is better")
 
     @field_validator("metric")
     @classmethod
@@ -35,12 +35,6 @@ class Objective(Fields):
     @model_validator(mode="after")
     def _points_the_right_way(self) -> Self:
         right = OBJECTIVES[self.metric]
-        if self.direction is None:
-            raise PydanticCustomError(
-                "direction",
-                "{metric} has no direction; write direction: {right}",
-                {"metric": self.metric, "right": right},
-            )
         if self.direction != right:
             raise PydanticCustomError(
                 "direction",
@@ -87,6 +81,15 @@ class StoppingFields(Fields):
     )
 
 
+class WarmStartFields(Fields):
+    """An earlier study: its trials are no trials of this one, the sampler knows them."""
+
+    study: Annotated[str, Field(min_length=1)] = Field(description="Name of the earlier study")
+    folder: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="Storage folder that it is in; absent: the one of this study"
+    )
+
+
 class SearchFields(Fields):
     """How many trials run, where, and what they are judged by."""
 
@@ -120,7 +123,19 @@ class SearchFields(Fields):
         description="Best trials whose final networks stay on the disk, beside the front, the finalists and the "
         "control; results stay of all",
     )
-    sampler: Literal["tpe", "random"] = Field("tpe", description="How the next configuration is chosen")
+    sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = Field(
+        "tpe",
+        description="How the next configuration is chosen: tpe fits any space; gp (Gaussian processes), cmaes and nsga2 "
+        "learn too; qmc (Sobol sequence), random and grid do not",
+    )
+    points: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="Points to try first, as values by hyperparameter name, such as [{training.learning_rate: 0.01}]; "
+        "values left out are drawn",
+    )
+    warm_start: WarmStartFields | None = Field(
+        None, description="An earlier study with the same objectives that the sampler learns from, such as {study: a}"
+    )
     deterministic: bool = Field(
         False,
         description="Suggest in generations of `concurrency` trials, so that a study gives the same trials however "

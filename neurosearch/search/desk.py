@@ -5,19 +5,23 @@ needs no locks; it knows nothing of Ray.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from neurosearch import names
 from neurosearch.search.lease import Lease, LeasedTrial
-from neurosearch.search.outcome import TrialOutcome, TrialResult, last_epoch, write_result
+from neurosearch.search.outcome import TrialOutcome, TrialResult, last_epoch, mean_metrics, write_result
 from neurosearch.search.seams import Listener, Tracker, TrialInfo
+from neurosearch.search.stored import StopRequest
 from neurosearch.search.study import Study
 from neurosearch.search.summaries import best_of
 from neurosearch.search.trial import TrialUpdate, disk_takes_no_more, disk_words
 
 _POLL_SECONDS = 0.5  # between two looks at whether another process requested a stop
-_LOSSES_IN_A_ROW = 3  # workers that die before they tell anything: then it is not the trials' fault
+_LOSSES_OF_A_TRIAL = 3  # without an epoch in between: then it is the trial that kills its workers
+_LOSSES_IN_A_ROW = 9  # over all trials, before any of them tells anything: then it is not the trials' fault
 
 
 class Desk:
@@ -34,7 +38,7 @@ class Desk:
         tracker: Tracker,
         listener: Listener,
         describe: Callable[[TrialInfo], Mapping[str, str]],
-        follow_up: Callable[[], TrialInfo | None],
+        follow_up: Callable[[], Sequence[TrialInfo]],
     ) -> None:
         """Opens the desk.
 
@@ -43,7 +47,7 @@ class Desk:
             tracker: Is told everything.
             listener: Is told everything.
             describe: Returns a trial's tags, and makes ready what it needs; a ValueError fails the trial.
-            follow_up: Returns one more trial once all others have ended, or None.
+            follow_up: Returns more trials once all others have ended.
         """
         self.halted: str | None = None
         self.finished = False
@@ -55,28 +59,29 @@ class Desk:
         self._running: dict[int, TrialInfo] = {}
         self._records: dict[int, dict[int, dict[str, Any]]] = {}  # of running trials, by number and epoch
         self._best = study.stored.best()
-        self._searched = False
-        self._followed_up = False
-        self._stopping = False
+        self._follow_ups: deque[TrialInfo] | None = None  # None before the search itself is over
+        self._again: deque[TrialInfo] = deque()  # their worker was lost
+        self._losses: dict[int, int] = {}  # of a trial's workers, without an epoch in between
+        self._stopping: StopRequest | None = None
         self._polled = 0.0
-        self._losses = 0
+        self._lost_in_a_row = 0
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         """Pickles to nothing: Ray Tune pickles all it is given, and restores nothing of ours."""
         return object, ()
 
     @property
-    def stopping(self) -> bool:
-        """Whether running trials shall stop at the end of their epoch and no new one may start."""
+    def stopping(self) -> StopRequest | None:
+        """Whether no new trial may start and running ones shall stop: at the end of their epoch, or now."""
         now = time.monotonic()
-        if not self._stopping and now - self._polled >= _POLL_SECONDS:
+        if self._stopping != "now" and now - self._polled >= _POLL_SECONDS:
             self._polled = now
-            self._stopping = self._study.stored.stop_requested
+            self._stopping = self._study.stored.stop_requested or self._stopping
         return self._stopping
 
     def stop(self) -> None:
         """Lets running trials stop at the end of their epoch, and starts no new one."""
-        self._stopping = True
+        self._stopping = self._stopping or "soon"
 
     def next_lease(self) -> Lease | None:
         """Returns a lease; None when there is nothing to hand out now, and with `finished` set, nothing ever."""
@@ -86,47 +91,56 @@ class Desk:
             self._halt_on(error)
             trial = None
         if trial is None:
-            self.finished = self._stopping or (self._followed_up and not self._running)
+            self.finished = self._stopping is not None or (self._follow_ups is not None and not self._running)
             return None
         self._start(trial)
-        leased = LeasedTrial(trial.number, trial.role, dict(trial.config))
+        halving = self._study.halving if trial.role == "search" else None
+        levels = halving.levels if halving else ()
+        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels)
         return Lease(str(self._study.stored.folder.path), (leased,))
 
-    def take(self, update: TrialUpdate) -> None:
-        """Takes in what is new of a running trial."""
+    def take(self, update: TrialUpdate) -> bool:
+        """Takes in what is new of a running trial; returns whether it shall stop here."""
         if update.number not in self._running:  # it was lost, and a late word of it came after
-            return
-        self._losses = 0
+            return True
+        self._lost_in_a_row = 0
         try:
-            self._take(update)
+            return self._take(update) or self.stopping is not None
         except OSError as error:
             self._halt_on(error)
+            return True
 
     def lose(self, number: int, reason: str) -> None:
-        """Takes in that a running trial's worker died.
+        """Takes in that a running trial's worker died: it is run again from its checkpoint, unless it died before.
+
+        A trial that loses several workers without ending an epoch in between fails: it is the one that kills them.
 
         Args:
             number: The trial.
             reason: What is known of the death, in words.
         """
-        if number not in self._running:
+        trial = self._running.get(number)
+        if trial is None:
             return
-        self._losses += 1
-        if self._losses >= _LOSSES_IN_A_ROW:
+        self._lost_in_a_row += 1
+        self._losses[number] = self._losses.get(number, 0) + 1
+        if self._lost_in_a_row >= _LOSSES_IN_A_ROW:
             self._halt(
-                f"{self._losses} workers in a row died before they told anything, the last one so: {reason}. "
+                f"{self._lost_in_a_row} workers in a row died before they told anything, the last one so: {reason}. "
                 f"Look into {self._study.stored.folder.logs}, mend it, then go on with "
                 f"`{self._study.stored.folder.command('resume')}`."
-            )
-            return  # this trial goes on then
-        records = self._known_records(number)
-        try:
-            self._end(number, TrialOutcome.failed(reason, last_epoch(records)))
-        except OSError as error:
-            self._halt_on(error)
+            )  # this trial goes on then
+        elif self._losses[number] < _LOSSES_OF_A_TRIAL:
+            del self._running[number]
+            self._again.append(trial)
+        else:
+            try:
+                self._end(number, TrialOutcome.failed(reason, last_epoch(self._known_records(number))))
+            except OSError as error:
+                self._halt_on(error)
 
     def _next_trial(self) -> TrialInfo | None:
-        while not self.stopping:
+        while self.stopping is None:
             trial = self._asked()
             if trial is None:
                 return None
@@ -138,26 +152,28 @@ class Desk:
         return None
 
     def _asked(self) -> TrialInfo | None:
-        if not self._searched:
+        if self._again:
+            return self._again.popleft()
+        if self._follow_ups is None:
             trial = self._study.ask()
-            if trial is not None:
+            if trial is not None or self._running:
                 return trial
-            self._searched = True
-        if self._running or self._followed_up:
-            return None
-        self._followed_up = True
-        return self._follow_up()
+            self._follow_ups = deque(self._follow_up())
+        return self._follow_ups.popleft() if self._follow_ups else None
 
     def _start(self, trial: TrialInfo) -> None:
         self._running[trial.number] = trial
-        self._records[trial.number] = {}
+        self._records.setdefault(trial.number, {})
         self._tracker.start_trial(trial)
         self._listener.on_trial_started(trial)
 
-    def _take(self, update: TrialUpdate) -> None:
+    def _take(self, update: TrialUpdate) -> bool:
         number = update.number
         if update.records:
-            self._records[number].update({record["epoch"]: record for record in update.records})
+            known = self._records[number]
+            if any(record["epoch"] not in known for record in update.records):
+                self._losses.pop(number, None)
+            known.update({record["epoch"]: record for record in update.records})
             self._study.report(number, update.records)
             self._tracker.log(number, update.records)
             self._listener.on_records(number, update.records)
@@ -165,15 +181,30 @@ class Desk:
             self._halt(update.halt)
         if update.outcome is not None:
             self._end(number, update.outcome)
+        elif update.waits:
+            verdict = self._study.verdict(number, update.per_seed)
+            if verdict.stop:
+                self._end(number, self._cut_short(number, verdict.reason, update.per_seed))
+            return verdict.stop
+        return False
+
+    def _cut_short(self, number: int, reason: str, per_seed: Sequence[Mapping[str, float]]) -> TrialOutcome:
+        """Returns the outcome of a trial that is stopped where it stands."""
+        records = self._known_records(number)
+        seconds = sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in records)
+        metrics = mean_metrics(per_seed) if per_seed else dict(records[-1]["metrics"])
+        own = tuple(dict(each) for each in per_seed)
+        return TrialOutcome("stopped", reason, metrics, last_epoch(records), seconds, (), own)
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
-        if outcome.state == "failed":
+        if outcome.state != "finished":
             self._keep(number, outcome)
         self._study.set_run_ids(self._tracker.run_ids(), self._tracker.study_run_id)
         summary = self._study.tell(number, outcome)
         if summary.state == "failed" and summary.reason != outcome.reason:  # the study could not use the result
             outcome = TrialOutcome.failed(str(summary.reason), outcome.epochs, outcome.seconds)
         del self._running[number], self._records[number]
+        self._losses.pop(number, None)
         self._best = best_of(
             [each for each in (self._best, summary) if each], self._study.config.study.search.objectives[0]
         )

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurosearch.config.study import StorageFields
+from neurosearch.config.study import StorageFields, StudyFields
 
 _DEFAULT_ROOT = Path(StorageFields().folder)
 
@@ -16,10 +16,17 @@ class StudyFolder:
     Attributes:
         root: Folder of all studies (`storage.folder`).
         name: Name of the study.
+        database: Address of the database that holds the trials; None: a journal file in the study's folder.
     """
 
     root: Path
     name: str
+    database: str | None = None
+
+    @classmethod
+    def of(cls, study: StudyFields) -> "StudyFolder":
+        """Returns where a config puts its study."""
+        return cls(Path(study.storage.folder), study.name, study.storage.database)
 
     @classmethod
     def at(cls, path: str | Path) -> "StudyFolder":
@@ -27,10 +34,17 @@ class StudyFolder:
         whole = Path(path).resolve()
         return cls(whole.parent, whole.name)
 
-    def command(self, word: str) -> str:
-        """Writes a command on the study as it is typed; the folder only where it is not the default one."""
-        where = "" if self.root.absolute() == _DEFAULT_ROOT.absolute() else f" --folder {shlex.quote(str(self.root))}"
-        return f"neurosearch {word} {self.name}{where}"
+    def command(self, *words: object) -> str:
+        """Writes a command on the study as it is typed: the first word is its name, others follow the study's."""
+        first, *others = words
+        return shlex.join(str(word) for word in ("neurosearch", first, self.name, *others, *self.options))
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of a command that say where the study is; the folder only where it is not the default one."""
+        is_default = self.root.absolute() == _DEFAULT_ROOT.absolute()
+        folder = () if is_default else ("--folder", str(self.root))
+        return folder if self.database is None else (*folder, "--database", self.database)
 
     @property
     def path(self) -> Path:
@@ -68,8 +82,12 @@ class StudyFolder:
         return self.path / "export"
 
     def trial(self, number: int) -> Path:
-        """Folder of a trial's checkpoints, result and final network."""
+        """Folder of a trial's result and of its trainings."""
         return self.path / "trials" / f"{number:05d}"
+
+    def training(self, number: int, index: int) -> Path:
+        """Folder of the checkpoints and the final network of a trial's training on its seed of this index."""
+        return self.trial(number) / f"seed-{index}"
 
     def result(self, number: int) -> Path:
         """The trial's whole history, once it has ended."""

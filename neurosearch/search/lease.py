@@ -5,7 +5,7 @@ own, apart from a Tune trial: today a lease holds one trial of the study, and no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from neurosearch.search.seams import Role
@@ -18,12 +18,17 @@ class LeasedTrial:
     Attributes:
         number: The study's number of the trial.
         role: Why it runs.
-        config: The plain `TrialConfig`.
+        config: The plain `TrialConfig`; its seed is replaced by each of `seeds`.
+        seeds: What it is trained on, one after the other.
+        levels: Training costs, rising, at which its first training waits for a word whether to go on (see
+            `early_stopping.rung_levels`); empty where nothing is stopped early.
     """
 
     number: int
     role: Role
     config: dict[str, Any]
+    seeds: tuple[int, ...]
+    levels: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,14 @@ class Lease:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
-        trials = [{"number": each.number, "role": each.role, "config": each.config} for each in self.trials]
-        return {"study_folder": self.study_folder, "trials": trials}
+        return {"study_folder": self.study_folder, "trials": [asdict(each) for each in self.trials]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Lease":
         """Rebuilds a lease from `to_dict`."""
-        trials = tuple(LeasedTrial(each["number"], each["role"], dict(each["config"])) for each in values["trials"])
-        return cls(values["study_folder"], trials)
+        return cls(values["study_folder"], tuple(_leased(each) for each in values["trials"]))
+
+
+def _leased(values: Mapping[str, Any]) -> LeasedTrial:
+    seeds, levels = tuple(values["seeds"]), tuple(values["levels"])
+    return LeasedTrial(values["number"], values["role"], dict(values["config"]), seeds, levels)

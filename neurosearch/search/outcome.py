@@ -5,10 +5,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
-State = Literal["finished", "failed"]
-_FORMAT = 1
+State = Literal["finished", "stopped", "failed"]
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,16 @@ class TrialOutcome:
     """The end of a trial.
 
     Attributes:
-        state: `finished`, also for a network above the size limit (the study judges that); `failed` with a reason.
-        reason: Why it failed, in words; None when it finished.
-        metrics: Metrics of the final network under the names of `neurosearch.names`; empty when it failed.
-        epochs: Whole epochs done.
+        state: `finished`, also for a network above the size limit (the study judges that); `stopped` early, because
+            others were better; `failed`.
+        reason: Why it was stopped or failed, in words; None when it finished.
+        metrics: Metrics of the final network under the names of `neurosearch.names`, means over the seeds; those of the
+            last report when it was stopped, empty when it failed.
+        epochs: Whole epochs done, over all seeds.
         seconds: Wall time from the trial's first start on its last worker to its end.
         events: Growth events of the end itself (rounding a trained size, say), as dicts; earlier ones stand in the
             epoch records.
+        per_seed: Metrics of the final network of each seed that was trained to its end, in the order of the seeds.
     """
 
     state: State
@@ -31,6 +35,7 @@ class TrialOutcome:
     epochs: int
     seconds: float
     events: tuple[dict[str, Any], ...]
+    per_seed: tuple[dict[str, float], ...] = ()
 
     @classmethod
     def failed(cls, reason: str, epochs: int = 0, seconds: float = 0.0) -> "TrialOutcome":
@@ -46,6 +51,7 @@ class TrialOutcome:
             "epochs": self.epochs,
             "seconds": self.seconds,
             "events": [dict(event) for event in self.events],
+            "per_seed": [dict(metrics) for metrics in self.per_seed],
         }
 
     @classmethod
@@ -58,6 +64,7 @@ class TrialOutcome:
             values["epochs"],
             values["seconds"],
             tuple(dict(event) for event in values["events"]),
+            tuple(dict(metrics) for metrics in values["per_seed"]),
         )
 
 
@@ -76,6 +83,12 @@ class TrialResult:
     config: dict[str, Any]
     outcome: TrialOutcome
     records: tuple[dict[str, Any], ...]
+
+
+def mean_metrics(per_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns the mean of each metric that every seed has."""
+    shared = [name for name in per_seed[0] if all(name in metrics for metrics in per_seed)]
+    return {name: fmean(metrics[name] for metrics in per_seed) for name in shared}
 
 
 def write_result(path: Path, result: TrialResult) -> None:

@@ -99,6 +99,8 @@ def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "ty
         try:
             _tuner(desk, workers, folder, trainable or TrialWorker, errors).fit()
         except TuneError as error:
+            if desk.stopping == "now":
+                return
             raise (errors[0] if errors else error) from error
 
 
@@ -125,13 +127,13 @@ class TrialWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains for about a second, at least one epoch, and returns what is new as one text."""
+        """Trains for about a second, at least one epoch, or until the trial waits; returns what is new as one text."""
         updates: list[TrialUpdate] = []
         until = monotonic() + _STEP_SECONDS
         done = True
         for update in self._updates:
             updates.append(update)
-            if monotonic() >= until:
+            if update.waits or monotonic() >= until:
                 done = False
                 break
         return {"done": done, _UPDATES: json.dumps([update.to_dict() for update in merged(updates)])}
@@ -171,50 +173,55 @@ class _LeaseSearcher(Searcher):
 
 
 class _Clerk(tune.Callback):
-    """Brings what the workers tell to the desk."""
+    """Tells the desk of lost workers, and ends the search when it shall stop now."""
 
     def __init__(self, desk: Desk, searcher: _LeaseSearcher, errors: list[Exception]) -> None:
         self._desk = desk
         self._searcher = searcher
         self._errors = errors
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        with self._remembering_errors():
-            for values in json.loads(result.pop(_UPDATES)):  # taken out, or Tune would keep it
-                self._desk.take(TrialUpdate.from_dict(values))
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self._desk.stopping == "now":
+            raise TuneError  # the one way out of its loop that does not wait for trials
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._searcher.leases.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         lease = self._searcher.leases.pop(trial.trial_id)
-        with self._remembering_errors():
+        with _remembered(self._errors):
             for leased in lease.trials:
                 self._desk.lose(leased.number, _reason_of_death(trial))
 
-    @contextmanager
-    def _remembering_errors(self) -> Iterator[None]:
-        """Keeps an error of ours, of which Tune passes on the text alone."""
-        try:
-            yield
-        except Exception as error:
-            self._errors.append(error)
-            raise
 
+class _Messenger(tune.Stopper):
+    """Brings what the workers tell to the desk, whose word decides at once whether a trial goes on.
 
-class _DeskStopper(tune.Stopper):
-    """Ends each running trial at its next message once the desk is stopping."""
+    Of all that Tune calls with a result, a stopper alone is asked before the worker goes on.
+    """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, errors: list[Exception]) -> None:
         self._desk = desk
+        self._errors = errors
 
-    def __call__(self, *_args: Any, **_kwargs: Any) -> bool:
-        return self._desk.stopping
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        with _remembered(self._errors):
+            updates = json.loads(result.pop(_UPDATES, "[]"))  # taken out, or Tune would keep it
+            words = [self._desk.take(TrialUpdate.from_dict(values)) for values in updates]
+            return any(words)
 
     def stop_all(self) -> bool:
         return False
+
+
+@contextmanager
+def _remembered(errors: list[Exception]) -> Iterator[None]:
+    """Keeps an error of ours, of which Tune passes on the text alone."""
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)
+        raise
 
 
 def _tuner(
@@ -241,7 +248,7 @@ def _tuner(
             storage_path=str(folder.logs),
             verbose=0,
             callbacks=[_Clerk(desk, searcher, errors)],
-            stop=_DeskStopper(desk),
+            stop=_Messenger(desk, errors),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )

@@ -1,8 +1,10 @@
 """A whole search: from a validated study to its best trial and the control beside it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -22,8 +24,9 @@ from neurosearch.search.seams import (
     TrialInfo,
     TrialSummary,
 )
+from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study, resume_study
-from neurosearch.search.summaries import counts
+from neurosearch.search.summaries import counts, ranked
 
 _CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
 _CLOSE_AT_ONCE_SECONDS = 2.0  # after an error or a second Ctrl-C, when somebody waits
@@ -88,7 +91,7 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
     folder, search = study.stored.folder, study.config.study.search
     write_config(folder, study.config)
     tracker.start_study(study.stored.info)
-    desk = Desk(study, tracker, listener, lambda trial: _described(trial, folder), lambda: _control(study))
+    desk = Desk(study, tracker, listener, lambda trial: _described(trial, folder), lambda: _confirmation(study))
     workers = Workers(search.concurrency, search.cpus_per_trial, search.gpus_per_trial, address)
     untold, close_seconds = 0, _CLOSE_AT_ONCE_SECONDS
     try:
@@ -96,13 +99,15 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
             ready = pool.submit(_make_ready, study.config, folder)  # behind the seconds that Ray takes to start
             with cluster(workers, folder):
                 ready.result()
+                if search.stopping.kind != "none":
+                    study.set_reference_cost(_reference_cost(study.config, folder))
                 run_trials(desk, workers, folder)
         close_seconds = _CLOSE_SECONDS
     finally:
         untold = tracker.close(close_seconds)
         study.set_run_ids(tracker.run_ids(), tracker.study_run_id)
     stored = study.stored
-    stopped = desk.stopping and desk.halted is None
+    stopped = desk.stopping is not None and desk.halted is None
     best, control = stored.best(), stored.best("control")
     return SearchResult(folder, best, control, counts(stored.trials()), stopped, desk.halted, untold)
 
@@ -115,11 +120,11 @@ def _make_ready(config: StudyConfig, folder: StudyFolder) -> None:
     """
     import_module("neurosearch.build.control")
     if not any(slot.name.split(".")[0] == "data" for slot in slots(config.template)):
-        opened_data(config.trial(_first), folder)
+        opened_data(config.trial(partial(_at_end, 0)), folder)
 
 
-def _first(_name: str, node: Node) -> Any:
-    return node.labels[0] if isinstance(node, OneOfNode) else node.ends[0]
+def _at_end(end: int, _name: str, node: Node) -> Any:
+    return node.labels[end] if isinstance(node, OneOfNode) else node.ends[end]
 
 
 def write_config(folder: StudyFolder, config: StudyConfig) -> None:
@@ -133,14 +138,51 @@ def _described(trial: TrialInfo, folder: StudyFolder) -> Mapping[str, str]:
     return {"data_hash": data.manifest.data_hash}
 
 
-def _control(study: Study) -> TrialInfo | None:
-    """Returns the control trial to run beside the winner; None when it has run, or the winner is it."""
-    winner = study.stored.best("search")
-    if winner is None or not study.config.study.search.control:
-        return None
+def _confirmation(study: Study) -> Sequence[TrialInfo]:
+    """Returns what is still to run beside what the search found: the best on fresh seeds, and the control on the same.
+
+    The control is that of the best trial. Without finalists it runs on the seeds of the search.
+    """
+    stored, search = study.stored, study.config.study.search
+    best = _leaders(stored, max(search.finalists, 1))
+    if not best:
+        return ()
+    seeds = stored.fresh_seeds if search.finalists else stored.search_seeds
+    wanted = [
+        study.ask_for(TrialConfig.model_validate(trial.config), "finalist", seeds, trial.params)
+        for trial in best[: search.finalists]
+    ]
+    if search.control:
+        wanted.append(study.ask_for(_control(study, best[0]), "control", seeds, {}))
+    return [trial for trial in wanted if trial is not None]
+
+
+def _leaders(stored: StoredStudy, count: int) -> Sequence[TrialSummary]:
+    """Returns the best trials of the search: the first of the front, or with one objective simply the first."""
+    objectives = stored.config.study.search.objectives
+    trials = [trial for trial in stored.trials() if trial.role == "search" and trial.state == "finished"]
+    if len(objectives) > 1:
+        trials = [trial for trial in stored.front() if trial.role == "search"]
+    return ranked(trials, objectives[0])[:count]
+
+
+def _control(study: Study, winner: TrialSummary) -> TrialConfig:
     from neurosearch.build.control import control_config
 
     config = TrialConfig.model_validate(winner.config)
     manifest = opened_data(config, study.stored.folder).manifest
-    limit = study.config.study.size_limit
-    return study.ask_control(control_config(config, limit, manifest.input_shape, manifest.num_classes))
+    return control_config(config, study.config.study.size_limit, manifest.input_shape, manifest.num_classes)
+
+
+def _reference_cost(config: StudyConfig, folder: StudyFolder) -> float:
+    """Returns what early stopping measures compute by: the cost of a typical whole training, in multiply-adds.
+
+    It is the geometric mean of those of the static networks at the low and at the high ends of the space.
+    """
+    from neurosearch.build.control import training_cost
+
+    costs = []
+    for end in (0, -1):
+        trial = config.trial(partial(_at_end, end))
+        costs.append(training_cost(trial, opened_data(trial, folder).manifest))
+    return math.sqrt(costs[0] * costs[1])

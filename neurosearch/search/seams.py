@@ -2,7 +2,8 @@
 
 Both live in the driver process and are called from its one loop, so neither may block or raise. All values are plain or
 frozen; a record is `EpochRecord.to_dict()`: `epoch` (whole epochs done, from 1 on), `step`, `metrics` (name to number,
-names of `neurosearch.names`), `events` (dicts), `at_rest`.
+names of `neurosearch.names`), `events` (dicts), `at_rest`; and of the trial, `seed_index` (which of its seeds it was
+trained on; epochs count on over them) and `checkpoint` (name of the file with the state after it, or None).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,12 @@ from typing import Any, Literal, Protocol
 
 from neurosearch.search.outcome import TrialOutcome
 
-#: Why a trial runs: `search` trials are suggested, the `control` is the largest static network beside the winner.
-Role = Literal["search", "control"]
-#: `running` covers every trial without an end, `infeasible` one that ended above the size limit.
-SummaryState = Literal["running", "finished", "infeasible", "failed"]
+#: Why a trial runs: `search` trials are suggested, a `finalist` is one of the best of them on fresh seeds, the
+#: `control` is the largest static network beside the winner.
+Role = Literal["search", "finalist", "control"]
+#: `running` covers every trial without an end, `infeasible` one that ended beyond the size limit or a constraint,
+#: `stopped` one that ended early because others were better.
+SummaryState = Literal["running", "finished", "infeasible", "stopped", "failed"]
 Record = Mapping[str, Any]
 
 
@@ -46,6 +49,7 @@ class TrialInfo:
         role: Why it runs.
         config: The plain `TrialConfig`.
         params: The searched values by hyperparameter name; empty for the control.
+        seeds: What it is trained on, one after the other.
         tags: Short texts about it, such as the data's hash.
         run_id: The tracker's id of the trial's run, if an earlier process told one (see `Tracker.run_ids`).
     """
@@ -54,6 +58,7 @@ class TrialInfo:
     role: Role
     config: Mapping[str, Any]
     params: Mapping[str, Any]
+    seeds: tuple[int, ...]
     tags: Mapping[str, str]
     run_id: str | None
 
@@ -67,13 +72,15 @@ class TrialSummary:
         role: Why it ran.
         kind: Kind of growth.
         state: How far it is.
-        value: Objective of the final network; None without one.
+        values: Objectives of the final network in the order of the config, means over the seeds; empty without them.
+        per_seed: Metrics of the final network of each seed that was trained to its end.
+        seeds: The seeds it is trained on.
         params: The searched values by hyperparameter name.
         config: The plain `TrialConfig`.
         metrics: Metrics of the final network; empty without one.
         epochs: Whole epochs done, as far as reported.
         seconds: Wall time of the trial; None while it runs.
-        reason: Why it failed; None otherwise.
+        reason: Why it was stopped or failed; None otherwise.
         run_id: The tracker's id of its run.
         started: When it was first handed out, in seconds since 1970.
         ended: When it ended; None while it runs.
@@ -83,7 +90,9 @@ class TrialSummary:
     role: Role
     kind: str
     state: SummaryState
-    value: float | None
+    values: tuple[float, ...]
+    per_seed: tuple[Mapping[str, float], ...]
+    seeds: tuple[int, ...]
     params: Mapping[str, Any]
     config: Mapping[str, Any]
     metrics: Mapping[str, float]
@@ -93,6 +102,11 @@ class TrialSummary:
     run_id: str | None
     started: float
     ended: float | None
+
+    @property
+    def value(self) -> float | None:
+        """First objective of the final network; None without one."""
+        return self.values[0] if self.values else None
 
 
 class Tracker(Protocol):

@@ -1,23 +1,28 @@
 """A study as its storage tells it: what any process may read, and the stop that any process may request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.load import StudyConfig, study_from_mapping
+from neurosearch.randomness import derive_seed
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.front import pareto_front
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
 from neurosearch.search.storage import open_storage, storage_exists
 from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
-CONFIG, STOP, SECONDS, RUN_ID = "config", "stop", "seconds", "run_id"
+CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
 # and of a trial, beside its config.
-ROLE, VALUES, OUTCOME = "role", "values", "outcome"
+ROLE, VALUES, SEEDS, OUTCOME = "role", "values", "seeds", "outcome"
+
+#: How a stop was requested: when running trials have ended their epoch, or without waiting for them.
+StopRequest = Literal["soon", "now"]
 
 
 def trial_run_id(number: int) -> str:
@@ -59,17 +64,18 @@ class StoredStudy:
     def info(self) -> StudyInfo:
         """The study as a tracker needs to know it."""
         study = self.config.study
-        metric = study.search.objectives[0].metric
+        metric = ", ".join(objective.metric for objective in study.search.objectives)
         return StudyInfo(self.folder.name, self.config.to_mapping(), study.seed, metric, self.attributes().get(RUN_ID))
 
     @property
-    def stop_requested(self) -> bool:
-        """Whether a stop was requested since the search was last started."""
-        return bool(self.attributes().get(STOP, False))
+    def stop_requested(self) -> StopRequest | None:
+        """How a stop was requested since the search was last started; None if it was not."""
+        request: StopRequest | None = self.attributes().get(STOP)
+        return request
 
-    def request_stop(self) -> None:
+    def request_stop(self, how: StopRequest = "soon") -> None:
         """Asks the process that searches to stop; trials that run keep their checkpoints."""
-        self.storage.set_study_user_attr(self.study_id, STOP, True)
+        self.storage.set_study_user_attr(self.study_id, STOP, how)
 
     @property
     def seconds_used(self) -> float:
@@ -96,15 +102,41 @@ class StoredStudy:
         return _summary(trial, self.attributes().get(trial_run_id(number)))
 
     def best(self, role: Role | None = None) -> TrialSummary | None:
-        """Returns the best feasible trial, controls included unless a role is named; None when nothing is feasible."""
-        chosen = (trial for trial in self.trials() if role is None or trial.role == role)
-        return best_of(chosen, self.config.study.search.objectives[0])
+        """Returns the best feasible trial by the first objective; None when nothing is feasible.
+
+        Without a role: once finalists are done, the best of them and of the control on the same fresh seeds, because
+        the search's own best value is in part luck; before that, the best trial of any role.
+        """
+        trials = [trial for trial in self.trials() if role is None or trial.role == role]
+        fresh = [trial for trial in trials if trial.role != "search" and trial.seeds == self.fresh_seeds]
+        confirmed = any(trial.role == "finalist" and trial.state == "finished" for trial in fresh)
+        return best_of(fresh if role is None and confirmed else trials, self.config.study.search.objectives[0])
+
+    def front(self) -> tuple[TrialSummary, ...]:
+        """Returns the feasible trials that none dominates, best first by the first objective."""
+        trials = [trial for trial in self.trials() if trial.state == "finished"]
+        directions = [objective.direction for objective in self.config.study.search.objectives]
+        indices = pareto_front([trial.values for trial in trials], directions, [0.0] * len(trials))
+        return tuple(trials[index] for index in indices)
+
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        """Seeds that every suggested configuration is judged on: common random numbers."""
+        study = self.config.study
+        return (study.seed, *_derived(study.seed, "seed", range(1, study.search.seeds)))
+
+    @property
+    def fresh_seeds(self) -> tuple[int, ...]:
+        """Seeds that finalists and control are trained on, none of which the search has seen."""
+        study = self.config.study
+        return tuple(_derived(study.seed, "fresh", range(study.search.fresh_seeds)))
 
     def trial_info(self, number: int) -> TrialInfo:
         """Returns a trial as one that starts or goes on."""
         attributes = self.frozen_trial(number).user_attrs
         run_id = self.attributes().get(trial_run_id(number))
-        return TrialInfo(number, attributes[ROLE], attributes[CONFIG], attributes[VALUES], {}, run_id)
+        seeds = tuple(attributes[SEEDS])
+        return TrialInfo(number, attributes[ROLE], attributes[CONFIG], attributes[VALUES], seeds, {}, run_id)
 
     def keep_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
         """Keeps the tracker's ids of trials' runs and of the study's own; any process may."""
@@ -156,6 +188,10 @@ def _no_study(folder: StudyFolder) -> StudyError:
     )
 
 
+def _derived(seed: int, label: str, indices: Iterable[int]) -> Iterator[int]:
+    yield from (derive_seed(seed, label, index) % 2**32 for index in indices)  # 2**32: what a config's seed may be
+
+
 def _summary(trial: FrozenTrial, run_id: str | None) -> TrialSummary:
     attributes = trial.user_attrs
     outcome = TrialOutcome.from_dict(attributes[OUTCOME]) if trial.state.is_finished() else None
@@ -165,7 +201,9 @@ def _summary(trial: FrozenTrial, run_id: str | None) -> TrialSummary:
         role=attributes[ROLE],
         kind=attributes[CONFIG]["growth"]["kind"],
         state=_state(trial),
-        value=trial.value,
+        values=tuple(trial.values or ()) if trial.state is TrialState.COMPLETE else (),
+        per_seed=outcome.per_seed if outcome else (),
+        seeds=tuple(attributes[SEEDS]),
         params=attributes[VALUES],
         config=attributes[CONFIG],
         metrics=outcome.metrics if outcome else {},
@@ -183,4 +221,6 @@ def _state(trial: FrozenTrial) -> SummaryState:
         return "running"
     if trial.state is TrialState.FAIL:
         return "failed"
+    if trial.state is TrialState.PRUNED:
+        return "stopped"
     return "infeasible" if any(excess > 0 for excess in trial.constraints.values()) else "finished"

@@ -15,18 +15,24 @@ from optuna.trial import FrozenTrial, TrialState
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS
 from neurosearch.config.trial import TrialConfig
+from neurosearch.search.budget import Spending
 from neurosearch.search.differences import differing_fields
+from neurosearch.search.early_stopping import Halving, Verdict, rung_levels, verdict
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.generations import Generations
 from neurosearch.search.lock import SearchLock, search_lock
 from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.reports import Reports, from_attributes, to_attribute
 from neurosearch.search.sampling import Suggester, config_key
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
 from neurosearch.search.storage import open_storage
-from neurosearch.search.stored import CONFIG, OUTCOME, ROLE, SECONDS, STOP, VALUES, StoredStudy
-from neurosearch.search.summaries import judge
+from neurosearch.search.stored import CONFIG, OUTCOME, REFERENCE, ROLE, SECONDS, SEEDS, STOP, VALUES, StoredStudy
+from neurosearch.search.summaries import Judgement, judge
 
-_SIZE_CONSTRAINT = "constraints:size"  # what optuna.Trial.set_constraint("size", ...) writes
+_CONSTRAINT = "constraints:size"  # what optuna.Trial.set_constraint("size", ...) writes
+_GOES_ON = Verdict(stop=False, rung=None, reason="goes on: nothing is judged by")
+_HIGHEST = 100.0  # times a typical training: no trial is so expensive, and rungs above are never reached
 
 
 def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
@@ -46,8 +52,8 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
         check_name_is_free(folder, config)
         folder.journal.unlink(missing_ok=True)  # of a search that ended before its first trial
         storage = open_storage(folder).optuna
-        direction = config.study.search.objectives[0].direction
-        optuna.create_study(study_name=folder.name, storage=storage, direction=direction)
+        directions = [objective.direction for objective in config.study.search.objectives]
+        optuna.create_study(study_name=folder.name, storage=storage, directions=directions)
         storage.set_study_user_attr(storage.get_study_id_from_name(folder.name), CONFIG, config.to_mapping())
         return Study(StoredStudy(folder), config, lock)
     except BaseException:
@@ -110,17 +116,25 @@ class Study:
         """
         self.stored = stored
         self.config = config
+        self._search = config.study.search
         self._lock = lock
-        self._objective = config.study.search.objectives[0]
         self._suggester = Suggester(config)
+        self._spending = Spending(self._search)
+        self._reports = Reports(config.study)
+        self._generations = Generations(self._search.concurrency if self._search.deterministic else None)
         self._orphans: deque[int] = deque()
+        self._has_no_new_point = False
         self._seconds_before = stored.seconds_used
         self._started = time.monotonic()
         with stored.batch():
             self._set(CONFIG, config.to_mapping())
-            self._set(STOP, False)
+            self._set(STOP, None)
+        stored.config = config
         for trial in stored.frozen_trials():
             self._take_over(trial)
+        for summary in sorted(stored.trials(), key=lambda each: each.ended or 0.0):
+            if summary.ended is not None:
+                self._spending.add(summary)
 
     def close(self) -> None:
         """Writes down the time used and gives up the right to search."""
@@ -129,7 +143,7 @@ class Study:
             self._lock.release()
 
     def ask(self) -> TrialInfo | None:
-        """Returns the next trial to run; None when the budget is used up or no new configuration is left.
+        """Returns the next trial to run; None when there is none now, and none ever if nothing runs.
 
         Trials that an earlier process left without an end come first, as they were.
         """
@@ -137,59 +151,118 @@ class Study:
             number = self._orphans.popleft()
             if not self.stored.frozen_trial(number).state.is_finished():
                 return self.stored.trial_info(number)
-        if self.budget_is_used:
+        if self._has_no_new_point or not self._generations.may_ask() or self.budget_used is not None:
             return None
+        for number in self._generations.begin():
+            self._tell_suggester(number)
         number = len(self.stored.frozen_trials())
         suggestion = self._suggester.suggest(number)
         if suggestion is None:
+            self._has_no_new_point = True
             return None
+        self._generations.asked(number)
+        attributes = _attributes(suggestion.config, "search", suggestion.values, self.stored.search_seeds)
         trial = optuna.create_trial(
             state=TrialState.RUNNING,
             params=suggestion.params,
             distributions=suggestion.distributions,
-            user_attrs=_attributes(suggestion.config, "search", suggestion.values),
+            user_attrs=attributes,
         )
         return self._added(trial, number)
 
-    def ask_control(self, config: TrialConfig) -> TrialInfo | None:
-        """Returns the control trial of this config to run; None when a trial of this config has ended already."""
-        plain = config.model_dump(mode="json")
+    def ask_for(
+        self, config: TrialConfig, role: Role, seeds: Sequence[int], values: Mapping[str, Any]
+    ) -> TrialInfo | None:
+        """Returns a trial of this config and these seeds to run; None when one has ended already.
+
+        Args:
+            config: What to train.
+            role: Why.
+            seeds: On which seeds.
+            values: The searched values that the config came from; empty for the control.
+        """
+        attributes = _attributes(config, role, values, seeds)
         for trial in self.stored.frozen_trials():
-            if config_key(trial.user_attrs[CONFIG]) == config_key(plain):
+            if _same_training(trial.user_attrs, attributes):
                 return None if trial.state.is_finished() else self.stored.trial_info(trial.number)
-        self._suggester.know(plain)
-        trial = optuna.create_trial(state=TrialState.RUNNING, user_attrs=_attributes(config, "control", {}))
+        if tuple(seeds) == self.stored.search_seeds:
+            self._suggester.know(attributes[CONFIG])
+        trial = optuna.create_trial(state=TrialState.RUNNING, user_attrs=attributes)
         return self._added(trial, len(self.stored.frozen_trials()))
 
     def report(self, number: int, records: Sequence[Record]) -> None:
-        """Keeps the objective after each epoch; epochs that are known, and ended trials, are left as they are."""
+        """Keeps what epochs brought; epochs that are known, and ended trials, are left as they are."""
         trial = self.stored.frozen_trial(number)
         if trial.state.is_finished():
             return
-        trial_id = self.stored.trial_id(number)
+        new = self._reports.new(number, records)
+        if not new:
+            return
+        trial_id, storage = self.stored.trial_id(number), self.stored.storage
         with self.stored.batch():
-            for record in records:
-                value = record["metrics"].get(self._objective.metric)
-                if value is not None and record["epoch"] not in trial.intermediate_values:
-                    self.stored.storage.set_trial_intermediate_value(trial_id, record["epoch"], value)
+            storage.set_trial_user_attr(trial_id, *to_attribute(new))
+            for each in new:
+                storage.set_trial_intermediate_value(trial_id, each.epoch, each.report.values[0])
+        self._reports.add(number, new)
+
+    def verdict(self, number: int, per_seed: Sequence[Mapping[str, float]]) -> Verdict:
+        """Decides whether a trial that waits goes on: by its rung, or between two seeds by those it has finished.
+
+        Args:
+            number: The trial.
+            per_seed: Metrics of the final network of each seed that it was trained on to the end.
+        """
+        if self.stored.frozen_trial(number).user_attrs[ROLE] != "search":
+            return _GOES_ON
+        peers = self._generations.peers(number)
+        if per_seed:
+            return _GOES_ON
+        rule = self.halving
+        if rule is None:
+            return _GOES_ON
+        curves = [self._reports.curve(peer, finished=self._has_finished(peer)) for peer in peers]
+        return verdict(rule, self._reports.curve(number, finished=False), curves)
 
     def tell(self, number: int, outcome: TrialOutcome) -> TrialSummary:
         """Ends a trial; told again, it stays as it was told first.
 
-        A network above the size limit is complete, with the excess as a constraint for the sampler, and never the best.
+        A network beyond a bound is complete, with the excess as a constraint for the sampler, and never the best.
         """
         trial = self.stored.frozen_trial(number)
-        if not trial.state.is_finished():
-            verdict = judge(outcome, self._objective, self.config.study.size_limit)
-            self._end(self.stored.trial_id(number), verdict.outcome, verdict.value, verdict.violation)
-            if trial.user_attrs[ROLE] == "search":
-                values = None if verdict.value is None else (verdict.value,)
-                self._suggester.ended(number, values, verdict.violation)
-        return self.stored.trial(number)
+        if trial.state.is_finished():
+            return self.stored.trial(number)
+        self._end(self.stored.trial_id(number), judge(outcome, self.config.study))
+        summary = self.stored.trial(number)
+        self._spending.add(summary)
+        if summary.role == "search":
+            for ended in self._generations.ended(number):
+                self._tell_suggester(ended)
+        return summary
 
     def set_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
         """Keeps the tracker's ids of trials' runs and of the study's own."""
         self.stored.keep_run_ids(run_ids, study_run_id)
+
+    def set_reference_cost(self, cost: float) -> None:
+        """Keeps what the rungs of early stopping are measured by, unless it is known: it never changes."""
+        if REFERENCE not in self.stored.attributes():
+            self._set(REFERENCE, cost)
+
+    @property
+    def halving(self) -> Halving | None:
+        """The rule by which trials are stopped early; None when none is."""
+        reference = self.stored.attributes().get(REFERENCE)
+        stopping = self._search.stopping
+        if reference is None or stopping.kind == "none":
+            return None
+        levels = rung_levels(reference, stopping.first_share, stopping.reduction, _HIGHEST * reference)
+        objectives = self._search.objectives
+        return Halving(
+            stopping.reduction,
+            levels,
+            tuple(objective.metric for objective in objectives),
+            tuple(objective.direction for objective in objectives),
+        )
 
     @property
     def seconds_used(self) -> float:
@@ -197,34 +270,56 @@ class Study:
         return self._seconds_before + time.monotonic() - self._started
 
     @property
-    def budget_is_used(self) -> bool:
-        """Whether no new trial may start."""
-        search = self.config.study.search
-        is_late = search.time_budget_seconds is not None and self.seconds_used >= search.time_budget_seconds
-        return is_late or self.stored.num_searched >= search.trials
+    def budget_used(self) -> str | None:
+        """Which budget is used up, in words; None while a new trial may start."""
+        return self._spending.used_up(self._generations.num_asked, self.seconds_used)
 
     def _take_over(self, trial: FrozenTrial) -> None:
-        config = trial.user_attrs[CONFIG]
-        if trial.user_attrs[ROLE] != "search":
-            self._suggester.know(config)
+        number, config, role = trial.number, trial.user_attrs[CONFIG], trial.user_attrs[ROLE]
+        self._reports.add(number, from_attributes(trial.user_attrs))
+        if not trial.state.is_finished():
+            self._orphans.append(number)
+        if role != "search":
+            if tuple(trial.user_attrs[SEEDS]) == self.stored.search_seeds:
+                self._suggester.know(config)
             return
-        self._suggester.add(trial.number, trial, config)
+        for ended in self._generations.begin():
+            self._tell_suggester(ended)
+        self._suggester.add(number, trial, config)
+        self._generations.asked(number)
         if trial.state.is_finished():
-            values = None if trial.values is None else tuple(trial.values)
-            self._suggester.ended(trial.number, values, max(trial.constraints.values(), default=0.0))
-        else:
-            self._orphans.append(trial.number)
+            for ended in self._generations.ended(number):
+                self._tell_suggester(ended)
 
-    def _end(self, trial_id: int, outcome: TrialOutcome, value: float | None, violation: float) -> None:
-        storage = self.stored.storage
+    def _tell_suggester(self, number: int) -> None:
+        trial = self.stored.frozen_trial(number)
+        violation = max(trial.constraints.values(), default=0.0)
+        match trial.state:
+            case TrialState.COMPLETE:
+                self._suggester.ended(number, tuple(trial.values or ()), violation)
+            case TrialState.PRUNED:
+                report = self._reports.curve(number, finished=False).reports[-1]
+                self._suggester.stopped(number, report.values, report.violation, report.epoch)
+            case _:
+                self._suggester.ended(number, None, 0.0)
+
+    def _has_finished(self, number: int) -> bool:
+        return self.stored.frozen_trial(number).state is TrialState.COMPLETE
+
+    def _end(self, trial_id: int, judgement: Judgement) -> None:
+        storage, outcome = self.stored.storage, judgement.outcome
         with self.stored.batch():
             storage.set_trial_user_attr(trial_id, OUTCOME, outcome.to_dict())
             self._set(SECONDS, self.seconds_used)
-            if value is None:
-                storage.set_trial_state_values(trial_id, TrialState.FAIL)
-            else:
-                storage.set_trial_system_attr(trial_id, _SIZE_CONSTRAINT, violation)
-                storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+            match outcome.state:
+                case "failed":
+                    storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                case "stopped":
+                    storage.set_trial_state_values(trial_id, TrialState.PRUNED)
+                case "finished":
+                    assert judgement.values is not None
+                    storage.set_trial_system_attr(trial_id, _CONSTRAINT, judgement.violation)
+                    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, judgement.values)
 
     def _added(self, trial: FrozenTrial, number: int) -> TrialInfo:
         self.stored.storage.create_new_trial(self.stored.study_id, trial)
@@ -246,12 +341,14 @@ def _check_same_space(folder: StudyFolder, stored: StudyConfig, config: StudyCon
 
 def _compared(config: StudyConfig) -> dict[str, Any]:
     """Returns what the fingerprint is made of, in the user's words."""
-    mapping, study = config.to_mapping(), config.study
+    mapping = config.to_mapping()
     searched = {name: mapping[name] for name in SEARCHED_SECTIONS if name in mapping}
-    judged = study.model_dump(mode="json", include={"seed", "size_limit"})
-    objectives = [objective.model_dump(mode="json") for objective in study.search.objectives]
-    return {**searched, **judged, "search": {"objectives": objectives}}
+    return {**searched, **config.judged_by()}
 
 
-def _attributes(config: TrialConfig, role: Role, values: dict[str, Any]) -> dict[str, Any]:
-    return {CONFIG: config.model_dump(mode="json"), ROLE: role, VALUES: values}
+def _attributes(config: TrialConfig, role: Role, values: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
+    return {CONFIG: config.model_dump(mode="json"), ROLE: role, VALUES: dict(values), SEEDS: list(seeds)}
+
+
+def _same_training(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one[SEEDS] == other[SEEDS] and config_key(one[CONFIG]) == config_key(other[CONFIG])

@@ -1,4 +1,7 @@
-"""What one trial runs: a training, told epoch by epoch and to its end. Knows nothing of Ray.
+"""What one trial runs: a training on each of its seeds, told epoch by epoch and to its end. Knows nothing of Ray.
+
+Where others may be found better, at a rung or between two seeds, the trial waits for a word: so a decision falls at its
+epoch exactly, and none is trained in vain.
 
 A trial never ends the study by an error of its own: whatever goes wrong becomes its failed outcome. Only a disk that
 takes no more is everybody's trouble: then the trial stops without an end, and goes on when the study is resumed.
@@ -8,6 +11,7 @@ import errno
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -16,7 +20,15 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
-from neurosearch.search.outcome import TrialOutcome, TrialResult, last_epoch, read_result, write_result, write_text
+from neurosearch.search.outcome import (
+    TrialOutcome,
+    TrialResult,
+    last_epoch,
+    mean_metrics,
+    read_result,
+    write_result,
+    write_text,
+)
 from neurosearch.training.records import EpochRecord, TrialFailed
 
 _DISK_TAKES_NO_MORE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -28,26 +40,37 @@ class TrialUpdate:
 
     Attributes:
         number: The study's number of the trial.
-        records: New epoch records, as dicts; after a resume also those of before.
+        records: New epoch records, as dicts; after a resume also those of before. Their epochs count on over the seeds.
+        per_seed: Metrics of the final network of each seed trained to its end so far.
+        waits: Whether the trial goes on only when it is told to.
         outcome: How it ended; None while it goes on.
         halt: Why the whole study cannot go on; None if it can.
     """
 
     number: int
-    records: tuple[dict[str, Any], ...]
+    records: tuple[dict[str, Any], ...] = ()
+    per_seed: tuple[dict[str, float], ...] = ()
+    waits: bool = False
     outcome: TrialOutcome | None = None
     halt: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
-        outcome = self.outcome.to_dict() if self.outcome else None
-        return {"number": self.number, "records": list(self.records), "outcome": outcome, "halt": self.halt}
+        return {
+            "number": self.number,
+            "records": list(self.records),
+            "per_seed": list(self.per_seed),
+            "waits": self.waits,
+            "outcome": self.outcome.to_dict() if self.outcome else None,
+            "halt": self.halt,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialUpdate":
         """Rebuilds an update from `to_dict`."""
         outcome = TrialOutcome.from_dict(values["outcome"]) if values["outcome"] else None
-        return cls(values["number"], tuple(values["records"]), outcome, values["halt"])
+        records, per_seed = tuple(values["records"]), tuple(values["per_seed"])
+        return cls(values["number"], records, per_seed, values["waits"], outcome, values["halt"])
 
 
 class Training(Protocol):
@@ -60,6 +83,9 @@ class Training(Protocol):
     def epochs(self) -> Iterator[EpochRecord]:
         """Trains what is left, epoch by epoch."""
 
+    def kept(self, record: EpochRecord) -> str | None:
+        """Returns the name of the file that holds the state after a record; None where none was written."""
+
     def deliver(self) -> EpochRecord:
         """Makes the network final after the last epoch, keeps it, and returns its record."""
 
@@ -67,20 +93,20 @@ class Training(Protocol):
 class OpenTraining(Protocol):
     """Makes a trial's training, or opens the one that was begun."""
 
-    def __call__(self, config: TrialConfig, folder: StudyFolder, number: int, device: str) -> Training:
+    def __call__(self, config: TrialConfig, study: StudyFolder, folder: Path, device: str) -> Training:
         """Returns the training.
 
         Args:
-            config: The trial's config.
-            folder: The study's.
-            number: The trial's; its checkpoints lie in `folder.trial(number)`.
+            config: The trial's config, with the seed to train on.
+            study: Where the study and its data lie.
+            folder: Of the training's checkpoints.
             device: What torch calls the device to train on.
         """
 
 
-def open_training(config: TrialConfig, folder: StudyFolder, number: int, device: str) -> Training:
+def open_training(config: TrialConfig, study: StudyFolder, folder: Path, device: str) -> Training:
     """Opens the training that the build room makes of the config."""
-    return _BuiltTraining(config, folder, number, device)
+    return _BuiltTraining(config, study, folder, device)
 
 
 def trial_updates(
@@ -96,7 +122,7 @@ def trial_updates(
     """
     done = read_result(folder.result(leased.number))
     if done is not None:  # it ended, and the process that searches died before it heard of it
-        yield TrialUpdate(leased.number, done.records, done.outcome)
+        yield TrialUpdate(leased.number, done.records, done.outcome.per_seed, outcome=done.outcome)
         return
     run = _TrialRun(leased, folder)
     try:
@@ -109,16 +135,22 @@ def trial_updates(
     except OSError as error:
         if not disk_takes_no_more(error):
             raise
-        yield TrialUpdate(leased.number, (), halt=disk_words(error, folder))
+        yield TrialUpdate(leased.number, halt=disk_words(error, folder))
 
 
 def merged(updates: Iterable[TrialUpdate]) -> list[TrialUpdate]:
     """Returns the same news in one update for each trial, in the order of their first."""
     found: dict[int, TrialUpdate] = {}
     for each in updates:
-        before = found.get(each.number, TrialUpdate(each.number, ()))
-        records, halt = before.records + each.records, before.halt or each.halt
-        found[each.number] = TrialUpdate(each.number, records, before.outcome or each.outcome, halt)
+        before = found.get(each.number, TrialUpdate(each.number))
+        found[each.number] = TrialUpdate(
+            each.number,
+            before.records + each.records,
+            each.per_seed or before.per_seed,
+            before.waits or each.waits,
+            before.outcome or each.outcome,
+            before.halt or each.halt,
+        )
     return list(found.values())
 
 
@@ -136,38 +168,67 @@ def disk_words(error: OSError, folder: StudyFolder) -> str:
 
 
 class _TrialRun:
-    """A trial that runs: its records so far."""
+    """A trial that runs: its records and finished seeds so far."""
 
     def __init__(self, leased: LeasedTrial, folder: StudyFolder) -> None:
         self._leased = leased
         self._folder = folder
         self._records: list[dict[str, Any]] = []
+        self._per_seed: list[dict[str, float]] = []
+        self._final_events: list[dict[str, Any]] = []
         self._started = perf_counter()
         self._seconds_before = 0.0
+        self._rung = 0  # the next one
 
     def updates(self, opened: OpenTraining, device: str) -> Iterator[TrialUpdate]:
         number = self._leased.number
-        training = opened(TrialConfig.model_validate(self._leased.config), self._folder, number, device)
-        if training.history:
-            self._records = [record.to_dict() for record in training.history]
-            self._seconds_before = sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in self._records)
-            yield TrialUpdate(number, tuple(self._records))
-        for record in training.epochs():
-            self._records.append(record.to_dict())
-            yield TrialUpdate(number, (self._records[-1],))
-        final = training.deliver()
-        events = tuple(event.to_dict() for event in final.events)
-        yield self._ended(TrialOutcome("finished", None, dict(final.metrics), final.epoch, self._seconds(), events))
+        for index, seed in enumerate(self._leased.seeds):
+            config = TrialConfig.model_validate({**self._leased.config, "seed": seed})
+            yield from self._of_seed(index, opened(config, self._folder, self._folder.training(number, index), device))
+            if index + 1 < len(self._leased.seeds):
+                yield TrialUpdate(number, per_seed=tuple(self._per_seed), waits=True)
+        metrics, epochs = mean_metrics(self._per_seed), last_epoch(self._records)
+        events, per_seed = tuple(self._final_events), tuple(self._per_seed)
+        yield self._ended(TrialOutcome("finished", None, metrics, epochs, self._seconds(), events, per_seed))
 
     def failed(self, error: Exception) -> TrialUpdate:
         outcome = TrialOutcome.failed(self._reason(error), last_epoch(self._records), self._seconds())
         return self._ended(outcome)
 
+    def _of_seed(self, index: int, training: Training) -> Iterator[TrialUpdate]:
+        number, epochs_before = self._leased.number, last_epoch(self._records)
+        epochs = self._leased.config["training"]["epochs"]
+
+        def noted(record: EpochRecord) -> dict[str, Any]:
+            own = {"epoch": epochs_before + record.epoch, "seed_index": index, "checkpoint": training.kept(record)}
+            self._records.append({**record.to_dict(), **own})
+            return self._records[-1]
+
+        if training.history:
+            # Whether it may go on from here is asked again: the answer to the last wait may have been lost.
+            waits = [index == 0 and self._waits(record, epochs) for record in training.history]
+            known = tuple(noted(record) for record in training.history)
+            self._seconds_before += sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in known)
+            yield TrialUpdate(number, known, waits=any(waits) and len(known) < epochs)
+        for record in training.epochs():
+            yield TrialUpdate(number, (noted(record),), waits=index == 0 and self._waits(record, epochs))
+        final = training.deliver()
+        self._per_seed.append(dict(final.metrics))
+        self._final_events += [event.to_dict() for event in final.events]
+
+    def _waits(self, record: EpochRecord, epochs: int) -> bool:
+        """Tells whether a record, not the last, is the first at rest at a rung; looks out for the rungs above then."""
+        first, levels = self._rung, self._leased.levels
+        cost = record.metrics.get(names.TRAINING_MULTIPLY_ADDS, 0.0)
+        while record.at_rest and self._rung < len(levels) and cost >= levels[self._rung]:
+            self._rung += 1
+        return self._rung > first and record.epoch < epochs
+
     def _ended(self, outcome: TrialOutcome) -> TrialUpdate:
         leased = self._leased
         result = TrialResult(leased.number, leased.config, outcome, tuple(self._records))
         write_result(self._folder.result(leased.number), result)
-        return TrialUpdate(leased.number, (), outcome)
+        return TrialUpdate(leased.number, per_seed=outcome.per_seed, outcome=outcome)
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TrialFailed):
@@ -184,13 +245,13 @@ class _TrialRun:
 class _BuiltTraining:
     """The trainer of the build room."""
 
-    def __init__(self, config: TrialConfig, folder: StudyFolder, number: int, device: str) -> None:
+    def __init__(self, config: TrialConfig, study: StudyFolder, folder: Path, device: str) -> None:
         import torch
 
         from neurosearch.build.trial import build_trainer
 
-        self._folder = folder.trial(number)
-        self._trainer = build_trainer(config, opened_data(config, folder), self._folder, torch.device(device))
+        self._folder = folder
+        self._trainer = build_trainer(config, opened_data(config, study), folder, torch.device(device))
 
     @property
     def history(self) -> list[EpochRecord]:
@@ -198,6 +259,11 @@ class _BuiltTraining:
 
     def epochs(self) -> Iterator[EpochRecord]:
         return self._trainer.epochs()
+
+    def kept(self, record: EpochRecord) -> str | None:
+        from neurosearch.training.checkpoint import checkpoint_name
+
+        return checkpoint_name(record.epoch) if self._trainer.settings.is_checkpointed(record.epoch) else None
 
     def deliver(self) -> EpochRecord:
         from neurosearch.build.final import save_final

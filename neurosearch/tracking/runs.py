@@ -113,7 +113,7 @@ class RunWriter:
         if found is not None:
             return self._read(found)
         self._maybe_created.add(trial.number)  # stays if the answer is lost: then the run may be there
-        label = "control" if trial.role == "control" else _growth(trial)
+        label = _growth(trial) if trial.role == "search" else f"{trial.role} {_growth(trial)}"
         tags = {**self._trial_tags(trial), **new_tags_of_end({}, end)}
         opened = self._create(f"{trial.number:05d} {label}", tags, started_ms)
         self._maybe_created.discard(trial.number)

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 #: `EpochRecord.to_dict()`: `epoch` (from 1 on), `step`, `metrics`, `events`.
 Record = Mapping[str, Any]
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+#: A trial that was stopped early has a run that was killed: its last values are not those of a whole training.
+_STATUS: Mapping[str, RunStatus] = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class Study(Protocol):
@@ -45,7 +47,7 @@ class Trial(Protocol):
 
     @property
     def role(self) -> str:
-        """`search` or `control`."""
+        """`search`, `finalist` or `control`."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -69,11 +71,11 @@ class Outcome(Protocol):
 
     @property
     def state(self) -> str:
-        """`finished` or `failed`."""
+        """`finished`, `stopped` early, or `failed`."""
 
     @property
     def reason(self) -> str | None:
-        """Why it failed."""
+        """Why it was stopped or failed."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -101,7 +103,7 @@ class TrialEnd:
     @property
     def status(self) -> RunStatus:
         """Status of the trial's run."""
-        return "FINISHED" if self.outcome.state == "finished" else "FAILED"
+        return _STATUS[self.outcome.state]
 
 
 @dataclass(frozen=True)

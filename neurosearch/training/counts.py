@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from neurosearch import names
 from neurosearch.neurons import Units
 
-
 PASSES_PER_STEP = 3  # of training: forward, and a backward pass of about twice its cost
 
 

@@ -54,22 +54,26 @@ def folder(tmp_path):
 def make_outcome():
     def make(value=0.5, parameters=50, **metrics):
         found = {"balanced_accuracy": value, "parameters": float(parameters), **metrics}
-        return TrialOutcome("finished", None, found, 4, 1.5, ())
+        return TrialOutcome("finished", None, found, 4, 1.5, (), (found,))
 
     return make
 
 
 @pytest.fixture(scope="session")
 def make_record():
-    return lambda epoch, value=0.5: EpochRecord(epoch, 10 * epoch, {"balanced_accuracy": value}, (), True).to_dict()
+    def make(epoch, value=0.5, seed_index=0, **metrics):
+        record = EpochRecord(epoch, 10 * epoch, {"balanced_accuracy": value, **metrics}, (), True)
+        return {**record.to_dict(), "seed_index": seed_index, "checkpoint": None}
+
+    return make
 
 
 class FakeTraining:
     """A training without a network: its score is a function of the config, its checkpoint a number in a file."""
 
-    def __init__(self, config, folder, number, device):
+    def __init__(self, config, study, folder, device):
         self.config = config
-        self.path = folder.trial(number) / "checkpoint.json"
+        self.path = folder / "checkpoint.json"
         self.history = [self._record(epoch) for epoch in range(1, self._done() + 1)]
 
     def epochs(self):
@@ -78,6 +82,9 @@ class FakeTraining:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps(len(self.history)))
             yield self.history[-1]
+
+    def kept(self, record):
+        return self.path.name
 
     def deliver(self):
         return self.history[-1]
@@ -88,7 +95,10 @@ class FakeTraining:
     def _record(self, epoch):
         score = 1 - abs(self.config.training.learning_rate - 0.01) - 0.1 / epoch
         size = float(10 * sum(self.config.model.widths))
+        score += 0.001 * (self.config.seed % 7)  # luck
+        cost = epoch * size
         metrics = {"balanced_accuracy": score, "parameters": size, "neurons": size / 10, "epoch_seconds": 0.25}
+        metrics["training_multiply_adds"] = cost
         return EpochRecord(epoch, 10 * epoch, metrics, (), True)
 
 
@@ -113,10 +123,8 @@ def run_desk():
                 return
             for trial in list(running):
                 update = next(trial, None)
-                if update is None or desk.stopping:
+                updates -= update is not None
+                if update is None or desk.take(update):
                     running.remove(trial)
-                if update is not None:
-                    updates -= 1
-                    desk.take(update)
 
     return run

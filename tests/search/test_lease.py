@@ -4,6 +4,9 @@ from neurosearch.search.lease import Lease, LeasedTrial
 
 
 def test_a_lease_survives_the_way_through_json():
-    trials = (LeasedTrial(1, "search", {"seed": 1, "model": {"widths": [1, 2]}}), LeasedTrial(2, "control", {}))
+    trials = (
+        LeasedTrial(1, "search", {"seed": 1, "model": {"widths": [1, 2]}}, (1, 7), (1e6, 3e6)),
+        LeasedTrial(2, "control", {}, (5,), ()),
+    )
     lease = Lease("/runs/moons", trials)
     assert Lease.from_dict(json.loads(json.dumps(lease.to_dict()))) == lease

@@ -4,7 +4,7 @@ from neurosearch.config.load import study_from_mapping
 from neurosearch.config.yaml_source import parse_yaml
 from neurosearch.data.problems import DataError
 from neurosearch.search.data_cache import opened_data
-from neurosearch.search.run import _control, _make_ready, write_config
+from neurosearch.search.run import _confirmation, _make_ready, write_config
 from neurosearch.search.study import create_study
 from neurosearch.search.trial import trial_updates
 
@@ -48,16 +48,16 @@ def test_the_control_is_the_largest_static_network_with_the_winner_s_hyperparame
             "model": {"kind": "mlp", "widths": [8]},
             "training": {"epochs": 1, "learning_rate": {"search": "log_uniform", "low": 1e-3, "high": 1e-2}},
             "growth": {"kind": "nimble"},
-            "search": {"trials": 1},
+            "search": {"trials": 1, "finalists": 0},
         },
         "test",
     )
     study = create_study(folder, config)
-    assert _control(study) is None  # nothing has been found yet
+    assert _confirmation(study) == ()  # nothing has been found yet
     winner = study.ask()
     (*_, update) = trial_updates(_leased(winner), folder, "cpu")
     study.tell(winner.number, update.outcome)
-    control = _control(study)
+    (control,) = _confirmation(study)
     assert control.role == "control"
     assert control.config["growth"] == {"kind": "static"}
     assert control.config["training"] == winner.config["training"]
@@ -66,11 +66,11 @@ def test_the_control_is_the_largest_static_network_with_the_winner_s_hyperparame
     assert (64 + 1) * width + (width + 1) * 10 <= 2000 < (64 + 1) * (width + 1) + (width + 2) * 10
     (*_, update) = trial_updates(_leased(control), folder, "cpu")
     assert study.tell(control.number, update.outcome).state == "finished"
-    assert _control(study) is None  # it has run
+    assert list(_confirmation(study)) == []  # it has run
     study.close()
 
 
 def _leased(trial):
     from neurosearch.search.lease import LeasedTrial
 
-    return LeasedTrial(trial.number, trial.role, dict(trial.config))
+    return LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, ())

@@ -42,7 +42,7 @@ def test_the_budget_counts_every_suggested_trial_however_it_ended(study, make_ou
         assert study.ask().number == number
         study.tell(number, make_outcome() if number % 2 else TrialOutcome.failed("broke"))
     assert study.ask() is None
-    assert study.budget_is_used
+    assert study.budget_used is not None
 
 
 def test_the_best_trial_is_the_feasible_one_with_the_best_value(study, make_outcome):
@@ -100,12 +100,12 @@ def test_the_control_is_asked_for_once(study, make_outcome):
     study.tell(winner.number, make_outcome())
     config = TrialConfig.model_validate(winner.config)
     wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (9, 9)})})
-    assert study.ask_control(config) is None
-    control = study.ask_control(wider)
+    assert study.ask_for(config, "control", study.stored.search_seeds, {}) is None
+    control = study.ask_for(wider, "control", study.stored.search_seeds, {})
     assert (control.number, control.role, control.params) == (1, "control", {})
-    assert study.ask_control(wider) == control
+    assert study.ask_for(wider, "control", study.stored.search_seeds, {}) == control
     study.tell(control.number, make_outcome(0.9))
-    assert study.ask_control(wider) is None
+    assert study.ask_for(wider, "control", study.stored.search_seeds, {}) is None
     assert study.stored.best().number == 1
     assert study.stored.best("search").number == 0
     assert study.stored.num_searched == 1
@@ -120,7 +120,7 @@ def test_controls_do_not_change_what_is_suggested_next(folder, make_config, make
         if with_control:
             config = TrialConfig.model_validate(trial.config)
             wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (9, 9)})})
-            study.tell(study.ask_control(wider).number, make_outcome())
+            study.tell(study.ask_for(wider, "control", study.stored.search_seeds, {}).number, make_outcome())
         suggested = study._suggester.suggest(99)
         study.close()
         return suggested.config
@@ -186,12 +186,12 @@ def test_only_one_process_searches_a_study(study):
 
 
 def test_a_stop_is_seen_by_the_process_that_searches_and_gone_after_a_resumption(study):
-    assert not study.stored.stop_requested
+    assert study.stored.stop_requested is None
     StoredStudy(study.stored.folder).request_stop()
-    assert study.stored.stop_requested
+    assert study.stored.stop_requested == "soon"
     study.close()
     again = resume_study(study.stored.folder)
-    assert not again.stored.stop_requested
+    assert again.stored.stop_requested is None
     again.close()
 
 
@@ -213,15 +213,16 @@ def test_a_resumed_study_hands_out_its_orphans_first_as_they_were(study, make_co
     again.close()
 
 
-def test_an_orphaned_control_is_not_handed_out_as_a_search_trial(study, make_outcome):
+def test_an_orphaned_control_is_handed_out_again_and_does_not_count_against_the_budget(study, make_outcome):
     config = TrialConfig.model_validate(study.ask().config)
     study.tell(0, make_outcome())
     wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (9, 9)})})
-    control = study.ask_control(wider)
+    control = study.ask_for(wider, "control", study.stored.search_seeds, {})
     study.close()
     again = resume_study(study.stored.folder)
-    assert again.ask().number == 2
-    assert again.ask_control(wider) == control
+    assert again.ask() == control
+    assert [again.ask().role for _ in range(4)] == ["search"] * 4
+    assert again.ask() is None
     again.close()
 
 
@@ -274,7 +275,7 @@ def test_a_small_space_ends_the_search_before_the_budget(folder, make_config, ma
         asked.append(trial.params["model.widths"])
         study.tell(trial.number, make_outcome())
     assert sorted(asked) == [[2], [4, 4], [8]]
-    assert not study.budget_is_used
+    assert study.budget_used is None
     study.close()
 
 
@@ -287,7 +288,15 @@ def _search_for_ever(folder, config, started):
     while True:
         trial = study.ask()
         epochs = [
-            {"epoch": epoch, "step": epoch, "metrics": {"balanced_accuracy": 0.5}, "events": [], "at_rest": True}
+            {
+                "epoch": epoch,
+                "step": epoch,
+                "metrics": {"balanced_accuracy": 0.5},
+                "events": [],
+                "at_rest": True,
+                "seed_index": 0,
+                "checkpoint": None,
+            }
             for epoch in range(1, 4)
         ]
         study.report(trial.number, epochs)
@@ -330,7 +339,9 @@ def test_after_kills_every_trial_is_whole_and_none_is_lost(folder, make_config):
         max_size=30,
     )
 )
-def test_any_order_of_events_keeps_first_ends_and_the_budget(tmp_path_factory, make_config, make_outcome, events):
+def test_any_order_of_events_keeps_first_ends_and_the_budget(
+    tmp_path_factory, make_config, make_outcome, make_record, events
+):
     folder = StudyFolder(tmp_path_factory.mktemp("runs"), "moons")
     study = create_study(folder, make_config())
     ends, handed_out = {}, set()
@@ -347,7 +358,7 @@ def test_any_order_of_events_keeps_first_ends_and_the_budget(tmp_path_factory, m
         elif which < len(study.stored.trials()):
             outcome = make_outcome(value) if event == "tell" else TrialOutcome.failed("broke")
             if event == "report":
-                study.report(which, [{"epoch": 1, "metrics": {"balanced_accuracy": value}}])
+                study.report(which, [make_record(1, value)])
             else:
                 study.tell(which, outcome)
                 ends.setdefault(which, outcome)

@@ -1,7 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
 from neurosearch.search.outcome import TrialOutcome, read_result
 from neurosearch.search.trial import TrialUpdate, merged, trial_updates
@@ -14,7 +16,7 @@ CONFIG = {
     "growth": {"kind": "static"},
     "seed": 0,
 }
-LEASED = LeasedTrial(2, "search", CONFIG)
+LEASED = LeasedTrial(2, "search", CONFIG, (0,), ())
 
 
 def failing(error, base, after=0):
@@ -83,7 +85,7 @@ def test_any_other_error_becomes_a_failed_outcome_that_says_where_in_the_code(fo
 
 
 def test_a_config_that_is_no_config_fails_the_trial(folder, fake_training):
-    leased = LeasedTrial(3, "search", {**CONFIG, "surplus": 1})
+    leased = LeasedTrial(3, "search", {**CONFIG, "surplus": 1}, (0,), ())
     (update,) = trial_updates(leased, folder, "cpu", fake_training)
     assert update.outcome.state == "failed"
     assert "surplus" in folder.traceback(3).read_text()
@@ -114,11 +116,62 @@ def test_merged_updates_say_the_same_in_one_update_for_each_trial():
     updates = [
         TrialUpdate(1, ({"epoch": 1},)),
         TrialUpdate(1, ({"epoch": 2}, {"epoch": 3})),
-        TrialUpdate(1, (), outcome),
+        TrialUpdate(1, waits=True, outcome=outcome),
         TrialUpdate(2, ({"epoch": 1},), halt="full"),
     ]
     assert merged(updates) == [
-        TrialUpdate(1, ({"epoch": 1}, {"epoch": 2}, {"epoch": 3}), outcome),
+        TrialUpdate(1, ({"epoch": 1}, {"epoch": 2}, {"epoch": 3}), waits=True, outcome=outcome),
         TrialUpdate(2, ({"epoch": 1},), halt="full"),
     ]
     assert merged([]) == []
+
+
+def test_every_seed_is_trained_in_its_own_folder_and_epochs_count_on(folder, fake_training):
+    leased = LeasedTrial(2, "search", CONFIG, (0, 5), ())
+    updates = list(trial_updates(leased, folder, "cpu", fake_training))
+    records = [record for update in updates for record in update.records]
+    assert [(record["epoch"], record["seed_index"]) for record in records] == [
+        *((epoch, 0) for epoch in range(1, 5)),
+        *((epoch, 1) for epoch in range(5, 9)),
+    ]
+    outcome = updates[-1].outcome
+    first, second = outcome.per_seed
+    assert outcome.metrics["balanced_accuracy"] == (first["balanced_accuracy"] + second["balanced_accuracy"]) / 2
+    assert second["balanced_accuracy"] - first["balanced_accuracy"] == pytest.approx(0.005)
+    assert {path.name for path in folder.trial(2).iterdir()} == {"seed-0", "seed-1", "result.json"}
+
+
+def test_a_trial_waits_between_its_seeds_with_what_the_finished_ones_brought(folder, fake_training):
+    updates = list(trial_updates(LeasedTrial(2, "search", CONFIG, (0, 5, 6), ()), folder, "cpu", fake_training))
+    assert [len(update.per_seed) for update in updates if update.waits] == [1, 2]
+
+
+def test_a_trial_of_several_seeds_goes_on_where_it_was(folder, fake_training):
+    leased = LeasedTrial(2, "search", CONFIG, (0, 5), ())
+    whole = list(trial_updates(leased, StudyFolder(folder.root, "other"), "cpu", fake_training))
+    for stop in range(1, 9):
+        begun = trial_updates(leased, folder, "cpu", fake_training)
+        for _ in range(stop % 4 + 1):
+            next(begun, None)
+        begun.close()
+    (*_, last) = trial_updates(leased, folder, "cpu", fake_training)
+    assert replace(last.outcome, seconds=0) == replace(whole[-1].outcome, seconds=0)
+    assert [record["epoch"] for record in read_result(folder.result(2)).records] == list(range(1, 9))
+
+
+def test_a_trial_waits_at_the_epochs_that_reach_a_rung(folder, fake_training):
+    levels = (30.0, 60.0, 90.0, 155.0)  # an epoch costs 40
+    updates = list(trial_updates(LeasedTrial(2, "search", CONFIG, (0, 5), levels), folder, "cpu", fake_training))
+    waits = [
+        (update.records[0]["epoch"], len(update.per_seed)) for update in updates if update.waits and update.records
+    ]
+    assert waits == [(1, 0), (2, 0), (3, 0)]  # not at its last epoch, where nothing is left to stop
+
+
+def test_a_resumed_trial_asks_again_whether_it_may_go_on(folder, fake_training):
+    leased = LeasedTrial(2, "search", CONFIG, (0,), (70.0,))
+    begun = trial_updates(leased, folder, "cpu", fake_training)
+    assert [next(begun).waits, next(begun).waits] == [False, True]
+    begun.close()
+    resumed = trial_updates(leased, folder, "cpu", fake_training)
+    assert [update.waits for update in resumed] == [True, False, False, False]

@@ -1,0 +1,200 @@
+"""What values on a few seeds say: mean and interval, and whether the winner differs from the control.
+
+Winner and control are trained on the same fresh seeds, so their difference is judged seed by seed (paired): what a seed
+does to both cancels out. The headline is the paired t-test with its interval, which takes the differences to be normal.
+The exact sign-flip test stands beside it, which takes nothing but that without an effect a difference may as well have
+the other sign; with n seeds its p cannot fall below 2 / 2^n (.0625 for five), so alone it could never be clear on few.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from neurosearch.config.search import Direction
+
+#: `too_few`: fewer than three seeds, whose interval says nothing.
+Answer = Literal["helped", "unclear", "harmed", "too_few"]
+CONFIDENCE = 0.95
+_FEWEST_SEEDS = 3
+_MOST_FLIPPED = 20  # a million sums; more seeds need no exact test
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        mean: The mean.
+        low: Lower end of its 95 % interval (Student's t); None for a single seed.
+        high: Upper end of it.
+        num_seeds: Number of values.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    num_seeds: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Winner minus control in one metric, over common seeds.
+
+    Attributes:
+        metric: Name of the metric.
+        direction: Whether more or less of it is better.
+        winner: The winner on each seed and over all.
+        control: The control likewise.
+        difference: Mean of winner minus control, with the interval of the paired t-test.
+        p: Two-sided p of the paired t-test, the headline; None for a single seed.
+        p_sign_flip: Two-sided p of the exact sign-flip test; None for a single seed, or for more than 20.
+        answer: What that says about changing neurons.
+    """
+
+    metric: str
+    direction: Direction
+    winner: Estimate
+    control: Estimate
+    difference: Estimate
+    p: float | None
+    p_sign_flip: float | None
+    answer: Answer
+
+    def facts(self) -> dict[str, Any]:
+        """Returns plain values, fit for JSON."""
+        return asdict(self)
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Returns mean and 95 % interval of at least one value."""
+    mean = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return Estimate(mean, None, None, 1)
+    room = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * _standard_error(values)
+    return Estimate(mean, mean - room, mean + room, len(values))
+
+
+def compare(metric: str, direction: Direction, winner: Sequence[float], control: Sequence[float]) -> Comparison:
+    """Compares winner and control over common seeds.
+
+    Args:
+        metric: Name of the metric.
+        direction: Whether more or less of it is better.
+        winner: The winner's value on each seed, at least one.
+        control: The control's value on the same seeds, in the same order.
+    """
+    differences = [ours - theirs for ours, theirs in zip(winner, control, strict=True)]
+    difference = estimate(differences)
+    return Comparison(
+        metric,
+        direction,
+        estimate(winner),
+        estimate(control),
+        difference,
+        paired_t(differences),
+        sign_flip(differences),
+        _answer(difference, direction),
+    )
+
+
+def paired_t(differences: Sequence[float]) -> float | None:
+    """Returns the two-sided p of the paired t-test; None for a single difference.
+
+    Differences that are all the same, as those of sizes may be, leave no doubt: 1 if they are 0, otherwise 0.
+    """
+    if len(differences) < 2:
+        return None
+    mean, error = math.fsum(differences) / len(differences), _standard_error(differences)
+    if error == 0:
+        return float(mean == 0)
+    return 2 * float(stdtr(len(differences) - 1, -abs(mean) / error))
+
+
+def sign_flip(differences: Sequence[float]) -> float | None:
+    """Returns the two-sided p of the exact sign-flip test: the share of all 2^n sign patterns with a sum as large.
+
+    None for a single difference, or for more than 20 of them.
+    """
+    if not 2 <= len(differences) <= _MOST_FLIPPED:
+        return None
+    sums = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    # Patterns of equal sums may round apart; 2^-40 of the largest sum is far above that and far below any score.
+    slack = math.fsum(map(abs, differences)) * 2**-40
+    return float((np.abs(sums) >= abs(math.fsum(differences)) - slack).mean())
+
+
+def words(comparisons: Sequence[Comparison], *, fixed_winner: bool) -> tuple[str, ...]:
+    """Says for people whether changing neurons helped, one line for each objective and one for what it means.
+
+    Args:
+        comparisons: Winner against control, one for each objective.
+        fixed_winner: Whether the winner is itself a network whose neurons never changed.
+    """
+    if fixed_winner:
+        lines = [f"{each.metric}: {_figures(each)} against the control" for each in comparisons]
+        return ("The winner is itself a fixed network: changing neurons did not help here.", *lines)
+    return (*(_sentence(each) for each in comparisons), *_advice(comparisons))
+
+
+def _sentence(comparison: Comparison) -> str:
+    figures = f"{comparison.metric} {_figures(comparison)}"
+    match comparison.answer:
+        case "helped":
+            return f"Changing neurons helped: {figures} against the control."
+        case "harmed":
+            return f"Changing neurons harmed: {figures} against the control."
+        case "unclear":
+            return f"No clear difference between changing and fixed neurons: {figures} against the control."
+        case "too_few":
+            return f"Too few seeds to say whether changing neurons helped: {figures} against the control."
+
+
+def _advice(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    unsure = {comparison.answer for comparison in comparisons} & {"unclear", "too_few"}
+    return ("More fresh_seeds would narrow the interval.",) if unsure else ()
+
+
+def _figures(comparison: Comparison) -> str:
+    """Writes +.021 (95 % interval .004 to .038, 5 seeds, p = .02)."""
+    mean, low, high = comparison.difference.mean, comparison.difference.low, comparison.difference.high
+    seeds = comparison.difference.num_seeds
+    if low is None or high is None or comparison.p is None:
+        return f"{figure(mean, _decimals(mean), signed=True)} (1 seed)"
+    decimals = _decimals((high - low) / 2 or mean)
+    p = "p < .001" if comparison.p < 0.001 else f"p = {figure(comparison.p, _decimals(comparison.p))}"
+    interval = f"{figure(low, decimals)} to {figure(high, decimals)}"
+    return f"{figure(mean, decimals, signed=True)} (95 % interval {interval}, {seeds} seeds, {p})"
+
+
+def figure(value: float, decimals: int, *, signed: bool = False) -> str:
+    """Writes a number with so many decimals and no zero before the point: .021, +.021, -1,204."""
+    text = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"
+    if not float(text.replace(",", "")):
+        return "0"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def _decimals(scale: float) -> int:
+    """Returns how many decimals show two digits of a number."""
+    return 0 if scale == 0 else min(max(1 - math.floor(math.log10(abs(scale))), 0), 6)
+
+
+def _answer(difference: Estimate, direction: Direction) -> Answer:
+    if difference.num_seeds < _FEWEST_SEEDS or difference.low is None or difference.high is None:
+        return "too_few"
+    if difference.low <= 0 <= difference.high:
+        return "unclear"
+    return "helped" if (difference.low > 0) == (direction == "maximize") else "harmed"
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    """Returns the standard error of the mean; exactly 0 for equal values, whose deviations might round to more."""
+    if min(values) == max(values):
+        return 0.0
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))

@@ -1,0 +1,164 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from neurosearch.search.statistics import Estimate, compare, estimate, figure, paired_t, sign_flip, words
+
+WINNER = (0.812, 0.835, 0.821, 0.842, 0.828)
+CONTROL = (0.801, 0.804, 0.805, 0.819, 0.804)
+values = st.lists(st.integers(-20, 20).map(lambda value: value / 8), min_size=2, max_size=9)
+
+
+@given(values)
+def test_an_interval_is_students(numbers):
+    found = estimate(numbers)
+    assert found.mean == pytest.approx(np.mean(numbers))
+    if len(set(numbers)) > 1:
+        low, high = stats.t.interval(0.95, len(numbers) - 1, loc=np.mean(numbers), scale=stats.sem(numbers))
+        assert (found.low, found.high) == pytest.approx((low, high))
+    else:
+        assert found.low == found.mean == found.high
+
+
+def test_one_value_has_no_interval():
+    assert estimate([0.5]) == Estimate(0.5, None, None, 1)
+
+
+@given(values)
+def test_p_is_that_of_the_paired_t_test(differences):
+    if len(set(differences)) > 1:
+        assert paired_t(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def test_equal_differences_leave_no_doubt():
+    assert paired_t([0.0, 0.0, 0.0]) == 1
+    assert paired_t([0.1, 0.1, 0.1]) == 0
+    assert paired_t([0.1]) is None
+
+
+@given(values)
+def test_the_sign_flip_test_counts_every_pattern(differences):
+    expected = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+    )
+    # scipy counts the smaller tail twice, and takes no more than 1; by symmetry that is the share at least as large.
+    assert sign_flip(differences) == pytest.approx(expected.pvalue)
+
+
+def test_the_sign_flip_test_has_a_floor_and_bounds():
+    assert sign_flip([0.1, 0.3, 0.2, 0.2, 0.1]) == 2 / 2**5
+    assert sign_flip([0.1]) is None
+    assert sign_flip([0.1] * 21) is None
+    assert sign_flip([0.1] * 20) == 2 / 2**20
+
+
+@given(values, values)
+def test_swapping_winner_and_control_swaps_the_answer(winner, control):
+    length = min(len(winner), len(control))
+    there = compare("accuracy", "maximize", winner[:length], control[:length])
+    back = compare("accuracy", "maximize", control[:length], winner[:length])
+    assert there.difference.mean == -back.difference.mean
+    assert (there.p, there.p_sign_flip) == pytest.approx((back.p, back.p_sign_flip))
+    assert {there.answer, back.answer} in ({"helped", "harmed"}, {"unclear"}, {"too_few"})
+    loss = compare("validation_loss", "minimize", control[:length], winner[:length])
+    assert loss.answer == there.answer
+
+
+@given(values, values)
+def test_the_answer_is_clear_exactly_where_p_is_below_five_percent(winner, control):
+    length = min(len(winner), len(control))
+    found = compare("accuracy", "maximize", winner[:length], control[:length])
+    if length >= 3 and not math.isclose(found.p, 0.05, rel_tol=1e-9):
+        assert (found.answer == "unclear") == (found.p >= 0.05)
+
+
+def test_intervals_of_normal_values_hold_the_truth_in_95_percent():
+    generator = np.random.default_rng(0)
+    held = 0
+    for sample in generator.normal(0.7, 0.02, size=(2000, 5)):
+        found = estimate(sample.tolist())
+        held += found.low <= 0.7 <= found.high
+    assert held / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_it_is_said_in_words_that_changing_neurons_helped():
+    found = compare("balanced_accuracy", "maximize", WINNER, CONTROL)
+    assert words([found], fixed_winner=False) == (
+        (
+            "Changing neurons helped: balanced_accuracy +.0210 (95 % interval .0114 to .0306, 5 seeds, p = .0037) "
+            "against the control."
+        ),
+    )
+    assert found.p_sign_flip == 2 / 2**5
+
+
+def test_it_is_said_in_words_that_changing_neurons_harmed():
+    found = compare("validation_loss", "minimize", (0.9, 0.8, 1.0), (0.5, 0.45, 0.6))
+    assert words([found], fixed_winner=False) == (
+        (
+            "Changing neurons harmed: validation_loss +.383 (95 % interval .312 to .455, 3 seeds, p = .0019) "
+            "against the control."
+        ),
+    )
+
+
+def test_it_is_said_in_words_that_the_difference_is_not_clear():
+    found = compare("accuracy", "maximize", (0.81, 0.79, 0.8, 0.84), (0.8, 0.8, 0.8, 0.8))
+    first, second = words([found], fixed_winner=False)
+    assert first.startswith(
+        "No clear difference between changing and fixed neurons: accuracy +.010 (95 % interval -.024"
+    )
+    assert second == "More fresh_seeds would narrow the interval."
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [(1, "accuracy +.10 (1 seed)"), (2, "accuracy +.10 (95 % interval -.53 to .74, 2 seeds, p = .30)")],
+)
+def test_one_or_two_seeds_are_too_few_to_say(seeds, told):
+    found = compare("accuracy", "maximize", (0.9, 0.85)[:seeds], (0.8, 0.8)[:seeds])
+    assert words([found], fixed_winner=False)[0].startswith("Too few seeds to say whether changing neurons helped: ")
+    assert found.answer == "too_few"
+
+
+def test_a_winner_that_is_itself_a_fixed_network_is_told_first():
+    found = compare("accuracy", "maximize", WINNER, CONTROL)
+    first, second = words([found], fixed_winner=True)
+    assert first == "The winner is itself a fixed network: changing neurons did not help here."
+    assert second.startswith("accuracy: +.0210 (95 % interval")
+
+
+def test_each_objective_has_a_sentence():
+    found = [
+        compare("accuracy", "maximize", WINNER, CONTROL),
+        compare("parameters", "minimize", (900.0,) * 5, (2000.0,) * 5),
+    ]
+    lines = words(found, fixed_winner=False)
+    assert len(lines) == 2
+    assert "parameters -1,100 (95 % interval -1,100 to -1,100, 5 seeds, p < .001)" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (0.0214, 3, "+.021"),
+        (-0.0214, 3, "-.021"),
+        (1204.0, 0, "+1,204"),
+        (0.0001, 3, "0"),
+        (1.5, 1, "+1.5"),
+        (10.05, 2, "+10.05"),
+    ],
+)
+def test_numbers_are_written_without_a_zero_before_the_point(value, decimals, text):
+    assert figure(value, decimals, signed=True) == text
+
+
+def test_facts_are_plain():
+    found = compare("accuracy", "maximize", WINNER, CONTROL).facts()
+    assert found["answer"] == "helped"
+    assert found["difference"]["num_seeds"] == 5
+    assert set(found) == {"metric", "direction", "winner", "control", "difference", "p", "p_sign_flip", "answer"}

@@ -61,10 +61,14 @@ def _facts(graph: LabelGraph, components: Components, grouping: Grouping, kept: 
             roles[index].setdefault(owner.role, owner.tensor)
     for index, found in enumerate(roles):
         obstacles[index] |= _obstacles_of_roles(found)
+    minima = [2 if Obstacle.NEEDS_TWO in found else 1 for found in obstacles]
+    for labels, number in graph.floors:
+        owners = grouping.group[components.root[labels]].tolist()
+        for index in set(owners) - {FIXED}:
+            floor = 1 + number * grouping.sizes[index] // owners.count(index)
+            minima[index] = max(minima[index], min(floor, grouping.sizes[index]))
     names = _names(grouping, kept)
-    return tuple(
-        GroupFacts(names[index], 2 if Obstacle.NEEDS_TWO in obstacles[index] else 1, obstacles[index]) for index in kept
-    )
+    return tuple(GroupFacts(names[index], minima[index], obstacles[index]) for index in kept)
 
 
 def _obstacles_of_roles(tensors: dict[Role, str]) -> dict[str, str]:

@@ -13,14 +13,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 from neurosearch.neurons.anatomy import Anatomy, anatomy_of
 from neurosearch.neurons.borrowed import Settings, borrowed
 from neurosearch.neurons.labels import LabelGraph, Labels
+from neurosearch.neurons.limits import limit
 from neurosearch.neurons.rules import RULES
 from neurosearch.neurons.shortcuts import SHORTCUTS
-from neurosearch.neurons.tracer import Tracer, describe
+from neurosearch.neurons.tracer import Tracer
 
-TIED_HEADS = (
-    "computes the width of its heads from that of its input, so neither changes; heads can go where code reshapes its "
-    "projections to (..., -1, head_dim)"
-)
 UNUSED = "the forward never uses it"
 OUTPUT = "it is an output of the network"
 Shape = tuple[int, ...]
@@ -76,6 +73,7 @@ class Pass:
         """Run the model with some tensors at other shapes and some attributes of modules at other values."""
         graph = LabelGraph()
         lender = _Lender(self, graph, shapes)
+        lender.limit()
         names = {id(module): name for name, module in self.modules.items()}
         outputs: list[Shape] = []
         used: set[str] = set()
@@ -160,18 +158,17 @@ class _Lender:
         """Return the names of the tensors that an operation took."""
         return {name for name, (tensor, _) in self.labelled.items() if id(tensor) in tracer.used}
 
+    def limit(self) -> None:
+        """Note what modules demand; first of all, so that these reasons are the ones that are given."""
+        known = {name: dims for name, (_, dims) in self.labelled.items()}
+        for name, module in self.run.modules.items():
+            limit(self.graph, name, module, known)
+
     def freeze_all_but(self, names: set[str]) -> None:
         """Freeze every tensor of which nothing is known, because the forward never uses it."""
         for name, (_, dims) in self.labelled.items():
             if name not in names:
                 self._freeze(dims, UNUSED)
-        for prefix, module in self.run.modules.items():
-            if isinstance(module, nn.MultiheadAttention):
-                for name, _ in module.named_parameters(prefix):
-                    if name in self.labelled:
-                        dims = self.labelled[name][1]
-                        is_context = name.endswith(("k_proj_weight", "v_proj_weight"))  # keys' and values' own widths
-                        self._freeze(dims[:1] if is_context else dims, f"{describe(prefix, module)} {TIED_HEADS}")
 
     def _freeze(self, dims: tuple[Labels, ...], reason: str) -> None:
         for labels in dims:

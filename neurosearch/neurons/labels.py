@@ -71,6 +71,7 @@ class LabelGraph:
         self.products: list[Product] = []
         self.whole_rows: list[Labels] = []
         self.freezes: list[tuple[Labels, str]] = []
+        self.floors: list[tuple[Labels, int]] = []
         self.left: list[Labels] = []
         self.right: list[Labels] = []
         self._seen: set[tuple[int, int]] = set()
@@ -114,6 +115,10 @@ class LabelGraph:
         """Say that these positions cannot change."""
         if labels is not None and self._is_new(labels, "freeze"):
             self.freezes.append((labels, reason))
+
+    def keep_above(self, labels: Labels, number: int) -> None:
+        """Say that more than a number of these positions have to stay."""
+        self.floors.append((labels, number))
 
     def note(self, labels: Labels | None, obstacle: Obstacle, words: str) -> None:
         """Say what an operation on these units means for new ones."""

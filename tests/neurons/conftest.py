@@ -1,5 +1,6 @@
 """Small networks of every kind that surgery must handle, in float64, each with inputs."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
+
+from neurosearch.neurons import Units, apply_plan, certify, find_units, gated_parameters, grow, prune
 
 
 def mlp(widths: tuple[int, ...] = (6, 5), *, norm: bool = True, activation: type[nn.Module] = nn.GELU) -> nn.Module:
@@ -291,6 +295,36 @@ def snapshot() -> Callable[..., dict[str, object]]:
 @pytest.fixture(scope="session")
 def same() -> Callable[[dict[str, object], dict[str, object]], None]:
     return assert_same
+
+
+def assert_exact(model: nn.Module, inputs: Tensor, name: str, chosen: list[int]) -> nn.Module:
+    """Check that a pruning equals masking, that growth keeps the function, and both that a fresh search agrees.
+
+    Returns:
+        The pruned network.
+    """
+    units = find_units(model, (inputs,))
+    size = units.sizes[units.layout.index[name]]
+    grown, pruned = copy.deepcopy(model), copy.deepcopy(model)
+    gate = torch.ones(size, dtype=torch.float64)
+    gate[chosen] = 0
+    with torch.no_grad():
+        bigger = apply_plan(grow(units, {name: 2}), grown)
+        gated = gated_parameters(model, units, {name: gate})
+        smaller: Units = apply_plan(prune(units, {name: chosen}), pruned)
+        for training in (False, True):
+            for one in (model, grown, pruned):
+                one.train(training)
+            assert (grown(inputs) - model(inputs)).abs().max() < 1e-12
+            assert (pruned(inputs) - functional_call(model, gated, (inputs,))).abs().max() < 1e-12
+    certify(grown, bigger, (inputs,))
+    certify(pruned, smaller, (inputs,))
+    return pruned
+
+
+@pytest.fixture(scope="session")
+def exact() -> Callable[..., nn.Module]:
+    return assert_exact
 
 
 @pytest.fixture(scope="session")

@@ -125,8 +125,8 @@ class SearchFields(Fields):
     )
     sampler: Literal["tpe", "gp", "cmaes", "nsga2", "qmc", "random", "grid"] = Field(
         "tpe",
-        description="How the next configuration is chosen: tpe fits any space; gp (Gaussian processes), cmaes and nsga2 "
-        "learn too; qmc (Sobol sequence), random and grid do not",
+        description="How the next configuration is chosen: tpe fits any space; gp (Gaussian processes), cmaes and "
+        "nsga2 learn too; qmc (Sobol sequence), random and grid do not",
     )
     points: tuple[dict[str, Any], ...] = Field(
         (),

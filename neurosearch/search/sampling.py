@@ -1,34 +1,32 @@
 """Which configuration is tried next.
 
-Suggestions are drawn in a draft: a study in memory that mirrors what the real one knows. A draw that is no use (a point
-that was tried before, a config that breaks a rule) leaves no trace in the real study, and a good one is written there
-whole, in one piece.
+A sampler draws in a mirror of what the study knows. A draw that is no use (a point that was tried before, a config that
+breaks a rule) leaves no trace, and a good one is handed out whole. The next suggestion depends on the study's seed, the
+trials in the order of their numbers and how they ended, and on nothing else: a new process that is told the same
+suggests the same.
 """
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from neurosearch.config.load import StudyConfig
-from neurosearch.config.search_nodes import slots
+from neurosearch.config.search_nodes import resolve
 from neurosearch.config.trial import TrialConfig
 from neurosearch.randomness import derive_seed
-from neurosearch.search.space import chooser, drawn_by, num_points
+from neurosearch.search.finite import finite_space
+from neurosearch.search.history import Ask, Ending, Mirror, Point
+from neurosearch.search.listed import Listed
+from neurosearch.search.samplers import new_mirror
+from neurosearch.search.sequences import GridMirror, RandomMirror
+from neurosearch.search.space import Draw, chooser
 
-_MODEL_DRAWS = 5  # by the study's sampler; it may insist on points that were tried
-_RANDOM_DRAWS = 100  # where the space is not finite
-_DRAWS_PER_POINT = 10  # a point is then missed with probability e^-10
-_MAXIMUM_DRAWS = 5000  # some seconds
-_FAILED = 1e6  # violation of a trial that failed: worse than any size above the limit
+_MAXIMUM_SCAN = 50_000  # points of a finite space that are looked at for a new one, some seconds' worth
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Suggestion:
     distributions: dict[str, BaseDistribution]
 
 
-def config_key(config: dict[str, Any]) -> str:
+def config_key(config: Mapping[str, Any]) -> str:
     """Returns a text that is equal for equal plain `TrialConfig`s."""
     return json.dumps(config, sort_keys=True)
 
@@ -56,28 +54,31 @@ def config_key(config: dict[str, Any]) -> str:
 class Suggester:
     """Draws configurations that were not tried before."""
 
-    def __init__(self, config: StudyConfig) -> None:
-        """Starts with an empty draft.
+    def __init__(self, config: StudyConfig, earlier: Sequence[tuple[Point, Ending]] = ()) -> None:
+        """Starts without trials.
 
         Args:
             config: The study: its space, its sampler and its seed.
+            earlier: Trials of another study that the sampler learns from (see `warm_start.placed`).
         """
         self._config = config
-        self._known: set[str] = set()
-        self._drafts: dict[int, int] = {}  # the study's number of a trial -> the draft's
-        self._objectives = config.study.search.objectives
-        directions = [objective.direction for objective in self._objectives]
-        with _quiet():
-            self._draft = optuna.create_study(directions=directions, sampler=RandomSampler(seed=0))
+        self._finite = finite_space(config.template)
+        self._mirror = new_mirror(config, self._finite)
+        self._listed = Listed(config.study.search.points, config.template)
+        self._known: set[bytes] = set()  # digests of configs
+        self._useless: set[frozenset[tuple[str, Any]]] = set()  # points that are known, or break a rule
+        for number, (point, ending) in enumerate(earlier, start=-len(earlier)):
+            self._mirror.add(number, point)
+            self._mirror.ended(number, ending)
 
-    def add(self, number: int, trial: FrozenTrial, config: dict[str, Any]) -> None:
-        """Takes over a trial that an earlier process suggested; it counts as running until `ended`."""
-        self._known.add(config_key(config))
-        self._add(number, trial.params, trial.distributions)
+    def add(self, number: int, trial: FrozenTrial, config: Mapping[str, Any]) -> None:
+        """Takes over a trial that an earlier process suggested; it counts as running until it has ended."""
+        self.know(config)
+        self._take(number, Point(trial.params, trial.distributions))
 
-    def know(self, config: dict[str, Any]) -> None:
+    def know(self, config: Mapping[str, Any]) -> None:
         """Takes note of a configuration that runs without having been suggested, so that it is not suggested."""
-        self._known.add(config_key(config))
+        self._known.add(_digest(config))
 
     def ended(self, number: int, values: tuple[float, ...] | None, violation: float) -> None:
         """Takes note of the end of a suggested trial.
@@ -85,95 +86,78 @@ class Suggester:
         Args:
             number: The study's number of the trial.
             values: Its objectives, in the order of the config; None when it failed.
-            violation: By how much it is above the size limit, as a share of the limit; at most 0 when it is within.
+            violation: By how much it is beyond the size limit and the constraints, as shares; at most 0 within them.
         """
-        draft = self._drafts[number]
-        trial = optuna.Trial(self._draft, draft)  # in memory, the only study's numbers are the storage's ids
-        # A failed trial is told as one that is worse than all others: the sampler shall leave its neighbourhood.
-        trial.set_constraint("size", _FAILED if values is None else violation)
-        self._draft.tell(draft, [0.0] * len(self._objectives) if values is None else list(values))
+        self._mirror.ended(number, Ending(values, violation))
 
     def stopped(self, number: int, values: tuple[float, ...], violation: float, epoch: int) -> None:
-        """Takes note of a suggested trial that was stopped early.
-
-        Args:
-            number: The study's number of the trial.
-            values: Its objectives in its last report.
-            violation: As for `ended`.
-            epoch: Of its last report.
-        """
-        draft = self._drafts[number]
-        trial = optuna.Trial(self._draft, draft)
-        trial.set_constraint("size", violation)
-        if len(values) == 1:  # samplers rank stopped trials by how far they came; Optuna takes no reports of several
-            trial.report(values[0], epoch)
-        self._draft.tell(draft, state=TrialState.PRUNED)
+        """Takes note of a suggested trial that was stopped after an epoch, with its objectives and violation then."""
+        self._mirror.ended(number, Ending(values, violation, epoch))
 
     def suggest(self, number: int) -> Suggestion | None:
         """Returns a configuration for the trial of this number; None when no new one was found in many draws.
 
-        The same study seed, number and earlier trials give the same suggestion.
+        Points that the user listed come first; one that is known already needs no second trial.
         """
-        for attempt in range(_MODEL_DRAWS):
-            self._draft.sampler = self._sampler(number, attempt)
-            drawn = self._drawn(self._draft)
-            if drawn is not None:
-                self._drafts[number] = self._num_drafts() - 1
-                return drawn
-        return self._at_random(number)
+        while (fixed := self._listed.next()) is not None:
+            suggestion = self._drawn(number, fixed)
+            if suggestion is not None:
+                return suggestion
+            self._listed.drop()
+        return self._drawn(number, {})
 
-    def _at_random(self, number: int) -> Suggestion | None:
-        size = num_points(self._config.template)
-        num_draws = _RANDOM_DRAWS if size is None else min(_DRAWS_PER_POINT * size, _MAXIMUM_DRAWS)
-        with _quiet():
-            aside = optuna.create_study(sampler=RandomSampler(seed=self._seed(number, _MODEL_DRAWS)))
-        for _ in range(num_draws):
-            drawn = self._drawn(aside)
-            if drawn is not None:
-                self._add(number, drawn.params, drawn.distributions)
-                return drawn
+    def _drawn(self, number: int, fixed: Mapping[str, Any]) -> Suggestion | None:
+        suggestion = self._drawn_from(self._mirror, number, fixed, first=0)
+        if suggestion is None and self._config.study.search.sampler != "grid":
+            suggestion = self._drawn_from(RandomMirror(), number, fixed, first=self._mirror.num_draws)
+        if suggestion is None and self._finite is not None and not fixed:
+            suggestion = self._drawn_from(GridMirror(self._finite, self._seed(number, -1)), number, fixed, first=0)
+        if suggestion is not None:
+            self._known.add(_digest(suggestion.config.model_dump(mode="json")))
+            self._take(number, Point(suggestion.params, suggestion.distributions))
+        return suggestion
+
+    def _drawn_from(self, mirror: Mirror, number: int, fixed: Mapping[str, Any], first: int) -> Suggestion | None:
+        for attempt in range(min(mirror.num_draws, _MAXIMUM_SCAN)):
+            with mirror.drawing(Ask(self._seed(number, first + attempt), attempt, fixed)) as draw:
+                if draw is None:
+                    return None
+                suggestion = self._useful(draw, fixed)
+            if suggestion is not None:
+                return suggestion
         return None
 
-    def _drawn(self, study: optuna.Study) -> Suggestion | None:
-        """Draws once; None, and no running trial left in `study`, when what came is of no use."""
-        trial = study.ask()
+    def _useful(self, draw: Draw, fixed: Mapping[str, Any]) -> Suggestion | None:
+        """Draws one point; None when it is known or breaks a rule."""
         values: dict[str, Any] = {}
-        try:
-            config = self._config.trial(chooser(drawn_by(trial), values.__setitem__))
-        except ValueError:  # a rule is broken in between the ends, which alone were checked when the config was read
-            config = None
-        key = config_key(config.model_dump(mode="json")) if config is not None else ""
-        if config is None or key in self._known:
-            study.tell(trial, state=TrialState.FAIL)
+        params: dict[str, Any] = {}
+        distributions: dict[str, BaseDistribution] = {}
+
+        def recorded(name: str, distribution: BaseDistribution) -> Any:
+            distributions[name] = distribution
+            params[name] = fixed[name] if name in fixed else draw(name, distribution)
+            return params[name]
+
+        resolve(self._config.template, chooser(recorded, values.__setitem__))
+        point = frozenset(params.items())
+        if point in self._useless:
             return None
-        self._known.add(key)
-        return Suggestion(config, values, trial.params, trial.distributions)
+        self._useless.add(point)
+        try:
+            config = self._config.trial(lambda name, _node: values[name])
+        except ValueError:  # a rule is broken in between the ends, which alone were checked when the config was read
+            return None
+        is_known = _digest(config.model_dump(mode="json")) in self._known
+        return None if is_known else Suggestion(config, values, params, distributions)
 
-    def _sampler(self, number: int, attempt: int) -> BaseSampler:
-        seed = self._seed(number, attempt)
-        if self._config.study.search.sampler == "random":
-            return RandomSampler(seed=seed)
-        conditional = any(slot.requires for slot in slots(self._config.template))
-        with _quiet():
-            # Grouped: the options of a `one_of` have hyperparameters of their own, which are modelled apart.
-            return TPESampler(seed=seed, multivariate=True, group=conditional)
+    def _take(self, number: int, point: Point) -> None:
+        self._useless.add(frozenset(point.params.items()))
+        self._listed.take(point.params)
+        self._mirror.add(number, point)
 
-    def _seed(self, number: int, attempt: int) -> int:
-        return derive_seed(self._config.study.seed, "sampler", number, attempt) % 2**32  # numpy's largest
-
-    def _add(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> None:
-        running = optuna.create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
-        self._draft.add_trial(running)
-        self._drafts[number] = self._num_drafts() - 1
-
-    def _num_drafts(self) -> int:
-        return len(self._draft.get_trials(deepcopy=False))
+    def _seed(self, *labels: int | str) -> int:
+        return derive_seed(self._config.study.seed, "sampler", *labels) % 2**32  # numpy's largest
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences Optuna's announcements of new studies and of experimental options."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
+def _digest(config: Mapping[str, Any]) -> bytes:
+    return sha256(config_key(config).encode()).digest()

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.trial import TrialState, create_trial
 
 from neurosearch.config.load import study_from_mapping
 from neurosearch.config.trial import TrialConfig
@@ -20,6 +21,10 @@ def small_space(trials=20, sampler="tpe", seed=0):
         },
         "test",
     )
+
+
+def frozen(suggestion):
+    return create_trial(state=TrialState.RUNNING, params=suggestion.params, distributions=suggestion.distributions)
 
 
 def searched(suggester, count, score=lambda config: config.training.learning_rate, violation=lambda config: 0.0):
@@ -72,8 +77,7 @@ def test_a_taken_over_study_goes_on_as_if_it_had_not_stopped(make_config):
     begun = searched(first, 14)
     second = Suggester(config)
     for number, suggestion in enumerate(begun):
-        frozen = first._draft.trials[number]
-        second.add(number, frozen, suggestion.config.model_dump(mode="json"))
+        second.add(number, frozen(suggestion), suggestion.config.model_dump(mode="json"))
         second.ended(number, (suggestion.config.training.learning_rate,), 0.0)
     rest = [second.suggest(number) for number in range(14, 15)]
     assert [each.config for each in (*begun, *rest)] == [each.config for each in expected[:15]]

@@ -18,11 +18,11 @@ from neurosearch.config.search_nodes import (
     slots,
 )
 from neurosearch.config.yaml_source import Source
+from neurosearch.search.finite import finite_space
 from neurosearch.search.space import (
     chooser,
     distribution_of,
     drawn_by,
-    num_points,
     position_at,
     position_of,
     share_of,
@@ -172,13 +172,13 @@ def test_the_points_of_a_finite_space_are_counted():
             },
         }
     )
-    assert num_points(template) == len(list(all_points(template))) == 3 * 2 * 1 * (1 + 4 + 3)
+    assert finite_space(template).size == len(list(all_points(template))) == 3 * 2 * 1 * (1 + 4 + 3)
 
 
 def test_a_continuous_node_makes_the_space_infinite():
     continuous = {"search": "uniform", "low": 0.0, "high": 1.0}
-    assert num_points(template_of({"growth": {"search": "one_of", "options": [{"x": continuous}, {}]}})) is None
-    assert num_points(template_of({"training": {"epochs": 3}})) == 1
+    assert finite_space(template_of({"growth": {"search": "one_of", "options": [{"x": continuous}, {}]}})) is None
+    assert finite_space(template_of({"training": {"epochs": 3}})).size == 1
 
 
 def test_told_values_are_those_of_the_resolved_config(make_config):

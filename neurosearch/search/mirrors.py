@@ -1,0 +1,208 @@
+"""Optuna's samplers: TPE over the whole space; NSGA-II and Gaussian processes over one branch each.
+
+Each draws in a study in memory that holds the trials in the order of their numbers. Optuna's samplers keep some of what
+they decided beside the trials; here everything is decided again from the trials alone.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from neurosearch.config.search import Direction
+from neurosearch.search.history import Ask, Ending, Entry, History, Point
+from neurosearch.search.space import Draw, drawn_by
+
+_DRAWS = 5  # a sampler may insist on points that were tried
+_PROCESS_DRAWS = 2  # each is another fit
+_POPULATION = 20  # Optuna's default of 50 would leave most searches no second generation
+
+
+class TreeMirror:
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), for any space and any number of objectives."""
+
+    num_draws = _DRAWS
+
+    def __init__(self, directions: Sequence[Direction], conditional: bool) -> None:
+        """Starts without trials.
+
+        Args:
+            directions: Of the objectives.
+            conditional: Whether some hyperparameters belong to options: those are modelled apart.
+        """
+        self._study = _InMemory(directions)
+        self._conditional = conditional
+
+    def add(self, number: int, point: Point) -> None:
+        """Takes a trial that starts."""
+        self._study.add(number, point)
+
+    def ended(self, number: int, ending: Ending) -> None:
+        """Takes the end of a trial."""
+        self._study.end(number, ending.values, ending.badness)
+
+    @contextmanager
+    def drawing(self, ask: Ask) -> Iterator[Draw | None]:
+        """Draws all hyperparameters together."""
+        with quiet():
+            sampler = TPESampler(seed=ask.seed, multivariate=True, group=self._conditional)
+        with self._study.drawing(sampler) as draw:
+            yield draw
+
+
+class GeneticMirror:
+    """NSGA-II (Deb et al. 2002) over one branch, in generations of trials in the order of numbers.
+
+    A generation has parents once all trials before it have ended; until then, trials are children of older parents.
+    """
+
+    num_draws = _DRAWS
+
+    def __init__(self, directions: Sequence[Direction]) -> None:
+        """Starts without trials."""
+        self._study = _InMemory(directions)
+        self._history = History()
+        self._generations = 0  # of which all trials have ended
+
+    def add(self, number: int, point: Point) -> None:
+        """Takes a trial that starts."""
+        self._history.add(number, point)
+        self._study.add(number, point)
+
+    def ended(self, number: int, ending: Ending) -> None:
+        """Takes the end of a trial."""
+        self._history.ended(number, ending)
+        self._study.end(number, ending.values, ending.badness)
+
+    @contextmanager
+    def drawing(self, ask: Ask) -> Iterator[Draw | None]:
+        """Draws a child of the parents that the newest whole generation gives."""
+        while self._is_whole(self._generations):
+            self._generations += 1
+        sampler = _Genetic(ask.seed, self._generations)
+        sampler.remember(self._study.optuna)
+        with self._study.drawing(sampler) as draw:
+            yield draw
+
+    def _is_whole(self, generation: int) -> bool:
+        trials = self._history.entries[generation * _POPULATION : (generation + 1) * _POPULATION]
+        return len(trials) == _POPULATION and all(trial.ending is not None for trial in trials)
+
+
+class ProcessMirror:
+    """Gaussian processes over one branch; the study is made anew for each draw, as what failed follows the others."""
+
+    num_draws = _PROCESS_DRAWS
+
+    def __init__(self, directions: Sequence[Direction]) -> None:
+        """Starts without trials."""
+        self._directions = tuple(directions)
+        self._history = History()
+
+    def add(self, number: int, point: Point) -> None:
+        """Takes a trial that starts."""
+        self._history.add(number, point)
+
+    def ended(self, number: int, ending: Ending) -> None:
+        """Takes the end of a trial."""
+        self._history.ended(number, ending)
+
+    @contextmanager
+    def drawing(self, ask: Ask) -> Iterator[Draw | None]:
+        """Draws where the expected improvement is largest."""
+        study = _InMemory(self._directions)
+        for entry in self._history:
+            self._tell(study, entry)
+        with study.drawing(GPSampler(seed=ask.seed, warn_independent_sampling=False)) as draw:
+            yield draw
+
+    def _tell(self, study: "_InMemory", entry: Entry) -> None:
+        """A failed trial is told as the worst of all: no invented value shall lead the model of the objective."""
+        ending, worst = entry.ending, self._worst()
+        if ending is not None and ending.values is None and worst is None:
+            return
+        study.add(entry.number, entry.point)
+        if ending is not None:
+            # A stopped trial is within the bounds; its value at that epoch says enough.
+            is_within = ending.stopped_epoch is not None and ending.violation <= 0
+            study.end(entry.number, ending.values or worst, ending.violation if is_within else ending.badness)
+
+    def _worst(self) -> tuple[float, ...] | None:
+        known = [entry.ending.values for entry in self._history if entry.ending is not None and entry.ending.values]
+        if not known:
+            return None
+        return tuple(
+            min(values) if direction == "maximize" else max(values)
+            for direction, values in zip(self._directions, zip(*known, strict=True), strict=True)
+        )
+
+
+class _Genetic(NSGAIISampler):
+    """NSGA-II whose generations follow from the trials' places, and not from when a trial was asked for."""
+
+    def __init__(self, seed: int, generation: int) -> None:
+        super().__init__(population_size=_POPULATION, seed=seed)
+        self._generation = generation
+
+    def remember(self, study: optuna.Study) -> None:
+        """Chooses the parents of all generations so far, oldest first: the study keeps them."""
+        for generation in range(1, self._generation + 1):
+            self.get_parent_population(study, generation)
+
+    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:  # noqa: ARG002  # Optuna's names
+        """Returns the generation of the trial that is drawn."""
+        return self._generation
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """Returns a generation's trials by their places."""
+        told = [trial for trial in study.get_trials(deepcopy=False) if trial.state is not TrialState.FAIL]
+        return told[generation * _POPULATION : (generation + 1) * _POPULATION]
+
+
+class _InMemory:
+    """An Optuna study in memory, by our numbers.
+
+    Attributes:
+        optuna: The study.
+    """
+
+    def __init__(self, directions: Sequence[Direction]) -> None:
+        with quiet():
+            self.optuna = optuna.create_study(directions=list(directions))
+        self._num_objectives = len(directions)
+        self._ids: dict[int, int] = {}  # in memory, the only study's numbers are the storage's ids
+
+    def add(self, number: int, point: Point) -> None:
+        running = optuna.create_trial(
+            state=TrialState.RUNNING, params=dict(point.params), distributions=dict(point.distributions)
+        )
+        self.optuna.add_trial(running)
+        self._ids[number] = len(self.optuna.get_trials(deepcopy=False)) - 1
+
+    def end(self, number: int, values: tuple[float, ...] | None, violation: float) -> None:
+        """Ends a trial; without values its violation must put it behind all others."""
+        optuna.Trial(self.optuna, self._ids[number]).set_constraint("bounds", violation)
+        self.optuna.tell(self._ids[number], list(values or [0.0] * self._num_objectives))
+
+    @contextmanager
+    def drawing(self, sampler: BaseSampler) -> Iterator[Draw]:
+        """Draws by a trial that is thrown away: what comes of it is added as any other."""
+        self.optuna.sampler = sampler
+        trial = self.optuna.ask()
+        try:
+            yield drawn_by(trial)
+        finally:
+            self.optuna.tell(trial, state=TrialState.FAIL)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences Optuna's announcements of new studies and of experimental options."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield

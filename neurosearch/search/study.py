@@ -23,12 +23,13 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.generations import Generations
 from neurosearch.search.lock import SearchLock, search_lock
 from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.racing import race
 from neurosearch.search.reports import Reports, from_attributes, to_attribute
 from neurosearch.search.sampling import Suggester, config_key
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
 from neurosearch.search.storage import open_storage
 from neurosearch.search.stored import CONFIG, OUTCOME, REFERENCE, ROLE, SECONDS, SEEDS, STOP, VALUES, StoredStudy
-from neurosearch.search.summaries import Judgement, judge
+from neurosearch.search.summaries import Judgement, judge, values_of
 
 _CONSTRAINT = "constraints:size"  # what optuna.Trial.set_constraint("size", ...) writes
 _GOES_ON = Verdict(stop=False, rung=None, reason="goes on: nothing is judged by")
@@ -216,7 +217,7 @@ class Study:
             return _GOES_ON
         peers = self._generations.peers(number)
         if per_seed:
-            return _GOES_ON
+            return self._raced(per_seed, peers)
         rule = self.halving
         if rule is None:
             return _GOES_ON
@@ -273,6 +274,22 @@ class Study:
     def budget_used(self) -> str | None:
         """Which budget is used up, in words; None while a new trial may start."""
         return self._spending.used_up(self._generations.num_asked, self.seconds_used)
+
+    def _raced(self, per_seed: Sequence[Mapping[str, float]], peers: Sequence[int]) -> Verdict:
+        objectives = self._search.objectives
+        ended = (self.stored.trial(peer) for peer in peers)
+        others = [self._values(trial.per_seed) for trial in ended if trial.state == "finished"]
+        return race(
+            [objective.metric for objective in objectives],
+            [objective.direction for objective in objectives],
+            self._search.seeds,
+            self._values(per_seed),
+            others,
+        )
+
+    def _values(self, per_seed: Sequence[Mapping[str, float]]) -> list[tuple[float, ...]]:
+        found = (values_of(metrics, self.config.study) for metrics in per_seed)
+        return [values for values in found if values is not None]
 
     def _take_over(self, trial: FrozenTrial) -> None:
         number, config, role = trial.number, trial.user_attrs[CONFIG], trial.user_attrs[ROLE]

@@ -18,7 +18,7 @@ class Judgement:
 
     Attributes:
         outcome: The outcome; a finished one without a usable objective has become a failed one.
-        values: Objectives in the order of the config; None when it failed.
+        values: Objectives in the order of the config; None when it did not finish.
         violation: Sum of the shares by which it is beyond the size limit and the constraints; at most 0 within them.
     """
 
@@ -29,7 +29,7 @@ class Judgement:
 
 def judge(outcome: TrialOutcome, study: StudyFields) -> Judgement:
     """Returns what an outcome is worth to a study; of several seeds the one farthest beyond a bound counts for it."""
-    if outcome.state == "failed":
+    if outcome.state != "finished":
         return Judgement(outcome, None, 0.0)
     for metric in _judged_by(study):
         if metric not in outcome.metrics:

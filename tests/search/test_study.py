@@ -12,6 +12,7 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.reports import from_attributes
 from neurosearch.search.stored import StoredStudy, study_names
 from neurosearch.search.study import check_name_is_free, create_study, resume_study
 
@@ -369,3 +370,122 @@ def test_any_order_of_events_keeps_first_ends_and_the_budget(
         assert trial.state == ("running" if expected is None else expected.state)
         assert trial.metrics == (expected.metrics if expected else {})
     study.close()
+
+
+# Seeds, rungs, budgets
+
+
+def test_every_configuration_is_judged_on_the_same_seeds(folder, make_config):
+    study = create_study(folder, make_config(**{"search.seeds": 3}))
+    seeds = {study.ask().seeds for _ in range(3)}
+    study.close()
+    assert len(seeds) == 1
+    assert len(set(*seeds)) == 3
+    assert next(iter(seeds))[0] == 3  # the study's own
+    assert set(*seeds).isdisjoint(StoredStudy(folder).fresh_seeds)
+
+
+def test_a_configuration_that_is_clearly_worse_stops_between_two_seeds(folder, make_config, make_outcome):
+    study = create_study(folder, make_config(**{"search.seeds": 3, "search.trials": 9}))
+    for values in ((0.80, 0.83, 0.79), (0.79, 0.80, 0.81), (0.83, 0.80, 0.80)):
+        per_seed = tuple(make_outcome(value).metrics for value in values)
+        outcome = TrialOutcome("finished", None, per_seed[0], 12, 1.0, (), per_seed)
+        study.tell(study.ask().number, outcome)
+    number = study.ask().number
+    worse = [make_outcome(0.2).metrics, make_outcome(0.21).metrics]
+    verdict = study.verdict(number, worse)
+    assert verdict.stop
+    assert "clearly worse" in verdict.reason
+    assert not study.verdict(number, [make_outcome(0.8).metrics, make_outcome(0.81).metrics]).stop
+    study.close()
+
+
+def test_a_trial_that_is_behind_at_a_rung_is_stopped_and_never_the_best(folder, make_config, make_outcome, make_record):
+    halving = {"kind": "halving", "reduction": 2, "first_share": 0.1}
+    study = create_study(folder, make_config(**{"search.stopping": halving}))
+    study.set_reference_cost(1000.0)
+    study.set_reference_cost(5.0)  # the first one stays
+    for value in (0.6, 0.7):
+        number = study.ask().number
+        study.report(number, [make_record(1, value, training_multiply_adds=150.0)])
+        study.tell(number, make_outcome(value))
+    number = study.ask().number
+    study.report(number, [make_record(1, 0.99, training_multiply_adds=50.0)])
+    assert not study.verdict(number, ()).stop  # it is on no rung yet
+    study.report(number, [make_record(2, 0.5, training_multiply_adds=120.0)])
+    verdict = study.verdict(number, ())
+    assert verdict.stop
+    summary = study.tell(number, TrialOutcome("stopped", verdict.reason, {"balanced_accuracy": 0.5}, 2, 1.0, ()))
+    assert (summary.state, summary.value, summary.epochs) == ("stopped", None, 2)
+    assert "rung 0" in summary.reason
+    frozen = study.stored.frozen_trial(number)
+    assert (frozen.state.name, frozen.intermediate_values) == ("PRUNED", {1: 0.99, 2: 0.5})
+    assert study.stored.best().number == 1
+    study.close()
+    again = resume_study(folder)
+    assert again.stored.trial(number) == summary
+    assert again.ask() is not None
+    again.close()
+
+
+def test_the_storage_keeps_events_and_checkpoints_of_every_epoch(study, make_record):
+    number = study.ask().number
+    event = {"step": 5, "epoch": 1, "group": "0", "added": 2, "removed": 0, "reason": "start of a cycle"}
+    study.report(number, [{**make_record(1), "events": [event], "checkpoint": "checkpoint-000001.pt"}, make_record(2)])
+    first, second = from_attributes(study.stored.frozen_trial(number).user_attrs)
+    assert (first.events, first.checkpoint, first.epoch) == ((event,), "checkpoint-000001.pt", 1)
+    assert (second.events, second.checkpoint, second.epoch) == ((), None, 2)
+
+
+def test_several_objectives_have_a_front(folder, make_config, make_outcome):
+    objectives = [
+        {"metric": "balanced_accuracy", "direction": "maximize"},
+        {"metric": "parameters", "direction": "minimize"},
+    ]
+    study = create_study(folder, make_config(**{"search.objectives": objectives}))
+    for value, parameters in ((0.5, 20), (0.7, 60), (0.6, 80), (0.9, 101)):
+        study.tell(study.ask().number, make_outcome(value, parameters))
+    assert [trial.number for trial in study.stored.front()] == [1, 0]  # the last is above the size limit
+    assert study.stored.trial(0).values == (0.5, 20.0)
+    assert study.stored.best().number == 1
+    assert study.ask() is not None
+    study.close()
+
+
+def test_after_the_finalists_the_best_is_one_on_fresh_seeds(study, make_outcome):
+    lucky, sound = study.ask(), study.ask()
+    study.tell(lucky.number, make_outcome(0.9))
+    study.tell(sound.number, make_outcome(0.8))
+    assert study.stored.best().number == lucky.number
+    for trial, value in ((lucky, 0.6), (sound, 0.7)):
+        config = TrialConfig.model_validate(trial.config)
+        finalist = study.ask_for(config, "finalist", study.stored.fresh_seeds, trial.params)
+        assert finalist.params == trial.params
+        study.tell(finalist.number, make_outcome(value))
+    assert study.stored.best().value == 0.7
+    assert study.stored.best("search").number == lucky.number
+
+
+@pytest.mark.parametrize(
+    ("fields", "num_asked"),
+    [
+        ({"search.target": 0.7}, 3),
+        ({"search.patience_trials": 2}, 5),
+        ({"search.compute_budget_hours": 1.5 * 4 / 3600}, 4),
+    ],
+    ids=["target", "patience", "compute"],
+)
+def test_a_budget_ends_the_search_also_after_a_resumption(folder, make_config, make_outcome, fields, num_asked):
+    study = create_study(folder, make_config(**{"search.trials": 20, **fields}))
+    for value in (0.5, 0.6, 0.7, 0.65, 0.66):
+        trial = study.ask()
+        if trial is None:
+            break
+        study.tell(trial.number, make_outcome(value))
+    assert study.ask() is None
+    assert study.stored.num_searched == num_asked
+    study.close()
+    again = resume_study(folder)
+    assert again.ask() is None
+    assert next(iter(fields)).removeprefix("search.") in again.budget_used
+    again.close()

@@ -3,6 +3,7 @@
 Importing this module imports no torch: `check` reads the fields of every kind.
 """
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, StaticFields
@@ -43,7 +44,26 @@ def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
     return NimblePolicy(NimbleSettings(**fields.model_dump(exclude={"kind"})))
 
 
+def peak_periodic(fields: PeriodicFields, base_size: int) -> int:
+    """Returns the neurons that a group holds in the middle of a cycle."""
+    from neurosearch.growth.resizing import size_at
+
+    return size_at(fields.grow_share, base_size, fields.start)
+
+
+def peak_events(fields: EventsFields, base_size: int) -> int:
+    """Returns the most neurons that a group holds after any event."""
+    from neurosearch.growth.resizing import size_at
+
+    return max(size_at(share, base_size, fields.start) for share in (0.0, *fields.shares))
+
+
+def peak_nimble(fields: NimbleFields, base_size: int) -> int:
+    """Returns the most neurons that a trained size allows; the network begins with its base size in any case."""
+    return max(base_size, ceil(fields.maximum_share * base_size))
+
+
 STATIC = Kind(StaticFields, build_static)
-PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits,))
-EVENTS = Kind(EventsFields, build_events, rules=(events_fit,))
-NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,))
+PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits,), peak=peak_periodic)
+EVENTS = Kind(EventsFields, build_events, rules=(events_fit,), peak=peak_events)
+NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,), peak=peak_nimble)

@@ -13,10 +13,12 @@ from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.batches import ArrayBatches
 from neurosearch.data.long_tail import Imbalance
+from neurosearch.data.manifest import Manifest
 from neurosearch.data.prepared import PreparedData, prepare
 from neurosearch.data.selection import PrepareSettings
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import FolderCheckpointStore
+from neurosearch.training.seams import GrowthPolicy
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
@@ -72,6 +74,17 @@ def build_network(model: Fields, input_shape: tuple[int, ...], num_outputs: int)
     return network
 
 
+def build_task(config: TrialConfig, manifest: Manifest) -> Classification:
+    """Builds what is to be learned."""
+    return Classification(config.training.loss, manifest.train_counts, manifest.class_names)
+
+
+def build_policy(config: TrialConfig) -> GrowthPolicy:
+    """Builds who grows and prunes."""
+    policy: GrowthPolicy = kinds("growth")[kind_of(config.growth)].build(config.growth)
+    return policy
+
+
 def build_trainer(config: TrialConfig, data: PreparedData, checkpoint_folder: Path, device: torch.device) -> Trainer:
     """Returns the trainer of a trial; it goes on from the newest checkpoint in `checkpoint_folder`, if there is one."""
     manifest = data.manifest
@@ -83,8 +96,8 @@ def build_trainer(config: TrialConfig, data: PreparedData, checkpoint_folder: Pa
         settings=training_settings(training, config.seed),
         model=build_model(config, manifest.input_shape, manifest.num_classes),
         batches=batches,
-        task=Classification(training.loss, manifest.train_counts, manifest.class_names),
-        policy=kinds("growth")[kind_of(config.growth)].build(config.growth),
+        task=build_task(config, manifest),
+        policy=build_policy(config),
         checkpoints=FolderCheckpointStore(checkpoint_folder),
         device=device,
         example_inputs=(torch.zeros(2, *manifest.input_shape),),

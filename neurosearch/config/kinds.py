@@ -34,6 +34,14 @@ class Conflict:
     text: str
 
 
+class ConflictError(ValueError):
+    """Fields that are fine alone and wrong together; the loader finds their lines."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        self.conflicts = conflicts
+        super().__init__("; ".join(f"{' and '.join(each.fields)}: {each.text}" for each in conflicts))
+
+
 class KindError(Exception):
     """An installed package offers a kind that cannot be used: no mistake of the config."""
 
@@ -51,12 +59,15 @@ class Kind:
             torch: `check` reads every kind's fields and takes less than a second.
         rules: Checks over the whole trial that the fields alone cannot express.
         scale: For models: fields of the same family, so many times as wide (the control's widths are found with it).
+        peak: For growth: the most neurons that a group of some base size may come to hold (the memory that a trial
+            needs is found with it); None where no group ever outgrows its base size.
     """
 
     fields: type[Fields]
     build: Callable[..., Any]
     rules: tuple[Rule, ...] = ()
     scale: Callable[[Any, float], Fields] | None = None
+    peak: Callable[[Any, int], int] | None = None
 
 
 @cache

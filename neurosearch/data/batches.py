@@ -42,7 +42,7 @@ class ArrayBatches:
         self._device = device
         self._labels = train.y
         self._sizes = batch_sizes(len(train.y), batch_size)
-        self._large = max(batch_size, min(_LARGE_BATCH, _LARGE_BATCH_BYTES // _bytes_each(self._x)))
+        self._large = large_batch(batch_size, _bytes_each(self._x))
         gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
         self._blocks = [self._sizes[first : first + gathered] for first in range(0, len(self._sizes), gathered)]
         self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist())
@@ -108,6 +108,11 @@ def batch_sizes(num_images: int, batch_size: int) -> list[int]:
     elif rest:
         sizes.append(rest)
     return sizes
+
+
+def large_batch(batch_size: int, bytes_each: int) -> int:
+    """Return how many images of so many bytes go through a network together where a step's batch need not be kept."""
+    return max(batch_size, min(_LARGE_BATCH, _LARGE_BATCH_BYTES // max(1, bytes_each)))
 
 
 def _tensors(arrays: Arrays, device: torch.device) -> Batch:

@@ -1,0 +1,154 @@
+"""How much memory a trial will need when its network is at its largest, and what share of a GPU that is.
+
+Pure functions of the config and of what is known about the data: nothing is trained and nothing large is allocated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, prod
+
+import torch
+from torch import Tensor, nn
+
+from neurosearch.build.trial import build_model, build_policy, build_task, training_settings
+from neurosearch.config.kinds import kinds
+from neurosearch.config.training import TrainingFields
+from neurosearch.config.trial import TrialConfig, kind_of
+from neurosearch.data.batches import large_batch
+from neurosearch.data.manifest import Manifest
+from neurosearch.neurons import Units, apply_plan, find_units, grow
+from neurosearch.training.footprint import peak_bytes
+from neurosearch.training.network import Network
+
+_META = torch.device("meta")
+# Beside what tensors hold: the allocator's gaps and the workspaces of convolutions.
+_MARGIN = 1.3
+#: What a process takes of a GPU before its first tensor: the driver's context and the libraries' kernels.
+CONTEXT_BYTES = 700 * 2**20
+_GRID = 8
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a trial holds at its fullest, in bytes.
+
+    Attributes:
+        weights: Parameters and buffers of the largest network.
+        optimizer: What the optimizer keeps of them.
+        working: What comes and goes beside these, at its most: activations and gradients of a step, a scoring or an
+            evaluation pass, or the old tensors beside the new ones while the network changes.
+        data: The arrays, where they are copied to the device.
+    """
+
+    weights: int
+    optimizer: int
+    working: int
+    data: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.optimizer + self.working + self.data
+
+
+def memory_need(config: TrialConfig, manifest: Manifest, *, on_gpu: bool) -> MemoryNeed:
+    """Returns what a trial will hold at the peak of its growth schedule.
+
+    Args:
+        config: The trial.
+        manifest: Of its data.
+        on_gpu: Whether it runs on a GPU, where the data is copied to; on the CPU it is mapped from the disk.
+    """
+    model, units = _largest_network(config, manifest)
+    weights = _bytes_of(model)
+    optimizer = _slots(config.training) * sum(p.numel() * p.element_size() for p in model.parameters())
+    working = max(_passes(config, manifest, model, units))
+    if kinds("growth")[kind_of(config.growth)].peak is not None:
+        working = max(working, weights + optimizer)  # until a change is through, the network before it can come back
+    return MemoryNeed(weights, optimizer, working, _data_bytes(manifest) if on_gpu else 0)
+
+
+def peak_sizes(config: TrialConfig, base_sizes: Mapping[str, int]) -> dict[str, int]:
+    """Returns the most neurons that each group may come to hold."""
+    peak = kinds("growth")[kind_of(config.growth)].peak
+    return {name: size if peak is None else max(size, peak(config.growth, size)) for name, size in base_sizes.items()}
+
+
+def gpu_share(need: MemoryNeed, gpu_bytes: int) -> float:
+    """Returns the share of a GPU that a trial should have: in eighths, so that workers can be used again, at most 1.
+
+    Args:
+        need: What it holds.
+        gpu_bytes: Memory of one GPU.
+    """
+    share = (need.total * _MARGIN + CONTEXT_BYTES) / gpu_bytes
+    return min(1.0, ceil(share * _GRID) / _GRID)
+
+
+def _largest_network(config: TrialConfig, manifest: Manifest) -> tuple[nn.Module, Units]:
+    with _META:
+        model = build_model(config, manifest.input_shape, manifest.num_classes)
+        units = find_units(model, (torch.zeros(2, *manifest.input_shape),))
+    sizes = {group.name: group.size for group in units.groups}
+    added = {name: size - sizes[name] for name, size in peak_sizes(config, sizes).items() if size > sizes[name]}
+    if added:  # any start would do: only the shapes matter, and this one asks for nothing
+        units = apply_plan(grow(units, added, start="zero_outgoing", generator=torch.Generator()), model)
+    return model, units
+
+
+def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Units) -> list[int]:
+    """Returns the working bytes of a training step, of scoring neurons, and of an evaluation batch."""
+    training = config.training
+    task, policy = build_task(config, manifest), build_policy(config)
+    first = next(model.parameters())
+    task.to(_META, first.dtype)
+    policy.attach({group.name: group.size for group in units.groups}, _META, first.dtype)
+    # Under autocast and in other memory orders a pass holds about as much or less; it does not exist on this device.
+    settings = training_settings(training, config.seed)
+    network = Network(model, units, policy, amp=False, channels_last=settings.channels_last)
+    num_bytes = 4 * prod(manifest.input_shape)
+    large = min(large_batch(training.batch_size, num_bytes), sum(manifest.train_counts))
+
+    def step() -> None:
+        inputs, targets = _batch(manifest, min(training.batch_size, sum(manifest.train_counts)))
+        task.loss(network.for_training()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+
+    def scoring() -> None:
+        inputs, targets = _batch(manifest, min(large, training.importance_examples * manifest.num_classes))
+        task.loss(network.for_evaluation()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+
+    def evaluation() -> None:
+        with torch.no_grad():
+            network.for_evaluation()(_batch(manifest, min(large, sum(manifest.validation_counts)))[0])
+
+    computations = [step, evaluation]
+    if kinds("growth")[kind_of(config.growth)].peak is not None and not policy.trained():
+        computations.append(scoring)
+    found = []
+    for computation in computations:
+        found.append(peak_bytes(computation))
+        model.zero_grad(set_to_none=True)
+    return found
+
+
+def _batch(manifest: Manifest, size: int) -> tuple[Tensor, Tensor]:
+    size = max(2, size)
+    inputs = torch.zeros(size, *manifest.input_shape, device=_META)
+    return inputs, torch.zeros(size, dtype=torch.int64, device=_META)
+
+
+def _slots(training: TrainingFields) -> int:
+    """Returns how many tensors of a parameter's shape the optimizer keeps for each."""
+    if training.optimizer == "sgd":
+        return 1 if training.momentum > 0 else 0
+    return 2
+
+
+def _bytes_of(model: nn.Module) -> int:
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _data_bytes(manifest: Manifest) -> int:
+    examples = sum(manifest.train_counts) + sum(manifest.validation_counts)
+    return examples * (4 * prod(manifest.input_shape) + 8)  # float32 inputs, int64 labels

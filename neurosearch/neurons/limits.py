@@ -23,17 +23,16 @@ def limit(graph: LabelGraph, name: str, module: nn.Module, dims: Mapping[str, tu
         module: The module.
         dims: Labels of every tensor of the model, by name.
     """
-    if not isinstance(module, nn.MultiheadAttention | nn.LSTM):
-        return
     prefix = f"{name}." if name else ""
-    own = {key: dims[prefix + key] for key, _ in module.named_parameters() if prefix + key in dims}
     if isinstance(module, nn.MultiheadAttention):
-        for key, labels in own.items():
+        for key, _ in module.named_parameters():
             is_context = key in {"k_proj_weight", "v_proj_weight"}  # keys and values have widths of their own
+            labels = dims.get(prefix + key, ())
             for one in labels[:1] if is_context else labels:
                 graph.freeze(one, f"{describe(name, module)} {TIED_HEADS}")
-    elif isinstance(module, nn.LSTM) and module.proj_size:
-        for key, labels in own.items():
-            if key.startswith("weight_hr"):
-                graph.freeze(labels[0], f"{describe(name, module)} {PROJECTED}")
-                graph.keep_above(labels[1], len(labels[0]))
+    if isinstance(module, nn.LSTM) and module.proj_size:
+        for key, _ in module.named_parameters():
+            if key.startswith("weight_hr") and prefix + key in dims:
+                projected, hidden = dims[prefix + key]
+                graph.freeze(projected, f"{describe(name, module)} {PROJECTED}")
+                graph.keep_above(hidden, len(projected))

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Path = tuple[str | int, ...]
+MAXIMUM_LAYERS = 32  # hidden layers of a network
 
 
 class Fields(BaseModel):

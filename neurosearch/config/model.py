@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields, Number
+from neurosearch.config.base import MAXIMUM_LAYERS, Count, Fields, Number
 
-Widths = Annotated[tuple[Count, ...], Field(min_length=1, max_length=32)]
+Widths = Annotated[tuple[Count, ...], Field(min_length=1, max_length=MAXIMUM_LAYERS)]
 DropoutShare = Annotated[Number, Field(ge=0.0, lt=1.0)]
 
 

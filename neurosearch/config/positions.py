@@ -4,7 +4,15 @@ import json
 import math
 from typing import Any
 
-from neurosearch.config.search_nodes import ChoiceNode, IntNode, LogUniformNode, Node, OneOfNode, UniformNode
+from neurosearch.config.search_nodes import (
+    ChoiceNode,
+    IntNode,
+    LogIntNode,
+    LogUniformNode,
+    Node,
+    OneOfNode,
+    UniformNode,
+)
 
 _ROUNDING = 1e-6  # share of a step by which a value written by hand may miss it: 0.1 + 2 * 0.1 is not 0.3
 
@@ -50,7 +58,7 @@ def position_of(node: Node, value: Any) -> Any:
             return int(value) if low <= value <= high and (value - low) % node.step == 0 else None
         case UniformNode(step=None) | LogUniformNode(steps=None):
             return float(value) if node.low <= value <= node.high else None
-        case UniformNode() | LogUniformNode():
+        case UniformNode() | LogUniformNode() | LogIntNode():
             return _step_of(node, value)
 
 
@@ -76,13 +84,17 @@ def num_values(node: Node) -> int | None:
             return len({_text(option) for option in node.options})
         case IntNode():
             return (node.ends[1] - node.low) // node.step + 1
+        case LogIntNode():
+            return len(node.values)
         case UniformNode(step=None) | LogUniformNode(steps=None):
             return None
         case UniformNode() | LogUniformNode():
             return num_steps(node)
 
 
-def _step_of(node: UniformNode | LogUniformNode, value: float) -> int | None:
+def _step_of(node: UniformNode | LogUniformNode | LogIntNode, value: float) -> int | None:
+    if isinstance(node, LogIntNode):
+        return node.values.index(int(value)) if value in node.values else None
     if isinstance(node, UniformNode):
         assert node.step is not None
         steps = (value - node.low) / node.step

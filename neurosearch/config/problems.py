@@ -7,12 +7,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from neurosearch.config.base import Path, Problem, dotted, undotted
-from neurosearch.config.kinds import Conflict
+from neurosearch.config.kinds import Conflict, ConflictError
 from neurosearch.config.messages import is_follower, message
 from neurosearch.config.search_nodes import Resolved, Template
 from neurosearch.config.study import StudyFields
-from neurosearch.config.trial import ConflictError, TrialConfig
+from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import Source
+
+_OTHER_TYPE = ("_type", "union_tag_not_found")  # how the types of pydantic's errors about types end
 
 
 def study_problems(error: ValidationError, source: Source) -> Iterator[Problem]:
@@ -43,13 +45,20 @@ class TrialProblems:
 
     def _field(self, error: ErrorDetails, corner: Resolved) -> Iterator[Problem]:
         path = _without_tag(error["loc"])
+        misplaced = _misplaced(error, path, corner)
+        if misplaced is not None:
+            yield from self._once(misplaced[0], misplaced[1])
+            return
         named = (*path, "kind") if error["type"] == "union_tag_invalid" else path
         # A range of numbers where a list must stand is one mistake, and not one at each end.
         is_range = error["type"].endswith("_type") and corner.ends.get(path, ())[-1:] in (("low",), ("high",))
         origin = _origin(named, corner.origins if is_range else {**corner.origins, **corner.ends})
+        yield from self._once(origin, message(error, path, TrialConfig))
+
+    def _once(self, origin: Path, text: str) -> Iterator[Problem]:
         if origin not in self._told:
             self._told.add(origin)
-            yield Problem(self._source.place(origin), dotted(origin), message(error, path, TrialConfig))
+            yield Problem(self._source.place(origin), dotted(origin), text)
 
     def _between_fields(
         self, error: ValidationError | None, wrong: list[ErrorDetails], corner: Resolved
@@ -75,6 +84,15 @@ def problem_of(field: str, text: str, corner: Resolved, template: Template) -> P
     """
     origin = _origin(undotted(field), {**corner.origins, **corner.ends})
     return Problem(template.source.place(origin), dotted(origin), text)
+
+
+def _misplaced(error: ErrorDetails, path: Path, corner: Resolved) -> tuple[Path, str] | None:
+    """Tells of a composite node whose whole value, or every item of it, is of another type than the field's."""
+    outer = path if path in corner.composites else path[:-1]
+    if outer not in corner.composites or not error["type"].endswith(_OTHER_TYPE):
+        return None
+    node, origin = corner.composites[outer], corner.origins[outer]
+    return (*origin, "search"), f"search: {node.search} gives {node.gives}; it cannot stand here."
 
 
 def _independent(error: ValidationError) -> list[ErrorDetails]:

@@ -5,132 +5,73 @@ taken out of the raw mapping before anything else reads it; `resolve` puts chose
 walk serves the sampler (which draws values) and the check of every end and option (`corners`, which enumerates them).
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from neurosearch.config.base import Count, Fields, Number, Path, Problem, dotted
+from neurosearch.config.base import Fields, Path, Problem, dotted, undotted
+from neurosearch.config.kinds import ConflictError
 from neurosearch.config.messages import message
+from neurosearch.config.nodes import (
+    ONE,
+    RANGE,
+    ChoiceNode,
+    CompositeNode,
+    IntNode,
+    LeafNode,
+    LogIntNode,
+    LogUniformNode,
+    OneOfNode,
+    UniformNode,
+)
+from neurosearch.config.schedule_node import ScheduleNode
+from neurosearch.config.widths_node import WidthsNode
 from neurosearch.config.yaml_source import Source
+
+__all__ = [
+    "SEARCHED_SECTIONS",
+    "ChoiceNode",
+    "Choose",
+    "Extremes",
+    "IntNode",
+    "LeafNode",
+    "LogIntNode",
+    "LogUniformNode",
+    "Node",
+    "OneOfNode",
+    "Resolved",
+    "Slot",
+    "Template",
+    "UniformNode",
+    "extremes",
+    "make_template",
+    "resolve",
+    "slots",
+]
 
 SEARCHED_SECTIONS = ("data", "model", "training", "growth")
 
 
-class _Range(Fields):
-    @model_validator(mode="after")
-    def _is_not_reversed(self) -> Self:
-        low, high = getattr(self, "low"), getattr(self, "high")  # noqa: B009  # fields of the subclasses
-        if low >= high:
-            raise PydanticCustomError(
-                "reversed",
-                "low is {low} and high is {high}; low must be smaller. Exchange them, or write the one value",
-                {"low": low, "high": high},
-            )
-        return self
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The smallest and the largest value."""
-        raise NotImplementedError
-
-    def place_of(self, value: object) -> Path:
-        """Returns where below the node a value stands: at an end, or nowhere."""
-        lowest, highest = self.ends
-        return ("low",) if value == lowest else ("high",) if value == highest else ()
-
-
-class IntNode(_Range):
-    """A whole number."""
-
-    search: Literal["int"]
-    low: Annotated[int, Field(strict=True)]
-    high: Annotated[int, Field(strict=True)]
-    step: Count = 1
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """The smallest and the largest value that the steps reach."""
-        return (self.low, self.low + (self.high - self.low) // self.step * self.step)
-
-
-class UniformNode(_Range):
-    """A number, evenly likely between two ends."""
-
-    search: Literal["uniform"]
-    low: Number
-    high: Number
-    step: Annotated[Number, Field(gt=0.0)] | None = None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The smallest and the largest value that the steps reach."""
-        if self.step is None:
-            return (self.low, self.high)
-        # 1e-9: (0.7 - 0.1) / 0.2 is 2.999..., and its last step must not be lost
-        return (self.low, self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step)
-
-
-class LogUniformNode(_Range):
-    """A positive number whose logarithm is evenly likely; with `steps`, one of so many evenly spaced logarithms."""
-
-    search: Literal["log_uniform"]
-    low: Annotated[Number, Field(gt=0.0)]
-    high: Annotated[Number, Field(gt=0.0)]
-    steps: Annotated[int, Field(ge=2, strict=True)] | None = None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The smallest and the largest value."""
-        return (self.low, self.high)
-
-
-class ChoiceNode(Fields):
-    """One of the listed values."""
-
-    search: Literal["choice"]
-    options: Annotated[tuple[Any, ...], Field(min_length=1)]
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """All options."""
-        return self.options
-
-    def place_of(self, value: object) -> Path:
-        """Returns where below the node an option stands."""
-        return ("options", self.options.index(value))
-
-
-class OneOfNode(Fields):
-    """One of several sections, each with search nodes of its own."""
-
-    search: Literal["one_of"]
-    options: Annotated[tuple[Any, ...], Field(min_length=1)]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the options: their kind, numbered where a kind stands more than once."""
-        kinds = [str(option.get("kind", "option")) if isinstance(option, dict) else "option" for option in self.options]
-        return tuple(
-            kind if kinds.count(kind) == 1 else f"{kind}-{kinds[: index + 1].count(kind)}"
-            for index, kind in enumerate(kinds)
-        )
-
-
-LeafNode = IntNode | UniformNode | LogUniformNode | ChoiceNode
+#: What is chosen: a hyperparameter's value, or the label of an option.
 Node = LeafNode | OneOfNode
-_NODES: TypeAdapter[Node] = TypeAdapter(Annotated[Node, Field(discriminator="search")])
 _NODE_CLASSES: Mapping[str, type[Fields]] = {
     "int": IntNode,
     "uniform": UniformNode,
     "log_uniform": LogUniformNode,
+    "log_int": LogIntNode,
     "choice": ChoiceNode,
     "one_of": OneOfNode,
+    "widths": WidthsNode,
+    "schedule": ScheduleNode,
 }
+_NODES: TypeAdapter[Node | CompositeNode] = TypeAdapter(
+    Annotated[LeafNode | OneOfNode | WidthsNode | ScheduleNode, Field(discriminator="search")]
+)
 
+#: A node, its name, and the options that must be chosen for it to be reached.
+_Found = tuple[Path, Node | CompositeNode, Mapping[str, tuple[Any, ...]]]
 #: Chooses a leaf's value or an option's label, given the hyperparameter's name and its node.
 Choose = Callable[[str, Node], Any]
 
@@ -161,30 +102,52 @@ class Resolved:
         sections: Plain values.
         origins: For each path of `sections`, where in the file its value or the node that was asked for it stands.
         ends: For each path whose value is an end or option of a node, where exactly that stands.
+        composites: The composite node at each path whose value comes from one.
     """
 
     sections: dict[str, Any]
     origins: Mapping[Path, Path]
     ends: Mapping[Path, Path]
+    composites: Mapping[Path, CompositeNode]
 
 
 @dataclass(frozen=True)
-class Slot:
-    """A hyperparameter.
+class Conditional:
+    """What exists only for certain values of hyperparameters that are chosen before it.
 
     Attributes:
-        name: By which it is chosen and told.
-        node: What it may be.
-        requires: Other hyperparameters by name, with the values of each for which this one exists.
+        requires: Those hyperparameters by name, with the values of each for which this exists.
     """
 
-    name: str
-    node: Node
     requires: Mapping[str, tuple[Any, ...]]
 
     def exists(self, chosen: Mapping[str, Any]) -> bool:
         """Returns whether it is to be chosen, after the hyperparameters before it were."""
         return all(name in chosen and chosen[name] in values for name, values in self.requires.items())
+
+
+@dataclass(frozen=True)
+class Slot(Conditional):
+    """A hyperparameter.
+
+    Attributes:
+        name: By which it is chosen and told.
+        node: What it may be.
+    """
+
+    name: str
+    node: Node
+
+
+@dataclass(frozen=True)
+class Extremes(Conditional):
+    """A node of the file at its ends.
+
+    Attributes:
+        choices: Its hyperparameters by name, at every end or option, or where a composite's value is most extreme.
+    """
+
+    choices: tuple[Mapping[str, Any], ...]
 
 
 def make_template(source: Source) -> tuple[Template, tuple[Problem, ...]]:
@@ -202,13 +165,29 @@ def resolve(template: Template, choose: Choose) -> Resolved:
     """Puts a value in the place of every node reached, asking `choose` for each in the order of the file."""
     walk = _Resolution(choose)
     sections = {name: walk.value(value, (name,), (name,), (name,)) for name, value in template.sections.items()}
-    return Resolved(sections, walk.origins, walk.ends)
+    return Resolved(sections, walk.origins, walk.ends, walk.composites)
 
 
 def slots(template: Template) -> Iterator[Slot]:
     """Yields every hyperparameter of the template, also those that only some options have."""
-    for name, value in template.sections.items():
-        yield from _slots(value, (name,), {})
+    for name, node, requires in _nodes(template):
+        if isinstance(node, CompositeNode):
+            for leaf in node.leaves:
+                inner = {dotted((*name, other)): values for other, values in leaf.requires.items()}
+                yield Slot({**requires, **inner}, dotted((*name, leaf.name)), leaf.node)
+        else:
+            yield Slot(requires, dotted(name), node)
+
+
+def extremes(template: Template) -> Iterator[Extremes]:
+    """Yields every node of the file, also those that only some options have."""
+    for name, node, requires in _nodes(template):
+        if isinstance(node, CompositeNode):
+            choices = tuple({dotted((*name, leaf)): value for leaf, value in each.items()} for each in node.extremes)
+        else:
+            ends = node.labels if isinstance(node, OneOfNode) else node.ends
+            choices = tuple({dotted(name): end} for end in ends)
+        yield Extremes(requires, choices)
 
 
 def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> Any:
@@ -238,7 +217,13 @@ def _node_problems(error: ValidationError, path: Path, source: Source) -> Iterat
             text = f"unknown kind of search node; write search: {', '.join(_NODE_CLASSES)}."
             yield Problem(source.place((*path, "search")), dotted((*path, "search")), text)
             continue
-        tag, *below = each["loc"]
+        tag, *below = [part for part in each["loc"] if part not in (ONE, RANGE)]
+        cause = each.get("ctx", {}).get("error")
+        if isinstance(cause, ConflictError):
+            for conflict in cause.conflicts:
+                inners = [(*path, *undotted(field)) for field in conflict.fields]
+                yield Problem(source.place(inners[0]), " and ".join(map(dotted, inners)), conflict.text)
+            continue
         inner = (*path, *below)
         yield Problem(source.place(inner), dotted(inner), message(each, tuple(below), _NODE_CLASSES[str(tag)]))
 
@@ -258,6 +243,7 @@ class _Resolution:
         self._choose = choose
         self.origins: dict[Path, Path] = {}
         self.ends: dict[Path, Path] = {}
+        self.composites: dict[Path, CompositeNode] = {}
 
     def value(self, value: Any, name: Path, origin: Path, path: Path) -> Any:
         """Resolves one value.
@@ -279,7 +265,22 @@ class _Resolution:
             label = self._choose(dotted(name), value)
             index = value.labels.index(label)
             return self.value(value.options[index], (*name, label), (*origin, "options", index), path)
+        if isinstance(value, CompositeNode):
+            return self._composite(value, name, origin, path)
         return self._leaf(value, name, origin, path) if isinstance(value, Fields) else value
+
+    def _composite(self, node: CompositeNode, name: Path, origin: Path, path: Path) -> Any:
+        chosen: dict[str, Any] = {}
+        for leaf in node.leaves:
+            if leaf.exists(chosen):
+                chosen[leaf.name] = self._choose(dotted((*name, leaf.name)), leaf.node)
+        value = node.value(chosen)
+        self.composites[path] = node
+        for below, part in _parts(value):
+            place = node.place_of(below, part)
+            self.ends[(*path, *below)] = (*origin, *place)
+            self.origins[(*path, *below)] = (*origin, *place[:1]) if below else origin
+        return value
 
     def _leaf(self, node: Any, name: Path, origin: Path, path: Path) -> Any:
         chosen = self._choose(dotted(name), node)
@@ -287,16 +288,29 @@ class _Resolution:
         return chosen
 
 
-def _slots(value: Any, name: Path, requires: Mapping[str, tuple[Any, ...]]) -> Iterator[Slot]:
+def _parts(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yields a plain value and everything inside it, with its path."""
+    yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _parts(item, (*path, key))
+
+
+def _nodes(template: Template) -> Iterator[_Found]:
+    for section, value in template.sections.items():
+        yield from _nodes_in(value, (section,), {})
+
+
+def _nodes_in(value: Any, name: Path, requires: Mapping[str, tuple[Any, ...]]) -> Iterator[_Found]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _slots(item, (*name, key), requires)
+            yield from _nodes_in(item, (*name, key), requires)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _slots(item, (*name, index), requires)
+            yield from _nodes_in(item, (*name, index), requires)
     elif isinstance(value, OneOfNode):
-        yield Slot(dotted(name), value, requires)
+        yield name, value, requires
         for label, option in zip(value.labels, value.options, strict=True):
-            yield from _slots(option, (*name, label), {**requires, dotted(name): (label,)})
+            yield from _nodes_in(option, (*name, label), {**requires, dotted(name): (label,)})
     elif isinstance(value, Fields):
-        yield Slot(dotted(name), value, requires)  # type: ignore[arg-type]  # every Fields inside a template is a node
+        yield name, value, requires  # type: ignore[misc]  # every Fields inside a template is a node

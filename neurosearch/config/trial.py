@@ -6,17 +6,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from neurosearch.config.base import Fields, Index
-from neurosearch.config.kinds import AnyKind, Conflict, kinds
+from neurosearch.config.kinds import AnyKind, Conflict, ConflictError, kinds
 from neurosearch.config.rules import TRAINING_RULES
 from neurosearch.config.training import TrainingFields
-
-
-class ConflictError(ValueError):
-    """Fields that are fine alone and wrong together; the loader finds their lines."""
-
-    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
-        self.conflicts = conflicts
-        super().__init__("; ".join(f"{' and '.join(each.fields)}: {each.text}" for each in conflicts))
 
 
 class TrialConfig(Fields):

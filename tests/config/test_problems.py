@@ -29,7 +29,7 @@ ONE_PROBLEM = [
     (config(training="{epochs: 10, learnin_rate: 1}"), 4, "training.learnin_rate", "Did you mean 'learning_rate'?"),
     (config(data="{kind: digits, imbalance: {ratio: 2, x: 1}}"), 2, "data.imbalance.x", "Known here: profile, ratio"),
     (config(growth="{kind: static, x: 1}"), 5, "growth.x", "unknown key. Known here: kind."),
-    (config(search="{objectives: [{metrik: accuracy}]}"), 6, "search.objectives[0].metrik", "mean 'metric'?"),
+    (config(search="{objectives: [{metrik: accuracy, metric: accuracy, direction: maximize}]}"), 6, "search.objectives[0].metrik", "mean 'metric'?"),
     (config(training="{epochs: {search: int, low: 3, high: 4, hi: 2}}"), 4, "training.epochs.hi", "mean 'high'?"),
     # A value of the wrong type.
     (config(seed="abc"), 6, "seed", "must be a whole number, but is 'abc'. (Seed of the sampler"),
@@ -81,7 +81,7 @@ ONE_PROBLEM = [
     # A word that is none of the known ones.
     (config(training="{epochs: 9, loss: focal}"), 4, "training.loss", "must be 'cross_entropy', 'class_balanced' or"),
     (config(training="{epochs: 9, optimizer: adma}"), 4, "training.optimizer", "is 'adma'. Did you mean 'adam'? (Opt"),
-    (config(search="{objectives: [{metric: acc}]}"), 6, "search.objectives[0].metric", "unknown metric 'acc'"),
+    (config(search="{objectives: [{metric: acc, direction: maximize}]}"), 6, "search.objectives[0].metric", "unknown metric 'acc'"),
     (config(search="{objectives: [{metric: accuracy, direction: minimize}]}"), 6, "search.objectives[0]", "to be max"),
     (config(data="{kind: digit}"), 2, "data.kind", "unknown kind 'digit'. Did you mean 'digits'? Kinds: "),
     (config(growth="{x: 1}"), 5, "growth", "has no kind. Add `kind:` with one of "),

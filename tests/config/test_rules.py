@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
+from neurosearch.config.kinds import ConflictError
 from neurosearch.config.load import study_from_mapping
-from neurosearch.config.trial import ConflictError, TrialConfig
+from neurosearch.config.trial import TrialConfig
 
 
 def trial(**fields: Any) -> TrialConfig:

@@ -13,11 +13,11 @@ from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from neurosearch.config import positions
-from neurosearch.config.base import Fields
 from neurosearch.config.search_nodes import (
     ChoiceNode,
     Choose,
     IntNode,
+    LogIntNode,
     LogUniformNode,
     Node,
     OneOfNode,
@@ -39,6 +39,8 @@ def distribution_of(node: Node) -> BaseDistribution:
             return FloatDistribution(node.low, node.high)
         case LogUniformNode(steps=None):
             return FloatDistribution(node.low, node.high, log=True)
+        case LogIntNode():
+            return IntDistribution(0, len(node.values) - 1)
         case UniformNode() | LogUniformNode():
             return IntDistribution(0, positions.num_steps(node) - 1)
         case ChoiceNode():
@@ -54,6 +56,8 @@ def value_of(node: Node, suggested: Any) -> Any:
             return suggested
         case UniformNode(step=None) | LogUniformNode(steps=None):
             return min(max(suggested, node.low), node.high)  # exp(log(x)) may miss x by a rounding
+        case LogIntNode():
+            return node.values[suggested]
         case UniformNode() | LogUniformNode():
             return positions.value_at_step(node, suggested)
         case ChoiceNode():
@@ -122,11 +126,6 @@ def distributions(template: Template) -> dict[str, BaseDistribution]:
     return {slot.name: distribution_of(slot.node) for slot in slots(template)}
 
 
-def num_points(template: Template) -> int | None:
-    """Returns how many different points the space has; None when a node is continuous."""
-    return _num_points(template.sections)
-
-
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     match distribution:
         case IntDistribution():
@@ -149,22 +148,3 @@ def _options(node: ChoiceNode) -> dict[str, Any]:
 
 def _json(option: Any) -> str:
     return json.dumps(option, sort_keys=True, ensure_ascii=False)
-
-
-def _num_points(value: Any) -> int | None:
-    match value:
-        case dict():
-            return _product([_num_points(item) for item in value.values()])
-        case list():
-            return _product([_num_points(item) for item in value])
-        case OneOfNode():
-            counts = [_num_points(option) for option in value.options]
-            return None if None in counts else sum(count for count in counts if count is not None)
-        case Fields():
-            return positions.num_values(value)  # type: ignore[arg-type]  # every Fields inside a template is a node
-        case _:
-            return 1
-
-
-def _product(counts: list[int | None]) -> int | None:
-    return None if None in counts else math.prod(count for count in counts if count is not None)

@@ -5,35 +5,43 @@ from typing import Any
 
 from neurosearch import names
 from neurosearch.cli.words import number
+from neurosearch.search.answer import Answered
 
 _SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL)
 
 
-def comparison_lines(trials: Sequence[Mapping[str, Any]], metric: str) -> Iterator[str]:
-    """Tells what trials are, their sizes, and their scores on the validation and the test part.
+def comparison_lines(
+    trials: Sequence[Mapping[str, Any]], metrics: Sequence[str], answer: Answered | None
+) -> Iterator[str]:
+    """Tells what trials are, their sizes, their scores on the validation and the test part, and what that says.
 
     Args:
         trials: Facts of the winner, and of what stands beside it: the control, or where the control won, the best trial
             that was searched. Each with `test`.
-        metric: Name of the objective.
+        metrics: Names of the objectives.
+        answer: Whether changing neurons helped; None where nothing can tell.
     """
     winner = trials[0]
-    rival = "control" if winner["role"] == "search" else "best searched"
-    rows = [["", *["winner", rival][: len(trials)]], *_rows(trials, metric)]
+    rival = "best searched" if winner["role"] == "control" else "control"
+    rows = [["", *["winner", rival][: len(trials)]], *_rows(trials, metrics)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for title, *cells in rows:
         columns = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         yield "  ".join([title.ljust(widths[0]), *columns]).rstrip()
-    if winner["role"] == "control":
+    if answer is not None:
+        yield from answer.lines()
+    elif winner["role"] == "control":
         yield "the winner is the control, the largest static network: changing neurons did not help here."
 
 
-def _rows(trials: Sequence[Mapping[str, Any]], metric: str) -> Iterator[list[str]]:
+def _rows(trials: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Iterator[list[str]]:
     yield ["trial", *(str(trial["number"]) for trial in trials)]
     yield ["growth", *(trial["kind"] for trial in trials)]
+    if any(len(trial["seeds"]) > 1 for trial in trials):
+        yield ["seeds", *(str(len(trial["seeds"])) for trial in trials)]
     for size in names.SIZES:
         yield [size, *(f"{trial['metrics'][size]:,.0f}" for trial in trials)]
-    for score in dict.fromkeys((metric, *_SCORES)):
+    for score in dict.fromkeys((*metrics, *_SCORES)):
         if score not in names.SIZES:
             yield [score, *(number(trial["metrics"].get(score)) for trial in trials)]
             on_test = f"{names.TEST_PREFIX}{score}"

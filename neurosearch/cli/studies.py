@@ -1,9 +1,11 @@
 """Opening a study by its name, and telling how it stands."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurosearch import names
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError, neurosearch
 from neurosearch.cli.words import duration, failures, hyperparameters, number, size, trial_facts
@@ -15,27 +17,71 @@ if TYPE_CHECKING:
     from neurosearch.search.stored import StoredStudy
 
 
-def open_study(name: str, folder: Path) -> "StoredStudy":
+def open_study(name: str, folder: Path, database: str | None = None) -> "StoredStudy":
     """Returns a study that was started before.
 
-    Raises:
-        CommandError: There is none of this name.
-    """
-    from neurosearch.search.errors import StudyError
-    from neurosearch.search.stored import StoredStudy, study_names
+    Args:
+        name: Its name.
+        folder: The folder of all studies; where the database's own word counts, the default stands for any.
+        database: The database that holds it; None: the one that the config in its folder names, or its journal.
 
+    Raises:
+        CommandError: There is none of this name, or its storage cannot be used.
+    """
+    from neurosearch.search.errors import NoStudy, StudyError
+    from neurosearch.search.storage import stored_names
+    from neurosearch.search.stored import StoredStudy
+
+    at = StudyFolder(folder, name)
     try:
-        return StoredStudy(StudyFolder(folder, name))
-    except StudyError as error:
-        others = tuple(on_study("status", StudyFolder(folder, other)) for other in study_names(folder))
+        at = replace(at, database=_address(database) or _written_down(at))
+        study = StoredStudy(at)
+    except NoStudy as error:
+        others = tuple(on_study("status", replace(at, name=other)) for other in stored_names(at))
         raise CommandError(str(error), next_commands=others or (neurosearch("search", "CONFIG"),)) from error
+    except StudyError as error:
+        raise CommandError(str(error), next_commands=(on_study("status", at),)) from error
+    if at.database is not None and folder == RUNS:
+        study.folder = StudyFolder.of(study.config.study)
+    return study
+
+
+def _address(database: str | None) -> str | None:
+    """Returns the address that was typed, or that the environment gives; None for none.
+
+    Raises:
+        StudyError: It is no address.
+    """
+    from neurosearch.config.database import database_address
+    from neurosearch.search.errors import StudyError
+
+    if not database:
+        return None
+    try:
+        database_address(database)
+    except ValueError as error:
+        raise StudyError(f"--database (or NEUROSEARCH_DATABASE) {error}.") from error
+    return database
+
+
+def _written_down(folder: StudyFolder) -> str | None:
+    """Returns the database that the config in the study's folder names, if the study has no journal there."""
+    from neurosearch.config.base import ConfigError
+    from neurosearch.config.yaml_source import read_yaml
+
+    if folder.journal.exists() or not folder.config.exists():
+        return None
+    try:
+        storage = read_yaml(folder.config).values.get("storage")
+        return _address(storage.get("database")) if isinstance(storage, dict) else None
+    except ConfigError:
+        return None
 
 
 def on_study(command: str, study: "StoredStudy | StudyFolder", *words: object) -> str:
-    """Writes a command on a study as it is typed; the folder only where it is not the default one."""
+    """Writes a command on a study as it is typed, with the options that say where the study is."""
     folder = study if isinstance(study, StudyFolder) else study.folder
-    where = () if folder.root == RUNS else ("--folder", folder.root)
-    return neurosearch(command, folder.name, *words, *where)
+    return folder.command(command, *words)
 
 
 def searcher(study: "StoredStudy") -> str | None:
@@ -52,6 +98,7 @@ def study_facts(study: "StoredStudy") -> dict[str, Any]:
     return {
         "study": study.folder.name,
         "folder": str(study.folder.path),
+        "database": study.folder.database,
         "searched_by": searcher(study),
         "stop_requested": study.stop_requested,
         "objectives": [objective.model_dump(mode="json") for objective in search.objectives],
@@ -64,12 +111,29 @@ def study_facts(study: "StoredStudy") -> dict[str, Any]:
             "seconds_used": study.seconds_used,
         },
         "best": None if best is None else trial_facts(best),
+        **outcome_facts(study),
         "trials": [trial_facts(trial) for trial in trials],
+    }
+
+
+def outcome_facts(study: "StoredStudy") -> dict[str, Any]:
+    """Returns what the trials say together: the front and whether changing neurons helped, each None without one."""
+    from neurosearch.search.answer import answered
+    from neurosearch.search.reached import reached
+
+    trials, fields = study.trials(), study.config.study
+    answer = answered(trials, fields)
+    several = len(fields.search.objectives) > 1
+    return {
+        "front": reached(trials, fields).facts() if several else None,
+        "answer": None if answer is None else answer.facts(),
     }
 
 
 def study_lines(study: "StoredStudy") -> Iterator[str]:
     """Tells how a study stands, for people."""
+    from neurosearch.search.answer import answered
+
     trials, search = study.trials(), study.config.study.search
     process = searcher(study)
     yield f"study {study.folder.name} in {study.folder.path}: {_state(study, process)}"
@@ -78,12 +142,33 @@ def study_lines(study: "StoredStudy") -> Iterator[str]:
     spent = f"searched for {duration(study.seconds_used)}{limit}"
     yield f"trials: {study.num_searched} of {search.trials} ({states}); {spent}"
     yield from _best_lines(study.best(), search.objectives[0].metric)
+    yield from front_lines(study)
+    answer = answered(trials, study.config.study)
+    if answer is not None:
+        yield from answer.lines()
     for trial in trials:
         if trial.state == "running":
             epochs = trial.config["training"]["epochs"]
             word = "running" if process else "waiting"
             yield f"{word}: trial {trial.number}, {trial.kind}, epoch {trial.epochs} of {epochs}"
     yield from failures(trials)
+
+
+def front_lines(study: "StoredStudy") -> Iterator[str]:
+    """Tells the front, a line for each trial on it; nothing with one objective."""
+    from neurosearch.search.reached import reached
+
+    fields = study.config.study
+    metrics = [objective.metric for objective in fields.search.objectives]
+    if len(metrics) == 1:
+        return
+    found = reached(study.trials(), fields)
+    yield f"front: {len(found.front)} trials that none dominates, hypervolume {number(found.hypervolume)}"
+    for trial in found.front:
+        values = ", ".join(
+            f"{metric} {_value(metric, value)}" for metric, value in zip(metrics, trial.values, strict=True)
+        )
+        yield f"  trial {trial.number:>3}  {trial.kind:<8}  {values}"
 
 
 def next_commands(study: "StoredStudy") -> tuple[str, ...]:
@@ -104,6 +189,10 @@ def _state(study: "StoredStudy", process: str | None) -> str:
     if process:
         return f"{'stopping' if study.stop_requested else 'searching'} ({process})"
     return "stopped; it can go on" if is_unfinished(study) else "complete"
+
+
+def _value(metric: str, value: float) -> str:
+    return f"{value:,.0f}" if metric in names.SIZES else number(value)
 
 
 def _best_lines(best: "TrialSummary | None", metric: str) -> Iterator[str]:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from neurosearch.cli.comparison import comparison_lines
 from neurosearch.cli.frame import INTERRUPTED
 from neurosearch.cli.report import FAILED, NOTHING_FEASIBLE, OK, CommandError, Report, neurosearch
-from neurosearch.cli.studies import on_study, study_facts, study_lines
+from neurosearch.cli.studies import front_lines, on_study, outcome_facts, study_facts, study_lines
+from neurosearch.search.answer import answered
 from neurosearch.search.run import SearchResult
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.stored import StoredStudy
@@ -46,10 +47,10 @@ def _ended_early(study: StoredStudy, result: SearchResult, lines: tuple[str, ...
 
 
 def _nothing_feasible(study: StoredStudy, result: SearchResult, remarks: tuple[str, ...]) -> Report:
-    infeasible, failed = result.counts["infeasible"], result.counts["failed"]
+    infeasible, stopped, failed = (result.counts[state] for state in ("infeasible", "stopped", "failed"))
     text = (
-        f"nothing feasible was found: {infeasible} trials ended above the size limit, {failed} failed. "
-        "Raise size_limit, or search smaller networks."
+        f"nothing feasible was found: {infeasible} trials ended beyond the size limit or a constraint, "
+        f"{stopped} were stopped early, {failed} failed. Loosen the bounds, or search smaller networks."
     )
     facts = {"ok": False, "error": text, "exit_code": NOTHING_FEASIBLE, **study_facts(study)}
     return Report(
@@ -61,6 +62,7 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
     from neurosearch.cli.delivery import deliver_trial, winner_facts
 
     rival = _rival(study, result, winner)
+    answer = answered(study.trials(), study.config.study)
     try:
         delivery = deliver_trial(study, winner, study.folder.export)
         shown = [winner_facts(study, trial) for trial in (winner, rival) if trial is not None]
@@ -84,16 +86,18 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
         "counts": dict(result.counts),
         "winner": shown[0],
         "control": by_number.get(result.control.number) if result.control else None,
+        **outcome_facts(study),
         "export": delivery.facts(),
         "remarks": list(remarks),
     }
-    metric = study.config.study.search.objectives[0].metric
-    return Report(facts, (*comparison_lines(shown, metric), *delivery.lines(), *remarks), next=_next(study, delivery))
+    metrics = [objective.metric for objective in study.config.study.search.objectives]
+    lines = (*comparison_lines(shown, metrics, answer), *front_lines(study), *delivery.lines(), *remarks)
+    return Report(facts, lines, next=_next(study, delivery))
 
 
 def _rival(study: StoredStudy, result: SearchResult, winner: TrialSummary) -> TrialSummary | None:
     """Returns what stands beside the winner: the control, or where the control won, the best that was searched."""
-    return study.best("search") if winner.role == "control" else result.control
+    return study.best("finalist") or study.best("search") if winner.role == "control" else result.control
 
 
 def _next(study: StoredStudy, delivery: "Delivery") -> tuple[str, ...]:

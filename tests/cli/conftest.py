@@ -81,9 +81,8 @@ def _run_trials(study: Study, most: int = 99) -> None:
         trial = study.ask()
         if trial is None:
             return
-        for update in trial_updates(
-            LeasedTrial(trial.number, trial.role, dict(trial.config)), study.stored.folder, "cpu"
-        ):
+        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, ())
+        for update in trial_updates(leased, study.stored.folder, "cpu"):
             study.report(trial.number, update.records)
             if update.outcome is not None:
                 study.tell(trial.number, update.outcome)

@@ -1,6 +1,8 @@
 from typing import Any
 
 from neurosearch.cli.comparison import comparison_lines
+from neurosearch.search.answer import Answered
+from neurosearch.search.statistics import compare
 
 
 def facts(number: int, role: str, kind: str, score: float) -> dict[str, Any]:
@@ -8,6 +10,7 @@ def facts(number: int, role: str, kind: str, score: float) -> dict[str, Any]:
         "number": number,
         "role": role,
         "kind": kind,
+        "seeds": [3],
         "metrics": {"parameters": 5432.0, "neurons": 48.0, "multiply_adds": 5400.0, "accuracy": score},
         "test": {"test/accuracy": score - 0.01},
         "params": {"training.learning_rate": 0.0123456, "training.loss": "cross_entropy"} if role == "search" else {},
@@ -16,7 +19,9 @@ def facts(number: int, role: str, kind: str, score: float) -> dict[str, Any]:
 
 def test_winner_and_control_stand_side_by_side() -> None:
     lines = list(
-        comparison_lines([facts(12, "search", "nimble", 0.93), facts(24, "control", "static", 0.92)], "accuracy")
+        comparison_lines(
+            [facts(12, "search", "nimble", 0.93), facts(24, "control", "static", 0.92)], ["accuracy"], None
+        )
     )
     assert lines == [
         "                                winner  control",
@@ -38,13 +43,23 @@ def test_winner_and_control_stand_side_by_side() -> None:
 
 def test_a_control_that_wins_is_told_honestly() -> None:
     lines = list(
-        comparison_lines([facts(24, "control", "static", 0.94), facts(1, "search", "nimble", 0.9)], "accuracy")
+        comparison_lines([facts(24, "control", "static", 0.94), facts(1, "search", "nimble", 0.9)], ["accuracy"], None)
     )
     assert lines[0].split() == ["winner", "best", "searched"]
     assert lines[-1] == "the winner is the control, the largest static network: changing neurons did not help here."
 
 
 def test_a_winner_without_a_control_stands_alone() -> None:
-    lines = list(comparison_lines([facts(1, "search", "static", 0.9)], "parameters"))
+    lines = list(comparison_lines([facts(1, "search", "static", 0.9)], ["parameters"], None))
     assert lines[0].split() == ["winner"]
     assert [line.split()[0] for line in lines].count("parameters") == 1
+
+
+def test_what_fresh_seeds_say_ends_the_table() -> None:
+    finalist = {**facts(25, "finalist", "nimble", 0.93), "seeds": [5, 6, 7]}
+    control = {**facts(26, "control", "static", 0.90), "seeds": [5, 6, 7]}
+    comparison = compare("accuracy", "maximize", (0.93, 0.94, 0.92), (0.90, 0.91, 0.89))
+    lines = list(comparison_lines([finalist, control], ["accuracy"], Answered(25, 26, (comparison,), False)))
+    assert lines[0].split() == ["winner", "control"]
+    assert lines[3].split() == ["seeds", "3", "3"]
+    assert lines[-1].startswith("Changing neurons helped: accuracy +.03")

@@ -19,9 +19,10 @@ def test_people_see_how_a_study_stands(type_in: TypeIn, finished: Path) -> None:
 
 def test_programs_see_facts(type_in: TypeIn, finished: Path) -> None:
     facts = type_in("status", "tiny", "--folder", finished, "--json").facts
-    assert facts["counts"] == {"running": 0, "finished": 2, "infeasible": 1, "failed": 0}
+    assert facts["counts"] == {"running": 0, "finished": 2, "infeasible": 1, "stopped": 0, "failed": 0}
     assert facts["budget"]["trials"] == facts["budget"]["trials_used"] == 3
-    assert facts["objective"] == {"metric": "balanced_accuracy", "direction": "maximize"}
+    assert facts["objectives"] == [{"metric": "balanced_accuracy", "direction": "maximize"}]
+    assert (facts["front"], facts["answer"]) == (None, None)
     assert facts["searched_by"] is None
     best = facts["best"]
     assert best["metrics"]["parameters"] <= facts["size_limit"]["parameters"]

@@ -1,7 +1,13 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from neurosearch.cli.studies import next_commands, on_study, open_study, searcher, study_lines
+import pytest
+
+from neurosearch.cli.studies import next_commands, on_study, open_study, searcher, study_facts, study_lines
+from neurosearch.config.trial import TrialConfig
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.study import resume_study
 
 
@@ -45,3 +51,52 @@ def test_a_study_that_is_searched_offers_to_watch_and_to_stop(unfinished: Path) 
     finally:
         held.close()
     assert searcher(study) is None
+
+
+def outcome(*scores: float, parameters: float = 1000.0) -> TrialOutcome:
+    per_seed = tuple(
+        {"balanced_accuracy": score, "parameters": parameters, "neurons": 20.0, "multiply_adds": 1e3}
+        for score in scores
+    )
+    mean = {**per_seed[0], "balanced_accuracy": sum(scores) / len(scores)}
+    return TrialOutcome("finished", None, mean, 2, 1.0, (), per_seed)
+
+
+OBJECTIVES = [
+    {"metric": "balanced_accuracy", "direction": "maximize"},
+    {"metric": "parameters", "direction": "minimize"},
+]
+
+
+def test_a_front_and_the_answer_are_told(tmp_path: Path, start: Callable[..., Any]) -> None:
+    study = start(tmp_path, search={"trials": 3, "fresh_seeds": 3, "objectives": OBJECTIVES})
+    for score, parameters in ((0.9, 1500.0), (0.7, 500.0)):
+        study.tell(study.ask().number, outcome(score, parameters=parameters))
+    stopped = study.ask().number
+    metrics = outcome(0.3).metrics
+    record = {"epoch": 1, "step": 9, "metrics": metrics, "events": [], "at_rest": True, "seed_index": 0}
+    study.report(stopped, [{**record, "checkpoint": None}])
+    study.tell(stopped, TrialOutcome("stopped", "stopped at rung 0", metrics, 1, 1.0, ()))
+    config = TrialConfig.model_validate(study.stored.trial(0).config)
+    seeds = study.stored.fresh_seeds
+    finalist = study.ask_for(config, "finalist", seeds, {})
+    study.tell(finalist.number, outcome(0.88, 0.87, 0.89, parameters=1500.0))
+    wider = config.model_copy(update={"model": config.model.model_copy(update={"widths": (24,)})})
+    control = study.ask_for(wider, "control", seeds, {})
+    study.tell(control.number, outcome(0.80, 0.80, 0.79, parameters=1900.0))
+    study.close()
+
+    opened = open_study("tiny", tmp_path)
+    lines = list(study_lines(opened))
+    assert "1 stopped" in lines[1]
+    front = next(index for index, line in enumerate(lines) if line.startswith("front: "))
+    assert lines[front].startswith("front: 2 trials that none dominates, hypervolume 0.5")
+    assert lines[front + 1] == "  trial   0  static    balanced_accuracy 0.9000, parameters 1,500"
+    assert lines[front + 2] == "  trial   1  static    balanced_accuracy 0.7000, parameters 500"
+    assert lines[front + 3].startswith("The winner is itself a fixed network")
+    facts = study_facts(opened)
+    assert facts["front"]["front"] == [0, 1]
+    assert facts["front"]["hypervolume"] == pytest.approx(0.25 * 0.9 + 0.5 * 0.7)
+    assert [number for number, _, _ in facts["front"]["history"]] == [0, 1, finalist.number, control.number]
+    assert (facts["answer"]["searched"], facts["answer"]["control"]) == (finalist.number, control.number)
+    assert [each["metric"] for each in facts["answer"]["comparisons"]] == ["balanced_accuracy", "parameters"]

@@ -73,7 +73,7 @@ def test_where_nothing_is_feasible_the_remedy_is_told(study: StoredStudy) -> Non
     report = search_report(study, replace(result_of(study), best=None), ())
     assert report.code == NOTHING_FEASIBLE
     assert report.lines[0] == (
-        "nothing feasible was found: 1 trials ended above the size limit, 0 failed. "
-        "Raise size_limit, or search smaller networks."
+        "nothing feasible was found: 1 trials ended beyond the size limit or a constraint, 0 were stopped early, "
+        "0 failed. Loosen the bounds, or search smaller networks."
     )
     assert report.facts["exit_code"] == NOTHING_FEASIBLE

@@ -15,7 +15,9 @@ def trial(**changed: Any) -> TrialSummary:
         "role": "search",
         "kind": "periodic",
         "state": "finished",
-        "value": 0.912345,
+        "values": (0.912345,),
+        "per_seed": (METRICS,),
+        "seeds": (3,),
         "params": {"training.learning_rate": 0.0123456, "training.loss": "cross_entropy"},
         "config": {"growth": {"kind": "periodic"}},
         "metrics": METRICS,
@@ -32,24 +34,34 @@ def trial(**changed: Any) -> TrialSummary:
 LINES: list[tuple[dict[str, Any], Callable[[], TrialSummary | None], str]] = [
     (
         {},
-        lambda: trial(number=3, value=0.95),
+        lambda: trial(number=3, values=(0.95,)),
         "trial   7  periodic  balanced_accuracy 0.9123  5,432 parameters, 48 neurons  3.2 s  best 0.9500 (3)",
     ),
     ({}, trial, "trial   7  periodic  balanced_accuracy 0.9123  5,432 parameters, 48 neurons  3.2 s  the best so far"),
     (
         {"state": "infeasible", "kind": "static"},
         lambda: None,
-        "trial   7  static    balanced_accuracy 0.9123, above the size limit  5,432 parameters, 48 neurons  3.2 s  no",
+        "trial   7  static    balanced_accuracy 0.9123, beyond a bound  5,432 parameters, 48 neurons  3.2 s  no",
     ),
     (
-        {"state": "failed", "value": None, "metrics": {}, "reason": "the loss is not finite"},
+        {"state": "failed", "values": (), "metrics": {}, "reason": "the loss is not finite"},
         trial,
         "trial   7  periodic  failed: the loss is not finite  3.2 s  the best so far",
     ),
     (
         {"role": "control", "kind": "static"},
         trial,
-        "trial   7  static    balanced_accuracy 0.9123  5,432 parameters, 48 neurons  3.2 s  the control",
+        "trial   7  static    balanced_accuracy 0.9123  5,432 parameters, 48 neurons  3.2 s  the control, 1 seed",
+    ),
+    (
+        {"role": "finalist", "seeds": (1, 2, 3)},
+        trial,
+        "trial   7  periodic  balanced_accuracy 0.9123  5,432 parameters, 48 neurons  3.2 s  a finalist, 3 seeds",
+    ),
+    (
+        {"state": "stopped", "values": (), "reason": "stopped at rung 1"},
+        trial,
+        "trial   7  periodic  stopped at rung 1  5,432 parameters, 48 neurons  3.2 s  the best so far",
     ),
 ]
 

@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import pytest
+
+from neurosearch.search.answer import answered
+from neurosearch.search.seams import TrialSummary
+
+SEEDS = (11, 12, 13)
+BASE = TrialSummary(
+    number=0,
+    role="search",
+    kind="periodic",
+    state="finished",
+    values=(),
+    per_seed=(),
+    seeds=SEEDS,
+    params={},
+    config={},
+    metrics={},
+    epochs=4,
+    seconds=1.0,
+    reason=None,
+    run_id=None,
+    started=0.0,
+    ended=1.0,
+)
+
+
+def trial(number, role, scores, **changed):
+    per_seed = tuple({"balanced_accuracy": score} for score in scores)
+    mean = sum(scores) / len(scores)
+    return replace(BASE, number=number, role=role, values=(mean,), per_seed=per_seed, **changed)
+
+
+FINALIST = trial(5, "finalist", (0.90, 0.91, 0.92))
+OTHER = trial(6, "finalist", (0.80, 0.81, 0.82))
+CONTROL = trial(7, "control", (0.85, 0.87, 0.86), kind="static")
+
+
+@pytest.fixture(scope="module")
+def study(make_config):
+    return make_config().study
+
+
+def test_the_better_finalist_stands_beside_the_control(study):
+    found = answered([OTHER, FINALIST, CONTROL], study)
+    assert (found.searched, found.control, found.fixed_winner) == (5, 7, False)
+    (comparison,) = found.comparisons
+    assert comparison.difference.mean == pytest.approx(0.05)
+    assert comparison.answer == "helped"
+    assert found.lines()[0].startswith("Changing neurons helped: balanced_accuracy +.050 (95 % interval")
+    assert found.facts()["words"] == list(found.lines())
+
+
+def test_a_control_that_wins_is_a_fixed_winner(study):
+    found = answered([OTHER, CONTROL], study)
+    assert found.fixed_winner
+    assert found.lines()[0] == "The winner is itself a fixed network: changing neurons did not help here."
+
+
+def test_so_is_a_finalist_whose_neurons_never_changed(study):
+    assert answered([replace(FINALIST, kind="static"), CONTROL], study).fixed_winner
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [FINALIST],
+        [CONTROL],
+        [replace(FINALIST, role="search"), CONTROL],
+        [FINALIST, replace(CONTROL, seeds=(1, 2, 3))],
+        [FINALIST, replace(CONTROL, state="infeasible")],
+    ],
+    ids=["nothing", "no control", "no finalist", "own seeds", "other seeds", "infeasible"],
+)
+def test_without_two_trials_on_the_same_fresh_seeds_nothing_can_tell(study, trials):
+    assert answered(trials, study) is None

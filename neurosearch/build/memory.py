@@ -18,13 +18,12 @@ from neurosearch.data.batches import large_batch
 from neurosearch.data.manifest import Manifest
 from neurosearch.neurons import Units, apply_plan, find_units, grow
 from neurosearch.training.footprint import peak_bytes
+from neurosearch.training.memory import CONTEXT_BYTES
 from neurosearch.training.network import Network
 
 _META = torch.device("meta")
 # Beside what tensors hold: the allocator's gaps and the workspaces of convolutions.
 _MARGIN = 1.3
-#: What a process takes of a GPU before its first tensor: the driver's context and the libraries' kernels.
-CONTEXT_BYTES = 700 * 2**20
 _GRID = 8
 
 

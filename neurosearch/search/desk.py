@@ -11,13 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from neurosearch import names
+from neurosearch.search.errors import RightLost, StorageLost
+from neurosearch.search.keeping import Keeper
 from neurosearch.search.lease import Lease, LeasedTrial
 from neurosearch.search.outcome import TrialOutcome, TrialResult, last_epoch, mean_metrics, write_result
+from neurosearch.search.room import Room, room_words
 from neurosearch.search.seams import Listener, Tracker, TrialInfo
 from neurosearch.search.stored import StopRequest
 from neurosearch.search.study import Study
 from neurosearch.search.summaries import best_of
 from neurosearch.search.trial import TrialUpdate, disk_takes_no_more, disk_words
+from neurosearch.search.watchdog import silence_words
 
 _POLL_SECONDS = 0.5  # between two looks at whether another process requested a stop
 _LOSSES_OF_A_TRIAL = 3  # without an epoch in between: then it is the trial that kills its workers
@@ -60,11 +64,16 @@ class Desk:
         self._records: dict[int, dict[int, dict[str, Any]]] = {}  # of running trials, by number and epoch
         self._best = study.stored.best()
         self._follow_ups: deque[TrialInfo] | None = None  # None before the search itself is over
-        self._again: deque[TrialInfo] = deque()  # their worker was lost
+        self._again: deque[TrialInfo] = deque()  # their worker was lost, or they need more room
+        self._awaited: set[int] = set()  # handed out into more room, and not heard of yet
+        self._alone: set[int] = set()  # handed out with no other beside them
         self._losses: dict[int, int] = {}  # of a trial's workers, without an epoch in between
         self._stopping: StopRequest | None = None
         self._polled = 0.0
         self._lost_in_a_row = 0
+        self._usual_room = Room(study.config.study.search.gpus_per_trial)
+        self._keeper = Keeper(study.stored.folder, study.config.study.search)
+        self._keeper.ended(study.stored.trials())  # an earlier process may have died before it did this
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         """Pickles to nothing: Ray Tune pickles all it is given, and restores nothing of ours."""
@@ -76,7 +85,10 @@ class Desk:
         now = time.monotonic()
         if self._stopping != "now" and now - self._polled >= _POLL_SECONDS:
             self._polled = now
-            self._stopping = self._study.stored.stop_requested or self._stopping
+            try:
+                self._stopping = self._study.stored.stop_requested or self._stopping
+            except StorageLost as error:
+                self._halt_on(error)
         return self._stopping
 
     def stop(self) -> None:
@@ -87,7 +99,7 @@ class Desk:
         """Returns a lease; None when there is nothing to hand out now, and with `finished` set, nothing ever."""
         try:
             trial = self._next_trial()
-        except OSError as error:
+        except (OSError, StorageLost) as error:
             self._halt_on(error)
             trial = None
         if trial is None:
@@ -97,23 +109,31 @@ class Desk:
         halving = self._study.halving if trial.role == "search" else None
         levels = halving.levels if halving else ()
         leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels)
-        return Lease(str(self._study.stored.folder.path), (leased,))
+        room = self._study.room(trial.number)
+        if room != self._usual_room:
+            self._awaited.add(trial.number)
+        if room.alone:
+            self._alone.add(trial.number)
+        silence_seconds = self._study.config.study.search.silence_seconds
+        return Lease(str(self._study.stored.folder.path), (leased,), room, silence_seconds)
 
     def take(self, update: TrialUpdate) -> bool:
         """Takes in what is new of a running trial; returns whether it shall stop here."""
         if update.number not in self._running:  # it was lost, and a late word of it came after
             return True
         self._lost_in_a_row = 0
+        self._awaited.discard(update.number)
         try:
             return self._take(update) or self.stopping is not None
-        except OSError as error:
+        except (OSError, StorageLost) as error:
             self._halt_on(error)
             return True
 
     def lose(self, number: int, reason: str) -> None:
         """Takes in that a running trial's worker died: it is run again from its checkpoint, unless it died before.
 
-        A trial that loses several workers without ending an epoch in between fails: it is the one that kills them.
+        A trial that loses several workers without ending an epoch in between fails: it is the one that kills them. So
+        does one that hung, at once: to hang again would take as long.
 
         Args:
             number: The trial.
@@ -121,6 +141,11 @@ class Desk:
         """
         trial = self._running.get(number)
         if trial is None:
+            return
+        self._awaited.discard(number)
+        silence = silence_words(self._study.stored.folder.stacks(number))
+        if silence is not None:
+            self._fail(number, silence)
             return
         self._lost_in_a_row += 1
         self._losses[number] = self._losses.get(number, 0) + 1
@@ -134,10 +159,13 @@ class Desk:
             del self._running[number]
             self._again.append(trial)
         else:
-            try:
-                self._end(number, TrialOutcome.failed(reason, last_epoch(self._known_records(number))))
-            except OSError as error:
-                self._halt_on(error)
+            self._fail(number, reason)
+
+    def _fail(self, number: int, reason: str) -> None:
+        try:
+            self._end(number, TrialOutcome.failed(reason, last_epoch(self._known_records(number))))
+        except (OSError, StorageLost) as error:
+            self._halt_on(error)
 
     def _next_trial(self) -> TrialInfo | None:
         while self.stopping is None:
@@ -152,8 +180,16 @@ class Desk:
         return None
 
     def _asked(self) -> TrialInfo | None:
-        if self._again:
-            return self._again.popleft()
+        # Others would take the room that a trial waits for, again and again.
+        if self._awaited or any(number in self._alone for number in self._running):
+            return None
+        trial = self._again.popleft() if self._again else self._new()
+        if trial is not None and self._running and self._study.room(trial.number).alone:
+            self._again.appendleft(trial)
+            return None
+        return trial
+
+    def _new(self) -> TrialInfo | None:
         if self._follow_ups is None:
             trial = self._study.ask()
             if trial is not None or self._running:
@@ -179,6 +215,9 @@ class Desk:
             self._listener.on_records(number, update.records)
         if update.halt is not None:
             self._halt(update.halt)
+        if update.shortage is not None:
+            self._make_room(number, update.shortage)
+            return True
         if update.outcome is not None:
             self._end(number, update.outcome)
         elif update.waits:
@@ -187,6 +226,16 @@ class Desk:
                 self._end(number, self._cut_short(number, verdict.reason, update.per_seed))
             return verdict.stop
         return False
+
+    def _make_room(self, number: int, shortage: str) -> None:
+        """Tries a trial that ran out of memory once more in a larger room, from its checkpoint; then it fails."""
+        before = self._study.room(number)
+        larger = self._study.enlarge(number)
+        if larger is not None:
+            self._again.append(self._running.pop(number))
+            return
+        tried = "" if before == self._usual_room else f" This was its second try, {room_words(before)}."
+        self._end(number, TrialOutcome.failed(shortage + tried, last_epoch(self._known_records(number))))
 
     def _cut_short(self, number: int, reason: str, per_seed: Sequence[Mapping[str, float]]) -> TrialOutcome:
         """Returns the outcome of a trial that is stopped where it stands."""
@@ -203,6 +252,7 @@ class Desk:
         summary = self._study.tell(number, outcome)
         if summary.state == "failed" and summary.reason != outcome.reason:  # the study could not use the result
             outcome = TrialOutcome.failed(str(summary.reason), outcome.epochs, outcome.seconds)
+        self._keeper.ended([summary])
         del self._running[number], self._records[number]
         self._losses.pop(number, None)
         self._best = best_of(
@@ -221,11 +271,14 @@ class Desk:
     def _known_records(self, number: int) -> list[dict[str, Any]]:
         return [record for _, record in sorted(self._records[number].items())]
 
-    def _halt_on(self, error: OSError) -> None:
+    def _halt_on(self, error: OSError | StorageLost) -> None:
+        if isinstance(error, StorageLost):
+            self._halt(str(error), "now" if isinstance(error, RightLost) else "soon")
+            return
         if not disk_takes_no_more(error):
             raise error
         self._halt(disk_words(error, self._study.stored.folder))
 
-    def _halt(self, reason: str) -> None:
+    def _halt(self, reason: str, how: StopRequest = "soon") -> None:
         self.halted = self.halted or reason
-        self.stop()
+        self._stopping = "now" if how == "now" else self._stopping or "soon"

@@ -47,6 +47,11 @@ class StudyFolder:
         return folder if self.database is None else (*folder, "--database", self.database)
 
     @property
+    def place(self) -> str:
+        """Where studies such as this one are kept, for people."""
+        return self.database or str(self.root)
+
+    @property
     def path(self) -> Path:
         """The study's own folder."""
         return self.root / self.name
@@ -81,9 +86,14 @@ class StudyFolder:
         """The exported winner."""
         return self.path / "export"
 
+    @property
+    def trials(self) -> Path:
+        """What the trials leave, one folder for each."""
+        return self.path / "trials"
+
     def trial(self, number: int) -> Path:
         """Folder of a trial's result and of its trainings."""
-        return self.path / "trials" / f"{number:05d}"
+        return self.trials / f"{number:05d}"
 
     def training(self, number: int, index: int) -> Path:
         """Folder of the checkpoints and the final network of a trial's training on its seed of this index."""
@@ -92,6 +102,10 @@ class StudyFolder:
     def result(self, number: int) -> Path:
         """The trial's whole history, once it has ended."""
         return self.trial(number) / "result.json"
+
+    def stacks(self, number: int) -> Path:
+        """Where a trial that hangs says where in the code."""
+        return self.trial(number) / "hang.txt"
 
     def traceback(self, number: int) -> Path:
         """Where a trial that failed by an unforeseen error says where in the code."""

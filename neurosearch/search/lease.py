@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from neurosearch.search.room import Room
 from neurosearch.search.seams import Role
 
 
@@ -38,19 +39,29 @@ class Lease:
     Attributes:
         study_folder: Path of the study's own folder, as every worker sees it.
         trials: The trials.
+        room: What they run in.
+        silence_seconds: Longest time that a trial may say nothing; None for no limit.
     """
 
     study_folder: str
     trials: tuple[LeasedTrial, ...]
+    room: Room
+    silence_seconds: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
-        return {"study_folder": self.study_folder, "trials": [asdict(each) for each in self.trials]}
+        return {
+            "study_folder": self.study_folder,
+            "trials": [asdict(each) for each in self.trials],
+            "room": self.room.to_dict(),
+            "silence_seconds": self.silence_seconds,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Lease":
         """Rebuilds a lease from `to_dict`."""
-        return cls(values["study_folder"], tuple(_leased(each) for each in values["trials"]))
+        trials, room = tuple(_leased(each) for each in values["trials"]), Room.from_dict(values["room"])
+        return cls(values["study_folder"], trials, room, values["silence_seconds"])
 
 
 def _leased(values: Mapping[str, Any]) -> LeasedTrial:

@@ -27,9 +27,11 @@ from neurosearch.search.desk import Desk
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease
+from neurosearch.search.room import Room
 from neurosearch.search.signals import stopping_on_signals
 from neurosearch.search.surroundings import environment, logging_to
 from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_training, trial_updates
+from neurosearch.search.watchdog import watched
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
 _CONNECT_SECONDS = 5.0
@@ -47,7 +49,7 @@ _ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 _NOISE = "ray.tune.analysis.experiment_analysis"  # misses the result files that we tell Tune not to write
-_LEASE, _UPDATES, _DEVICE, _THREADS = "lease", "updates", "device", "threads"
+_LEASE, _UPDATES, _DEVICE, _THREADS, _CPUS = "lease", "updates", "device", "threads", "cpus"
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,14 @@ class TrialWorker(tune.Trainable):
     def _start(self, config: Mapping[str, Any]) -> None:
         lease = Lease.from_dict(json.loads(config[_LEASE]))
         folder = StudyFolder.at(lease.study_folder)
+        _take_share(lease.room)
         self._updates: Iterator[TrialUpdate] = chain.from_iterable(
-            trial_updates(trial, folder, config[_DEVICE], self.opened) for trial in lease.trials
+            watched(
+                trial_updates(trial, folder, config[_DEVICE], self.opened),
+                folder.stacks(trial.number),
+                lease.silence_seconds,
+            )
+            for trial in lease.trials
         )
 
 
@@ -230,11 +238,11 @@ def _tuner(
     constants = {
         _DEVICE: "cuda" if workers.gpus_per_trial else "cpu",
         _THREADS: max(1, math.floor(workers.cpus_per_trial)),
+        _CPUS: workers.cpus_per_trial,
     }
     searcher = _LeaseSearcher(desk, constants)
-    resources = {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial}
     return tune.Tuner(
-        tune.with_resources(trainable, resources),
+        tune.with_resources(trainable, _resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
@@ -252,6 +260,20 @@ def _tuner(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
+
+
+def _resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Returns what Ray sets aside for a lease; workers of equal amounts are used again."""
+    room = Lease.from_dict(json.loads(config[_LEASE])).room
+    return tune.PlacementGroupFactory([{"CPU": config[_CPUS], "GPU": room.gpus}])
+
+
+def _take_share(room: Room) -> None:
+    """Keeps this process within its share of a GPU's memory, so that it cannot take what is another trial's."""
+    if 0 < room.gpus < 1:
+        from neurosearch.training.memory import limit_gpu_share
+
+        limit_gpu_share(room.gpus)
 
 
 def _name(trial: Trial) -> str:

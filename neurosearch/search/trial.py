@@ -9,7 +9,7 @@ takes no more is everybody's trouble: then the trial stops without an end, and g
 
 import errno
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -29,6 +29,7 @@ from neurosearch.search.outcome import (
     write_result,
     write_text,
 )
+from neurosearch.training.memory import is_out_of_memory, shortage_words
 from neurosearch.training.records import EpochRecord, TrialFailed
 
 _DISK_TAKES_NO_MORE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -43,6 +44,7 @@ class TrialUpdate:
         records: New epoch records, as dicts; after a resume also those of before. Their epochs count on over the seeds.
         per_seed: Metrics of the final network of each seed trained to its end so far.
         waits: Whether the trial goes on only when it is told to.
+        shortage: Why it ran out of memory, in words; None if it did not. It stops without an end then.
         outcome: How it ended; None while it goes on.
         halt: Why the whole study cannot go on; None if it can.
     """
@@ -51,6 +53,7 @@ class TrialUpdate:
     records: tuple[dict[str, Any], ...] = ()
     per_seed: tuple[dict[str, float], ...] = ()
     waits: bool = False
+    shortage: str | None = None
     outcome: TrialOutcome | None = None
     halt: str | None = None
 
@@ -61,6 +64,7 @@ class TrialUpdate:
             "records": list(self.records),
             "per_seed": list(self.per_seed),
             "waits": self.waits,
+            "shortage": self.shortage,
             "outcome": self.outcome.to_dict() if self.outcome else None,
             "halt": self.halt,
         }
@@ -70,7 +74,7 @@ class TrialUpdate:
         """Rebuilds an update from `to_dict`."""
         outcome = TrialOutcome.from_dict(values["outcome"]) if values["outcome"] else None
         records, per_seed = tuple(values["records"]), tuple(values["per_seed"])
-        return cls(values["number"], records, per_seed, values["waits"], outcome, values["halt"])
+        return cls(values["number"], records, per_seed, values["waits"], values["shortage"], outcome, values["halt"])
 
 
 class Training(Protocol):
@@ -111,8 +115,10 @@ def open_training(config: TrialConfig, study: StudyFolder, folder: Path, device:
 
 def trial_updates(
     leased: LeasedTrial, folder: StudyFolder, device: str, opened: OpenTraining = open_training
-) -> Iterator[TrialUpdate]:
+) -> Generator[TrialUpdate, None, None]:
     """Runs a trial, or goes on with it; yields an update after each epoch, and at last one with the outcome.
+
+    A trial that ran out of memory has no outcome yet: whoever handed it out says whether it is tried again.
 
     Args:
         leased: The trial.
@@ -128,10 +134,12 @@ def trial_updates(
     try:
         try:
             yield from run.updates(opened, device)
+            return
         except Exception as error:  # the one place where any error of a trial becomes its outcome
             if disk_takes_no_more(error):
                 raise
-            yield run.failed(error)
+            last = run.short(error) if is_out_of_memory(error) else run.failed(error)
+        yield last  # out here, where the error and all that its frames hold have gone
     except OSError as error:
         if not disk_takes_no_more(error):
             raise
@@ -148,6 +156,7 @@ def merged(updates: Iterable[TrialUpdate]) -> list[TrialUpdate]:
             before.records + each.records,
             each.per_seed or before.per_seed,
             before.waits or each.waits,
+            before.shortage or each.shortage,
             before.outcome or each.outcome,
             before.halt or each.halt,
         )
@@ -190,6 +199,10 @@ class _TrialRun:
         metrics, epochs = mean_metrics(self._per_seed), last_epoch(self._records)
         events, per_seed = tuple(self._final_events), tuple(self._per_seed)
         yield self._ended(TrialOutcome("finished", None, metrics, epochs, self._seconds(), events, per_seed))
+
+    def short(self, error: Exception) -> TrialUpdate:
+        reason = error.reason if isinstance(error, TrialFailed) else shortage_words(error, None)
+        return TrialUpdate(self._leased.number, shortage=reason)
 
     def failed(self, error: Exception) -> TrialUpdate:
         outcome = TrialOutcome.failed(self._reason(error), last_epoch(self._records), self._seconds())

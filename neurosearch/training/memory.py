@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from neurosearch.training.records import TrialFailed
 
+#: What a process takes of a GPU before its first tensor, an estimate: the driver's context and the libraries' kernels.
+CONTEXT_BYTES = 700 * 2**20
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}
 # PyTorch raises a plain RuntimeError for the CPU, numpy a MemoryError, CUDA's libraries what they like.
 _MARKS = (
@@ -75,6 +77,21 @@ def telling_shortage(network: Callable[[], str]) -> Iterator[None]:
         words = shortage_words(error, network())
         traceback.clear_frames(error.__traceback__)
         raise OutOfMemory(words) from error
+
+
+def limit_gpu_share(share: float) -> None:
+    """Lets this process take at most a share of the current GPU's memory, its context included.
+
+    What trials before have left in the process's cache is given back first.
+
+    Args:
+        share: In (0, 1].
+    """
+    import torch
+
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties().total_memory
+    torch.cuda.set_per_process_memory_fraction(max(share - CONTEXT_BYTES / total, 0.01))
 
 
 def _unit(text: str) -> str:

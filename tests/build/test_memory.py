@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from neurosearch.build.memory import CONTEXT_BYTES, MemoryNeed, gpu_share, memory_need, peak_sizes
+from neurosearch.build.memory import MemoryNeed, gpu_share, memory_need, peak_sizes
 from neurosearch.build.trial import build_trainer
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
+from neurosearch.training.memory import CONTEXT_BYTES
 
 Make = Callable[..., TrialConfig]
 GIB = 2**30

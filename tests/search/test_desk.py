@@ -1,11 +1,14 @@
 import pytest
+import torch
 
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.desk import Desk
 from neurosearch.search.outcome import read_result
+from neurosearch.search.room import Room
 from neurosearch.search.seams import SilentListener
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import create_study, resume_study
+from neurosearch.search.summaries import ranked
 from neurosearch.search.trial import TrialUpdate
 from neurosearch.tracking.memory_tracker import MemoryStore, MemoryTracker
 
@@ -226,3 +229,113 @@ def test_a_silent_listener_listens(search, run_desk):
     desk = Desk(search.study, search.tracker, SilentListener(), lambda trial: {}, lambda: ())
     run_desk(desk)
     assert len(search.study.stored.trials()) == 5
+
+
+def hungry(fake_training, needy, seen, epochs):
+    """Trainings some of which ask for more memory than there is after some epochs."""
+
+    class Hungry(fake_training):
+        def epochs(self):
+            number = int(self.path.parent.parent.name)
+            seen.append((number, len(self.history)))
+            for record in super().epochs():
+                yield record
+                if number in needy and record.epoch in epochs:
+                    torch.empty(2**58, dtype=torch.uint8)
+
+    return Hungry
+
+
+def test_a_trial_that_ran_out_of_memory_goes_on_alone_from_its_checkpoint(search, run_desk, fake_training):
+    seen, running, beside = [], set(), []
+    take, next_lease = search.desk.take, search.desk.next_lease
+
+    def noted_lease():
+        lease = next_lease()
+        if lease is not None:
+            beside.append((lease.room.alone, len(running)))
+            running.add(lease.trials[0].number)
+        return lease
+
+    def noted_take(update):
+        is_over = take(update)
+        if is_over or update.outcome is not None:
+            running.discard(update.number)
+        return is_over
+
+    search.desk.next_lease, search.desk.take = noted_lease, noted_take
+    run_desk(search.desk, 3, hungry(fake_training, {1}, seen, {2}))
+    assert all(trial.state == "finished" for trial in search.study.stored.trials())
+    assert [epochs for number, epochs in seen if number == 1] == [0, 2]
+    assert beside.count((True, 0)) == 1
+    assert (True, 1) not in beside
+    assert search.listener.epochs[1] == [1, 2, 1, 2, 3, 4]  # after the checkpoint the history is told again
+
+
+def test_a_trial_that_runs_out_of_memory_alone_too_fails_with_what_it_asked_for(search, run_desk, fake_training):
+    run_desk(search.desk, 2, hungry(fake_training, {1}, [], {2, 3}))
+    trial = search.study.stored.trial(1)
+    assert trial.state == "failed"
+    assert "asked for 256 PiB" in trial.reason
+    assert trial.reason.endswith("This was its second try, with no other trial beside it.")
+    assert read_result(search.folder.result(1)).outcome.reason == trial.reason
+    assert sum(trial.state == "finished" for trial in search.study.stored.trials()) == 4
+
+
+def test_a_resumed_study_does_not_try_again_what_was_tried_again(search):
+    search.desk.next_lease()
+    search.desk.take(TrialUpdate(0, shortage="memory ran out."))
+    assert search.desk.next_lease().room == Room(0.0, alone=True)
+    desk = search.resume()
+    lease = desk.next_lease()
+    assert (lease.trials[0].number, lease.room) == (0, Room(0.0, alone=True))
+    assert desk.next_lease() is None  # nothing beside it
+    assert desk.take(TrialUpdate(0, shortage="memory ran out."))
+    assert search.study.stored.trial(0).reason.startswith("memory ran out. This was its second try")
+
+
+def test_a_share_of_a_gpu_is_doubled_and_nobody_takes_the_room_before_the_trial_is_heard_of(
+    folder, make_config, make_record
+):
+    search = Search(folder, make_config(**{"search.gpus_per_trial": 0.25}))
+    first, second = search.desk.next_lease(), search.desk.next_lease()
+    assert first.room == second.room == Room(0.25)
+    search.desk.take(TrialUpdate(0, shortage="memory ran out."))
+    again = search.desk.next_lease()
+    assert (again.trials[0].number, again.room) == (0, Room(0.5))
+    assert search.desk.next_lease() is None
+    search.desk.take(TrialUpdate(0, (make_record(1),)))
+    assert search.desk.next_lease().room == Room(0.25)
+    search.end()
+
+
+def test_a_trial_that_hung_fails_at_once_and_says_where_it_stood(search, make_record):
+    number = search.desk.next_lease().trials[0].number
+    search.desk.take(TrialUpdate(number, (make_record(1),)))
+    stacks = search.folder.stacks(number)
+    stacks.parent.mkdir(parents=True)
+    stacks.write_text("Timeout (0:30:00)!\n")
+    search.desk.lose(number, "its worker process died")
+    trial = search.study.stored.trial(number)
+    assert trial.state == "failed"
+    assert f"Where it stood: {stacks}" in trial.reason
+    assert search.desk.next_lease().silence_seconds == 1800.0
+
+
+def test_ended_trials_leave_no_checkpoint_and_the_best_their_networks(folder, make_config, run_desk, fake_training):
+    class Delivering(fake_training):
+        def deliver(self):
+            for name in ("checkpoint-000004.pt", "final.pt"):
+                (self.path.parent / name).write_text("x")
+            return super().deliver()
+
+    search = Search(folder, make_config(**{"search.kept_trials": 2}))
+    run_desk(search.desk, 2, Delivering, updates=13)
+    desk = search.resume()  # which does what an earlier process may not have come to
+    run_desk(desk, 2, Delivering)
+    kept = {int(path.parent.parent.name) for path in folder.path.rglob("final.pt")}
+    best = ranked(search.study.stored.trials(), search.config.study.search.objectives[0])[:2]
+    assert kept == {trial.number for trial in best}
+    assert not list(folder.path.rglob("checkpoint-*.pt"))
+    assert all(folder.result(number).exists() for number in range(5))
+    search.end()

@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from neurosearch.search.room import Room, larger_room, room_words
+
+
+@pytest.mark.parametrize(("gpus", "larger"), [(0.125, 0.25), (0.25, 0.5), (0.5, 1.0), (0.75, 1.0)])
+def test_a_share_of_a_gpu_is_doubled_up_to_the_whole(gpus, larger):
+    assert larger_room(Room(gpus), concurrency=4) == Room(larger)
+
+
+@pytest.mark.parametrize("gpus", [1.0, 2.0])
+def test_a_trial_with_whole_gpus_has_no_larger_room(gpus):
+    assert larger_room(Room(gpus), concurrency=4) is None
+
+
+def test_on_the_cpu_a_trial_gets_the_machine_for_itself_once():
+    alone = larger_room(Room(0.0), concurrency=2)
+    assert alone == Room(0.0, alone=True)
+    assert larger_room(alone, concurrency=2) is None
+
+
+def test_where_trials_run_one_after_the_other_each_is_alone_already():
+    assert larger_room(Room(0.0), concurrency=1) is None
+
+
+@pytest.mark.parametrize("room", [Room(0.25), Room(0.0, alone=True)])
+def test_a_room_survives_json(room):
+    assert Room.from_dict(json.loads(json.dumps(room.to_dict()))) == room
+
+
+def test_rooms_in_words():
+    assert room_words(Room(0.5)) == "with 0.5 of a GPU"
+    assert room_words(Room(2.0)) == "with 2 GPUs"
+    assert room_words(Room(0.0, alone=True)) == "with no other trial beside it"

@@ -1,4 +1,4 @@
-"""Optuna's samplers: TPE over the whole space; NSGA-II and Gaussian processes over one branch each.
+"""Optuna's NSGA-II and Gaussian processes, over one branch each, and the study in memory that its samplers draw in.
 
 Each draws in a study in memory that holds the trials in the order of their numbers. Optuna's samplers keep some of what
 they decided beside the trials; here everything is decided again from the trials alone.
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.search import Direction
@@ -20,38 +20,6 @@ from neurosearch.search.space import Draw, drawn_by
 _DRAWS = 5  # a sampler may insist on points that were tried
 _PROCESS_DRAWS = 2  # each is another fit
 _POPULATION = 20  # Optuna's default of 50 would leave most searches no second generation
-
-
-class TreeMirror:
-    """Tree-structured Parzen estimators (Bergstra et al. 2011), for any space and any number of objectives."""
-
-    num_draws = _DRAWS
-
-    def __init__(self, directions: Sequence[Direction], conditional: bool) -> None:
-        """Starts without trials.
-
-        Args:
-            directions: Of the objectives.
-            conditional: Whether some hyperparameters belong to options: those are modelled apart.
-        """
-        self._study = _InMemory(directions)
-        self._conditional = conditional
-
-    def add(self, number: int, point: Point) -> None:
-        """Takes a trial that starts."""
-        self._study.add(number, point)
-
-    def ended(self, number: int, ending: Ending) -> None:
-        """Takes the end of a trial."""
-        self._study.end(number, ending.values, ending.badness)
-
-    @contextmanager
-    def drawing(self, ask: Ask) -> Iterator[Draw | None]:
-        """Draws all hyperparameters together."""
-        with quiet():
-            sampler = TPESampler(seed=ask.seed, multivariate=True, group=self._conditional)
-        with self._study.drawing(sampler) as draw:
-            yield draw
 
 
 class GeneticMirror:
@@ -64,7 +32,7 @@ class GeneticMirror:
 
     def __init__(self, directions: Sequence[Direction]) -> None:
         """Starts without trials."""
-        self._study = _InMemory(directions)
+        self._study = InMemoryStudy(directions)
         self._history = History()
         self._generations = 0  # of which all trials have ended
 
@@ -114,13 +82,13 @@ class ProcessMirror:
     @contextmanager
     def drawing(self, ask: Ask) -> Iterator[Draw | None]:
         """Draws where the expected improvement is largest."""
-        study = _InMemory(self._directions)
+        study = InMemoryStudy(self._directions)
         for entry in self._history:
             self._tell(study, entry)
         with study.drawing(GPSampler(seed=ask.seed, warn_independent_sampling=False)) as draw:
             yield draw
 
-    def _tell(self, study: "_InMemory", entry: Entry) -> None:
+    def _tell(self, study: "InMemoryStudy", entry: Entry) -> None:
         """A failed trial is told as the worst of all: no invented value shall lead the model of the objective."""
         ending, worst = entry.ending, self._worst()
         if ending is not None and ending.values is None and worst is None:
@@ -163,7 +131,7 @@ class _Genetic(NSGAIISampler):
         return told[generation * _POPULATION : (generation + 1) * _POPULATION]
 
 
-class _InMemory:
+class InMemoryStudy:
     """An Optuna study in memory, by our numbers.
 
     Attributes:
@@ -171,12 +139,14 @@ class _InMemory:
     """
 
     def __init__(self, directions: Sequence[Direction]) -> None:
+        """Starts without trials."""
         with quiet():
             self.optuna = optuna.create_study(directions=list(directions))
         self._num_objectives = len(directions)
         self._ids: dict[int, int] = {}  # in memory, the only study's numbers are the storage's ids
 
     def add(self, number: int, point: Point) -> None:
+        """Takes a trial that starts."""
         running = optuna.create_trial(
             state=TrialState.RUNNING, params=dict(point.params), distributions=dict(point.distributions)
         )

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from optuna.distributions import BaseDistribution
 
 from neurosearch.config.load import StudyConfig
-from neurosearch.config.search_nodes import slots
 from neurosearch.randomness import derive_seed
 from neurosearch.search.branches import Branches, MakeMirror
 from neurosearch.search.evolution import EvolutionMirror
 from neurosearch.search.finite import FiniteSpace
 from neurosearch.search.history import Mirror
-from neurosearch.search.mirrors import GeneticMirror, ProcessMirror, TreeMirror
+from neurosearch.search.mirrors import GeneticMirror, ProcessMirror
 from neurosearch.search.sequences import GridMirror, RandomMirror, SobolMirror
+from neurosearch.search.trees import TreeMirror
 
 
 def new_mirror(  # noqa: PLR0911  # one for each name
@@ -36,7 +36,7 @@ def new_mirror(  # noqa: PLR0911  # one for each name
             assert finite is not None
             return GridMirror(finite, seed)
         case "tpe":
-            return TreeMirror(directions, conditional=any(slot.requires for slot in slots(template)))
+            return TreeMirror(directions, template)
         case "nsga2":
             return Branches(template, lambda _space: GeneticMirror(directions))
         case "gp":

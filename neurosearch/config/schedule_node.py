@@ -1,13 +1,15 @@
 """The search node that draws a schedule of growth and pruning.
 
-A schedule of n events within N epochs is a set of n different epochs. Each is drawn by a share of what is left of the
-span: the portion `1 - (1 - share)^(1/m)` of it lies before the first of the m events still to come. So 0 is the
-earliest epoch possible, 1 the latest, and even shares make all schedules about equally likely; without the root, the
-first cycle would take half of the span and leave the last one next to nothing.
+A schedule of n events within N epochs is a set of n different epochs. Each event is placed by a share: of all schedules
+that go on from the events before it, so large a share has this event earlier. So 0 is the earliest epoch possible, 1
+the latest, and even shares make all schedules equally likely. Shares of the span alone would not: the first cycle would
+take half of it, and leave the last one next to nothing.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -123,14 +125,14 @@ class ScheduleNode(CompositeNode):
     def _epochs(self, shares: Sequence[float]) -> list[int]:
         epochs: list[int] = []
         for index, share in enumerate(shares):
-            earliest, latest, to_come = self._span(epochs, len(shares) - index)
-            portion = 1 - (1 - share) ** (1 / to_come)
-            epochs.append(min(earliest + int(portion * (latest - earliest + 1)), latest))
+            earliest, room = self._room(epochs, len(shares) - index)
+            epochs.append(earliest + room.gap(share))
         return epochs
 
-    def _span(self, epochs: Sequence[int], to_come: int) -> tuple[int, int, int]:
-        """Returns the earliest and the latest epoch of the next event, and how many events are to come with it."""
-        return epochs[-1] + 1 if epochs else self.first_epoch, self.last_epoch - to_come + 1, to_come
+    def _room(self, epochs: Sequence[int], to_come: int) -> tuple[int, "_Room"]:
+        """Returns the earliest epoch of the next of so many events to come, and its room from there on."""
+        earliest = epochs[-1] + 1 if epochs else self.first_epoch
+        return earliest, _Room(self.last_epoch - earliest + 1, to_come)
 
     def chosen(self, value: Any) -> dict[str, Any] | None:
         """Returns leaves that give these events; None when they are no cycles."""
@@ -149,13 +151,11 @@ class ScheduleNode(CompositeNode):
         """Returns shares that place events at these epochs, from the middle of all that do, or the first such step."""
         shares: list[float] = []
         for index, epoch in enumerate(epochs):
-            earliest, latest, to_come = self._span(epochs[:index], len(epochs) - index)
-            if not earliest <= epoch <= latest:
+            earliest, room = self._room(epochs[:index], len(epochs) - index)
+            share = room.share(epoch - earliest, self.share_step)
+            if share is None:
                 return None
-            places = latest - earliest + 1
-            low, high = (1 - (1 - (epoch - earliest + more) / places) ** to_come for more in (0, 1))
-            step = self.share_step
-            shares.append((low + high) / 2 if step is None else step * math.ceil(low / step - 1e-9))
+            shares.append(share)
         return shares
 
     def place_of(self, path: Path, value: Any) -> Path:
@@ -169,6 +169,42 @@ class ScheduleNode(CompositeNode):
                 return ("add_share",)
             case _:
                 return ()
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where the next event may be, before those that come after it.
+
+    Attributes:
+        num_epochs: Epochs left.
+        to_come: Events still to be placed in them, the next one included.
+    """
+
+    num_epochs: int
+    to_come: int
+
+    @property
+    def longest(self) -> int:
+        """The most epochs that may pass before the next event."""
+        return self.num_epochs - self.to_come
+
+    def share_later(self, gap: int) -> float:
+        """Returns the share of all schedules before whose next event at least so many epochs pass."""
+        return math.prod((self.num_epochs - gap - each) / (self.num_epochs - each) for each in range(self.to_come))
+
+    def gap(self, share: float) -> int:
+        """Returns how many epochs pass, so that a share of all schedules has the next event earlier."""
+        gaps = range(1, self.longest + 1)
+        return bisect_right(gaps, share - 1, key=lambda gap: -self.share_later(gap))
+
+    def share(self, gap: int, step: float | None) -> float | None:
+        """Returns a share under which so many epochs pass: the middle one or the first step; None if there is none."""
+        if not 0 <= gap <= self.longest:
+            return None
+        low, high = 1 - self.share_later(gap), 1 - self.share_later(gap + 1)
+        first = 0 if step is None else math.ceil(low / step - 1e-9)
+        shares = [(low + high) / 2] if step is None else [first * step, (first + 1) * step]  # low itself is rounded
+        return next((share for share in shares if self.gap(share) == gap), None)
 
 
 def _cycles_of(events: Any) -> list[tuple[int, int, float]]:

@@ -56,3 +56,26 @@ def test_a_pair_inside_and_outside_an_option_meets_in_a_large_space() -> None:
     growth = "{search: one_of, options: [{kind: p}, {kind: q, g: {search: int, low: 0, high: 1}}]}"
     found = seen(f"training: {{{fields}}}\ngrowth: {growth}")
     assert any(corner["growth"] == {"kind": "q", "g": 1} and corner["training"]["f12"] == 1 for corner in found)
+
+
+def test_a_composite_is_checked_where_its_value_is_most_extreme() -> None:
+    found = seen(
+        "model: {widths: {search: widths, depth: {low: 1, high: 3}, low: 4, high: 8}}\n"
+        "growth: {search: one_of, options: [{kind: q}, {kind: p, events: {search: schedule, cycles: 1, last_epoch: 9, "
+        "add_share: {low: 0.25, high: 1}}}]}"
+    )
+    widths = [[4], [8], [4, 4, 4], [8, 8, 8], [4, 4, 8], [8, 4, 4]]
+    epochs = [(0, 1), (8, 9), (0, 9)]
+    growths = [{"kind": "q"}] + [
+        {"kind": "p", "events": [{"epoch": first, "add_share": share}, {"epoch": last, "remove_share": share}]}
+        for share in (0.25, 1.0)
+        for first, last in epochs
+    ]
+    assert len(found) == len(widths) * len(growths)
+    for pair in product(widths, growths):
+        assert {"model": {"widths": pair[0]}, "growth": pair[1]} in found
+
+
+def test_a_space_of_very_many_hyperparameters_has_few_corners() -> None:
+    schedule = "{search: schedule, cycles: {low: 1, high: 100}, last_epoch: 999, add_share: {low: 0.25, high: 1}}"
+    assert len(seen(f"growth: {{search: one_of, options: [{{events: {schedule}}}, {{events: {schedule}}}]}}")) == 24

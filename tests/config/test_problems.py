@@ -18,6 +18,10 @@ BASE = {
 }
 
 
+SCHEDULE = "{kind: events, events: {search: schedule, cycles: {low: 1, high: 3}, last_epoch: 8, add_share: 0.5%s}}"
+WIDTHS = "{kind: mlp, widths: {search: widths, depth: {low: 1, high: 3}, low: 4, high: 8%s}}"
+
+
 def config(**sections: str) -> str:
     return "".join(f"{name}: {text}\n" for name, text in {**BASE, **sections}.items())
 
@@ -29,7 +33,12 @@ ONE_PROBLEM = [
     (config(training="{epochs: 10, learnin_rate: 1}"), 4, "training.learnin_rate", "Did you mean 'learning_rate'?"),
     (config(data="{kind: digits, imbalance: {ratio: 2, x: 1}}"), 2, "data.imbalance.x", "Known here: profile, ratio"),
     (config(growth="{kind: static, x: 1}"), 5, "growth.x", "unknown key. Known here: kind."),
-    (config(search="{objectives: [{metrik: accuracy, metric: accuracy, direction: maximize}]}"), 6, "search.objectives[0].metrik", "mean 'metric'?"),
+    (
+        config(search="{objectives: [{metrik: accuracy, metric: accuracy, direction: maximize}]}"),
+        6,
+        "search.objectives[0].metrik",
+        "mean 'metric'?",
+    ),
     (config(training="{epochs: {search: int, low: 3, high: 4, hi: 2}}"), 4, "training.epochs.hi", "mean 'high'?"),
     # A value of the wrong type.
     (config(seed="abc"), 6, "seed", "must be a whole number, but is 'abc'. (Seed of the sampler"),
@@ -81,7 +90,12 @@ ONE_PROBLEM = [
     # A word that is none of the known ones.
     (config(training="{epochs: 9, loss: focal}"), 4, "training.loss", "must be 'cross_entropy', 'class_balanced' or"),
     (config(training="{epochs: 9, optimizer: adma}"), 4, "training.optimizer", "is 'adma'. Did you mean 'adam'? (Opt"),
-    (config(search="{objectives: [{metric: acc, direction: maximize}]}"), 6, "search.objectives[0].metric", "unknown metric 'acc'"),
+    (
+        config(search="{objectives: [{metric: acc, direction: maximize}]}"),
+        6,
+        "search.objectives[0].metric",
+        "unknown metric 'acc'",
+    ),
     (config(search="{objectives: [{metric: accuracy, direction: minimize}]}"), 6, "search.objectives[0]", "to be max"),
     (config(data="{kind: digit}"), 2, "data.kind", "unknown kind 'digit'. Did you mean 'digits'? Kinds: "),
     (config(growth="{x: 1}"), 5, "growth", "has no kind. Add `kind:` with one of "),
@@ -116,6 +130,115 @@ ONE_PROBLEM = [
     (config(size_limit="{}"), 6, "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as param"),
     (config(size_limit="{neurons: 3, parameters: 3}"), 6, "size_limit", "name exactly one of parameters"),
     (config(tracking="{uri: 'http://me:secret@host'}"), 6, "tracking.uri", "a password does not belong in a config"),
+    # A node of several hyperparameters.
+    (config(model=WIDTHS % ", lo: 3"), 3, "model.widths.lo", "unknown key. Did you mean 'low'? Known here: search, de"),
+    (
+        config(model=WIDTHS.replace("4, high: 8", "9, high: 8") % ""),
+        3,
+        "model.widths.low and model.widths.high",
+        "low is",
+    ),
+    (
+        config(model=WIDTHS.replace("high: 3", "high: 0") % ""),
+        3,
+        "model.widths.depth.high",
+        "must be at least 1, but is 0",
+    ),
+    (
+        config(model=WIDTHS.replace("high: 3", "high: 1") % ""),
+        3,
+        "model.widths.depth",
+        "low is 1 and high is 1; low must",
+    ),
+    (config(model=WIDTHS.replace("high: 3", "high: 40") % ""), 3, "model.widths.depth.high", "must be at most 32"),
+    (
+        config(model=WIDTHS.replace("{low: 1, high: 3}", "many") % ""),
+        3,
+        "model.widths.depth",
+        "whole number, but is 'many'",
+    ),
+    (config(model=WIDTHS % ", shape: taper"), 3, "model.widths.shape", "Did you mean 'tapering'?"),
+    (
+        config(model=WIDTHS % ", step: 2, spacing: log"),
+        3,
+        "model.widths.step and model.widths.spacing",
+        "With log, write",
+    ),
+    (
+        config(model="{kind: mlp, widths: {search: widths}}"),
+        3,
+        "model.widths.depth",
+        "is missing. (Number of layers, su",
+    ),
+    (
+        config(growth=SCHEDULE % ", last_epoc: 3"),
+        5,
+        "growth.events.last_epoc",
+        "unknown key. Did you mean 'last_epoch'?",
+    ),
+    (config(growth=SCHEDULE.replace("0.5", "5") % ""), 5, "growth.events.add_share", "must be at most 4, but is 5."),
+    (config(growth=SCHEDULE.replace("0.5", "{low: 1, high: 0.5}") % ""), 5, "growth.events.add_share", "Exchange them"),
+    (
+        config(growth=SCHEDULE.replace("high: 3", "high: 5") % ""),
+        5,
+        "growth.events.cycles.high and growth.events.last_epoch",
+        "5 cycles need 10 different epochs to grow and prune at, but from first_epoch 0 to last_epoch 8 there are 9.",
+    ),
+    (
+        config(growth=SCHEDULE % ", first_epoch: 8"),
+        5,
+        "growth.events.first_epoch and growth.events.last_epoch",
+        "first_epoch is 8 and last_epoch is 8; first_epoch must be smaller.",
+    ),
+    (
+        config(training="{epochs: 8}", growth=SCHEDULE % ""),
+        5,
+        "growth.events.last_epoch and training.epochs",
+        "an event comes after 8 epochs, but epochs is 8 and at least the last one must train the final network.",
+    ),
+    (
+        config(training="{epochs: 10, schedule: step, drops: [0.5, 0.7]}", growth=SCHEDULE % ""),
+        5,
+        "growth.events.last_epoch and training.drops",
+        "an event comes after 8 epochs, but the learning rate drops for the last time after 7: what comes or goes",
+    ),
+    (
+        config(model="{kind: resnet_cifar, widths: {search: widths, depth: 3, low: 8, high: 16}}"),
+        3,
+        "model.widths",
+        "but a shortcut can only add channels. Let no stage be narrower than the one before it.",
+    ),
+    (
+        config(training="{epochs: {search: schedule, cycles: 1, last_epoch: 5, add_share: 1}}"),
+        4,
+        "training.epochs.search",
+        "search: schedule gives a list of events and belongs at growth.events of the kind events; it cannot stand here",
+    ),
+    (
+        config(model="{kind: mlp, widths: {search: schedule, cycles: {low: 1, high: 2}, last_epoch: 5, add_share: 1}}"),
+        3,
+        "model.widths.search",
+        "search: schedule gives a list of events",
+    ),
+    (
+        config(growth="{search: schedule, cycles: 2, last_epoch: 5, add_share: 1}"),
+        5,
+        "growth.search",
+        "search: schedule gives a list of events and belongs at growth.events of the kind events",
+    ),
+    (
+        config(growth="{kind: events, events: {search: widths, depth: {low: 1, high: 3}, low: 4, high: 8}}"),
+        5,
+        "growth.events.search",
+        "search: widths gives a list of layer widths and belongs where one stands, such as at model.widths",
+    ),
+    (
+        config(growth="{kind: periodic, events: {search: schedule, cycles: 1, last_epoch: 5, add_share: 1}}"),
+        5,
+        "growth.events",
+        "unknown key.",
+    ),
+    (config(growth="{kind: events, events: {search: int, low: 1, high: 3}}"), 5, "growth.events", "must be a list"),
     # Two fields that clash.
     (
         config(training="{epochs: 3, warmup_epochs: 3}"),

@@ -165,7 +165,7 @@ ONE_PROBLEM = [
         "With log, write",
     ),
     (
-        config(model="{kind: mlp, widths: {search: widths}}"),
+        config(model="{kind: mlp, widths: {search: widths, low: 1, high: 2}}"),
         3,
         "model.widths.depth",
         "is missing. (Number of layers, su",

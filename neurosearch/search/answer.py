@@ -1,4 +1,4 @@
-"""Whether changing neurons helped: the best that was searched beside its control, on the same fresh seeds."""
+"""Whether changing neurons helped: the best network that changed beside the control, on the same fresh seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ class Answered:
     """The answer.
 
     Attributes:
-        searched: Number of the finalist.
+        searched: Number of the finalist that stands for the search: the best one whose neurons changed; the best one
+            where none's did.
         control: Number of the control.
-        comparisons: Finalist against control, one for each objective.
-        fixed_winner: Whether the winner of the two is a network whose neurons never changed.
+        comparisons: That finalist against the control, one for each objective.
+        fixed_winner: Whether the best of all finalists and the control is a network whose neurons never changed.
     """
 
     searched: int
@@ -44,14 +45,16 @@ class Answered:
 
 
 def answered(trials: Sequence[TrialSummary], study: StudyFields) -> Answered | None:
-    """Returns the answer, by the best feasible finalist and the best feasible control that share their seeds.
+    """Returns the answer, by feasible finalists and the best feasible control that share their seeds.
 
     None without them: fresh seeds alone can tell, since the search chose its best by its own seeds. Of several
     finalists the better one on the fresh seeds stands for the search; what that choice adds to the difference is small
     beside the interval, but it is there.
     """
     objective = study.search.objectives[0]
-    finalist = best_of((trial for trial in trials if trial.role == "finalist"), objective)
+    finalists = [trial for trial in trials if trial.role == "finalist"]
+    changing = (trial for trial in finalists if trial.kind != _STATIC)
+    finalist = best_of(changing, objective) or best_of(finalists, objective)
     if finalist is None:
         return None
     rivals = (trial for trial in trials if trial.role == "control" and trial.seeds == finalist.seeds)
@@ -67,6 +70,6 @@ def answered(trials: Sequence[TrialSummary], study: StudyFields) -> Answered | N
         )
         for each in study.search.objectives
     )
-    winner = best_of((finalist, control), objective)
+    winner = best_of((*finalists, control), objective)
     assert winner is not None
     return Answered(finalist.number, control.number, comparisons, winner.kind == _STATIC)

@@ -133,11 +133,13 @@ def words(comparisons: Sequence[Comparison], *, fixed_winner: bool) -> tuple[str
     """Says for people whether changing neurons helped, one line for each objective and one for what it means.
 
     Args:
-        comparisons: Winner against control, one for each objective.
-        fixed_winner: Whether the winner is itself a network whose neurons never changed.
+        comparisons: The best of the search against the control, one for each objective.
+        fixed_winner: Whether the study's winner is a network whose neurons never changed.
     """
     if fixed_winner:
-        lines = [f"{each.metric}: {_figures(each)} against the control" for each in comparisons]
+        lines = [
+            f"The best of the search has {each.metric} {_figures(each)} against the control." for each in comparisons
+        ]
         return ("The winner is itself a fixed network: changing neurons did not help here.", *lines)
     return (*(_sentence(each) for each in comparisons), *_advice(comparisons))
 

@@ -62,6 +62,12 @@ def test_so_is_a_finalist_whose_neurons_never_changed(study):
     assert answered([replace(FINALIST, kind="static"), CONTROL], study).fixed_winner
 
 
+def test_beside_a_fixed_finalist_a_changing_one_stands_for_the_search(study):
+    fixed = trial(8, "finalist", (0.95, 0.96, 0.97), kind="static")
+    found = answered([fixed, OTHER, FINALIST, CONTROL], study)
+    assert (found.searched, found.fixed_winner) == (5, True)
+
+
 @pytest.mark.parametrize(
     "trials",
     [

@@ -129,7 +129,7 @@ def test_a_winner_that_is_itself_a_fixed_network_is_told_first():
     found = compare("accuracy", "maximize", WINNER, CONTROL)
     first, second = words([found], fixed_winner=True)
     assert first == "The winner is itself a fixed network: changing neurons did not help here."
-    assert second.startswith("accuracy: +.0210 (95 % interval")
+    assert second.startswith("The best of the search has accuracy +.0210 (95 % interval .0114 to .0306, 5 seeds")
 
 
 def test_each_objective_has_a_sentence():

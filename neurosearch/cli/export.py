@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Folder, StudyName
+from neurosearch.cli.options import RUNS, Database, Folder, StudyName
 from neurosearch.cli.report import NOTHING_FEASIBLE, CommandError, Report, neurosearch
 
 
@@ -14,6 +14,7 @@ from neurosearch.cli.report import NOTHING_FEASIBLE, CommandError, Report, neuro
 def export(
     name: StudyName,
     folder: Folder = RUNS,
+    database: Database = None,
     trial: Annotated[
         int | None, typer.Option("--trial", help="Number of the trial; the best feasible one without it.", min=0)
     ] = None,
@@ -25,7 +26,7 @@ def export(
     """Write a trial's network as pt2, ONNX and safetensors, each loaded back and compared before it counts."""
     from neurosearch.cli.studies import next_commands, on_study, open_study
 
-    study = open_study(name, folder)
+    study = open_study(name, folder, database)
     chosen = study.best() if trial is None else study.trial(trial)
     if chosen is None:
         raise CommandError(

@@ -88,10 +88,12 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
 
 
 def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
+    from neurosearch.config.database import without_password
+
     problems = [{"where": each.where, "field": each.field, "text": each.text} for each in error.problems]
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. Mend and check again.")
-    overrides = [word for text in arguments.get("overrides") or () for word in ("--set", text)]
+    overrides = [word for text in arguments.get("overrides") or () for word in ("--set", without_password(text))]
     data = ["--data"] if arguments.get("data", True) else []
     again = _worth_typing(name, arguments, WRONG)
     if "config" in arguments:
@@ -101,9 +103,12 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
 
 def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str, ...]:
     """Returns what sheds light on an error: how the study or the config stands, or how the command is typed."""
+    from neurosearch.config.database import without_password
+
+    database = ("--database", without_password(arguments["database"])) if arguments.get("database") else ()
     if arguments.get("name") and "folder" in arguments:
         folder = arguments["folder"]
-        return (neurosearch("status", arguments["name"], *(() if folder == RUNS else ("--folder", folder))),)
+        return (neurosearch("status", arguments["name"], *(() if folder == RUNS else ("--folder", folder)), *database),)
     if code == WRONG:
         return (neurosearch(name, "--help"),)
     return (neurosearch("check", arguments["config"], "--data") if "config" in arguments else neurosearch("--help"),)

@@ -20,6 +20,17 @@ Folder = Annotated[
     Path, typer.Option("--folder", metavar="FOLDER", help="The folder of all studies (storage.folder of the config).")
 ]
 RUNS = Path("runs")
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="ADDRESS",
+        envvar="NEUROSEARCH_DATABASE",
+        help="The database that holds the study (storage.database of the config); its password comes from "
+        "NEUROSEARCH_DATABASE_PASSWORD.",
+        show_default=False,
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="ADDRESS", help="Address of a running Ray cluster; this machine without it."),

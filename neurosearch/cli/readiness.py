@@ -62,14 +62,18 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False) -> tuple[st
 
 
 def existing_study(study: StudyConfig) -> StudyConfig | None:
-    """Returns the study that has the name already; None if there is none."""
-    from neurosearch.search.errors import StudyError
+    """Returns the study that has the name already; None if there is none.
+
+    Raises:
+        StudyError: The storage cannot be used.
+    """
+    from neurosearch.search.errors import NoStudy
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.stored import StoredStudy
 
     try:
-        return StoredStudy(StudyFolder(Path(study.study.storage.folder), study.study.name)).config
-    except StudyError:
+        return StoredStudy(StudyFolder.of(study.study)).config
+    except NoStudy:
         return None
 
 
@@ -178,31 +182,39 @@ def _gpu_problems(study: StudyConfig) -> Iterator[Problem]:
 
 
 def _name_problems(study: StudyConfig) -> Iterator[Problem]:
-    """Yields that the name belongs to a study with another space; one with the same space can be resumed."""
+    """Yields that the storage cannot be used, or that the name is that of a study with another space."""
     from neurosearch.search.errors import StudyError
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
-    stored = existing_study(study)
+    try:
+        stored = existing_study(study)
+    except StudyError as error:
+        field = "database" if study.study.storage.database else "folder"
+        yield Problem(study.template.source.place(("storage", field)), f"storage.{field}", str(error))
+        return
     if stored is not None and stored.fingerprint() != study.fingerprint():
         try:
-            check_name_is_free(StudyFolder(Path(study.study.storage.folder), study.study.name), study)
+            check_name_is_free(StudyFolder.of(study.study), study)
         except StudyError as error:
             yield Problem(study.template.source.place(("name",)), "name", str(error))
 
 
 def _remarks(study: StudyConfig, is_resumed: bool) -> Iterable[str]:
+    from neurosearch.search.folders import StudyFolder
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = study.study.search.cpus_per_trial * study.study.search.concurrency
     if wanted > cores:
         yield f"trials that run at once ask for {wanted:g} cores and share the {cores} of this machine; each is slower."
     if not is_resumed and existing_study(study) is not None:
-        yield f"a study of this name and space is there; `neurosearch resume {study.study.name}` goes on with it."
+        resume = StudyFolder.of(study.study).command("resume")
+        yield f"a study of this name and space is there; `{resume}` goes on with it."
     uri = study.study.tracking.uri
     if study.study.tracking.enabled and uri is not None and not _answers(uri):
         yield (
             f"the tracking server {uri} does not answer. The search runs all the same; when the server is back, "
-            f"`neurosearch sync {study.study.name}` writes what it missed."
+            f"`{StudyFolder.of(study.study).command('sync')}` writes what it missed."
         )
 
 

@@ -1,7 +1,5 @@
 """`neurosearch search`: the main job, from a config to an exported network."""
 
-from pathlib import Path
-
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import Address, ConfigFile, Overrides
 from neurosearch.cli.report import CommandError, Report, say
@@ -20,7 +18,7 @@ def search(config: ConfigFile, overrides: Overrides = None, address: Address = N
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
-    folder = StudyFolder(Path(study.study.storage.folder), study.study.name)
+    folder = StudyFolder.of(study.study)
     existing = existing_study(study)
     if existing is not None and existing.fingerprint() == study.fingerprint():
         try:

@@ -1,6 +1,7 @@
 """What `search` and `resume` share: the search, told with a line for every trial."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from neurosearch.cli.frame import INTERRUPTED
@@ -9,6 +10,7 @@ from neurosearch.cli.studies import on_study
 from neurosearch.cli.summary import search_report
 from neurosearch.cli.words import trial_line
 from neurosearch.config.load import StudyConfig
+from neurosearch.search.errors import StorageLost
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.run import SearchResult, run_search
 from neurosearch.search.seams import Record, SilentTracker, Tracker, TrialInfo, TrialSummary
@@ -48,7 +50,7 @@ def run_study(study: StudyConfig, folder: StudyFolder, *, resume: bool, address:
     try:
         result = run_search(
             study,
-            StudyFolder(folder.root.resolve(), folder.name),  # workers have another working directory
+            replace(folder, root=folder.root.resolve()),  # workers have another working directory
             resume=resume,
             address=address,
             tracker=_tracker(study, folder),
@@ -60,6 +62,8 @@ def run_study(study: StudyConfig, folder: StudyFolder, *, resume: bool, address:
             code=INTERRUPTED,
             next_commands=(on_study("resume", folder),),
         ) from error
+    except StorageLost as error:
+        raise CommandError(str(error), code=FAILED, next_commands=(on_study("resume", folder),)) from error
     except OSError as error:
         if not disk_takes_no_more(error):
             raise

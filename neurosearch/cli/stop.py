@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Folder, StudyName
+from neurosearch.cli.options import RUNS, Database, Folder, StudyName
 from neurosearch.cli.report import Report
 
 
@@ -13,6 +13,7 @@ from neurosearch.cli.report import Report
 def stop(
     name: StudyName,
     folder: Folder = RUNS,
+    database: Database = None,
     at_once: Annotated[
         bool, typer.Option("--now", help="Do not wait for running trials; they go on from their last checkpoint.")
     ] = False,
@@ -20,7 +21,7 @@ def stop(
     """Ask the process that searches a study to stop; running trials keep their checkpoints and go on at `resume`."""
     from neurosearch.cli.studies import on_study, open_study, searcher
 
-    study = open_study(name, folder)
+    study = open_study(name, folder, database)
     process = searcher(study)
     if process is None:
         line = f"no process searches {name}; there is nothing to stop."

@@ -1,18 +1,18 @@
 """`neurosearch sync`: writes what MLflow missed."""
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Folder, StudyName
+from neurosearch.cli.options import RUNS, Database, Folder, StudyName
 from neurosearch.cli.report import FAILED, CommandError, Report
 
 
 @command
-def sync(name: StudyName, folder: Folder = RUNS) -> Report:
+def sync(name: StudyName, folder: Folder = RUNS, database: Database = None) -> Report:
     """Write what MLflow missed of a study, from the study's own storage; what it holds already stays as it is."""
     from neurosearch.cli.mlflow_sync import study_store, sync_study
     from neurosearch.cli.studies import on_study, open_study, searcher
     from neurosearch.tracking.store import StoreError
 
-    study = open_study(name, folder)
+    study = open_study(name, folder, database)
     if not study.config.study.tracking.enabled:
         raise CommandError(f"the study {name!r} keeps nothing in MLflow: its config says tracking.enabled: false.")
     try:

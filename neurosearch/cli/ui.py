@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Folder
+from neurosearch.cli.options import RUNS, Database, Folder
 from neurosearch.cli.report import FAILED, CommandError, Report, neurosearch, say
 
 
@@ -15,6 +15,7 @@ def ui(
         str | None, typer.Argument(metavar="[STUDY]", help="A study, for its tracking server.", show_default=False)
     ] = None,
     folder: Folder = RUNS,
+    database: Database = None,
     host: Annotated[str, typer.Option("--host", help="Address of this machine; only loopback ones.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="TCP port.", min=1, max=65535)] = 5000,
 ) -> Report:
@@ -23,7 +24,10 @@ def ui(
     from neurosearch.tracking.store import StoreError, choose_store
     from neurosearch.tracking.ui import run_ui, ui_command
 
-    uri = open_study(name, folder).config.study.tracking.uri if name is not None else None
+    uri = None
+    if name is not None:
+        study = open_study(name, folder, database)
+        folder, uri = study.folder.root, study.config.study.tracking.uri
     store = choose_store(folder, uri)
     try:
         ui_command(store, host, port)

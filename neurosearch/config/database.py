@@ -3,6 +3,7 @@
 An address never holds a password: it is logged, stored with the study and printed in the commands to type next.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +15,8 @@ _TAKE_IT_OUT = (
     "holds a password, which would be stored and shown; take it out of the address and set "
     "NEUROSEARCH_DATABASE_PASSWORD, or NEUROSEARCH_DATABASE_PASSWORD_FILE, in the environment"
 )
+# A password reaches to the last @, for it may hold anything.
+_AFTER_USER, _IN_QUERY = re.compile(r"(://[^\s/:@]*):\S*@"), re.compile(r"(?<=[?&])password=[^\s&]*&?")
 
 #: How a connection is encrypted; the same words as PostgreSQL's own clients use.
 SslMode = Literal["disable", "prefer", "require", "verify-full"]
@@ -80,6 +83,11 @@ def database_address(text: str) -> DatabaseAddress:
             raise ValueError(f"begins with {parts.scheme}://; write postgresql:// instead")
         case _:
             raise ValueError(f"is no address of a database; write {_FORMS}")
+
+
+def without_password(text: str) -> str:
+    """Returns a text with an address in it, as it may be shown."""
+    return _IN_QUERY.sub("", _AFTER_USER.sub(r"\1@", text))
 
 
 def _sqlite(text: str) -> SqliteAddress:

@@ -13,11 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import optuna
+from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
+from neurosearch.search.errors import StudyError
+
 _BLOCK = 4096
+# What Optuna raises on lines that are no operations, or that belong to no study.
+_NO_JOURNAL = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, OptunaError)
 
 
 class Journal(BaseJournalBackend):
@@ -86,7 +90,18 @@ def _cut_torn_line(file: BinaryIO) -> int:
 
 
 def open_journal(path: Path) -> tuple[Journal, JournalStorage]:
-    """Opens the storage in a journal file, which is made if there is none; both are the same storage."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study it opens
-    journal = Journal(path)
-    return journal, JournalStorage(journal)
+    """Opens the storage in a journal file, which is made if there is none; both are the same storage.
+
+    Raises:
+        StudyError: The file cannot be read, or is no journal; it is left as it is.
+    """
+    try:
+        journal = Journal(path)
+        return journal, JournalStorage(journal)
+    except (IsADirectoryError, PermissionError) as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}. Mend that, then try again.") from error
+    except _NO_JOURNAL as error:
+        raise StudyError(
+            f"{path} is no journal of a study, or is damaged. Restore it from a copy, or move it away and start the "
+            "study under another name."
+        ) from error

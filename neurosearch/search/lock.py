@@ -1,4 +1,8 @@
-"""The right to search: one process at a time hands out the trials of a study."""
+"""The right to search: one process at a time hands out the trials of a study.
+
+The right is the kernel's lock on a file where the study lies on a disk, and the server's lock, which goes with its
+connection, where it lies in PostgreSQL. Either ends with its process, however that ends.
+"""
 
 import fcntl
 import os
@@ -7,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from neurosearch.config.database import PostgresAddress, SqliteAddress, database_address
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.patience import Patience
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05
@@ -21,6 +27,13 @@ class SearchLock(Protocol):
     def held(self) -> bool:
         """Whether it has not been released."""
 
+    def ensure(self) -> None:
+        """Makes sure that the lock is held still: one that went with a broken connection is taken again.
+
+        Raises:
+            RightLost: Another process has it.
+        """
+
     def release(self) -> None:
         """Lets go of the lock; again, does nothing."""
 
@@ -29,18 +42,37 @@ def search_lock(folder: StudyFolder) -> SearchLock:
     """Takes the right to search a study.
 
     Raises:
-        StudyError: A living process holds it.
+        StudyError: A living process holds it, or the server that keeps it cannot be reached.
         OSError: The lock's file cannot be made.
     """
-    lock = _FileLock.taken(folder.lock)
+    address = _server(folder)
+    lock: SearchLock | None
+    if address is None:
+        lock = FileLock.taken(_file(folder))
+    else:
+        from neurosearch.search.server_lock import ServerLock
+
+        lock = Patience(str(folder.database)).run(lambda _: ServerLock.taken(address, folder.name, this_process()))
     if lock is None:
-        raise _searched_already(folder)
+        raise StudyError(
+            f"the study {folder.name!r} is being searched already, by {holder(folder) or 'another process'}. "
+            f"Watch it with `{folder.command('status')}`, or end it with `{folder.command('stop')}`."
+        )
     return lock
 
 
 def holder(folder: StudyFolder) -> str | None:
-    """Returns which living process searches a study, in its own words; None when none does."""
-    return _file_holder(folder.lock)
+    """Returns which living process searches a study, in its own words; None when none does.
+
+    Raises:
+        StudyError: The server that keeps the lock cannot be reached.
+    """
+    address = _server(folder)
+    if address is None:
+        return _file_holder(_file(folder))
+    from neurosearch.search.server_lock import server_holder
+
+    return Patience(str(folder.database)).run(lambda _: server_holder(address, folder.name))
 
 
 def this_process() -> str:
@@ -48,7 +80,7 @@ def this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-class _FileLock:
+class FileLock:
     """A lock that the kernel lets go of when its process ends."""
 
     def __init__(self, file: int) -> None:
@@ -56,7 +88,7 @@ class _FileLock:
         self._file: int | None = file
 
     @classmethod
-    def taken(cls, path: Path) -> "_FileLock | None":
+    def taken(cls, path: Path) -> "FileLock | None":
         """Takes the lock; None when another process holds it."""
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if not _locked(file):
@@ -68,19 +100,31 @@ class _FileLock:
 
     @property
     def held(self) -> bool:
+        """Whether it has not been released."""
         return self._file is not None
 
+    def ensure(self) -> None:
+        """Does nothing: the kernel takes no lock away."""
+
     def release(self) -> None:
+        """Closes the file, and the lock goes with it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
-def _searched_already(folder: StudyFolder) -> StudyError:
-    return StudyError(
-        f"the study {folder.name!r} is being searched already, by {holder(folder) or 'another process'}. "
-        f"Watch it with `{folder.command('status')}`, or end it with `{folder.command('stop')}`."
-    )
+def _server(folder: StudyFolder) -> PostgresAddress | None:
+    """Returns the server that keeps the lock; None where a file does."""
+    address = None if folder.database is None else database_address(folder.database)
+    return address if isinstance(address, PostgresAddress) else None
+
+
+def _file(folder: StudyFolder) -> Path:
+    """Returns the lock's file: beside the trials, for the same study may be opened with several folders."""
+    address = None if folder.database is None else database_address(folder.database)
+    if not isinstance(address, SqliteAddress):
+        return folder.lock
+    return address.path.with_name(f"{address.path.name}.{folder.name}.lock")
 
 
 def _file_holder(path: Path) -> str | None:

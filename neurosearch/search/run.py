@@ -12,8 +12,10 @@ from neurosearch.config.load import StudyConfig
 from neurosearch.config.search_nodes import Node, OneOfNode, slots
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import to_yaml
+from neurosearch.search.checkpoints import check_checkpoints
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
+from neurosearch.search.finalists import leaders
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import write_text
 from neurosearch.search.seams import (
@@ -26,7 +28,7 @@ from neurosearch.search.seams import (
 )
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study, resume_study
-from neurosearch.search.summaries import counts, ranked
+from neurosearch.search.summaries import counts
 
 _CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
 _CLOSE_AT_ONCE_SECONDS = 2.0  # after an error or a second Ctrl-C, when somebody waits
@@ -78,6 +80,8 @@ def run_search(
         StudyError: The study cannot be made or gone on with, or the cluster has not what a trial needs.
         DataError: The data of every trial cannot be used.
     """
+    if resume:
+        check_checkpoints(StoredStudy(folder))
     study = resume_study(folder, config) if resume else create_study(folder, config)
     try:
         return _searched(study, address, tracker or SilentTracker(), listener or SilentListener())
@@ -144,7 +148,7 @@ def _confirmation(study: Study) -> Sequence[TrialInfo]:
     The control is that of the best trial. Without finalists it runs on the seeds of the search.
     """
     stored, search = study.stored, study.config.study.search
-    best = _leaders(stored, max(search.finalists, 1))
+    best = leaders(stored.trials(), study.config.study, max(search.finalists, 1))
     if not best:
         return ()
     seeds = stored.fresh_seeds if search.finalists else stored.search_seeds
@@ -155,15 +159,6 @@ def _confirmation(study: Study) -> Sequence[TrialInfo]:
     if search.control:
         wanted.append(study.ask_for(_control(study, best[0]), "control", seeds, {}))
     return [trial for trial in wanted if trial is not None]
-
-
-def _leaders(stored: StoredStudy, count: int) -> Sequence[TrialSummary]:
-    """Returns the best trials of the search: the first of the front, or with one objective simply the first."""
-    objectives = stored.config.study.search.objectives
-    trials = [trial for trial in stored.trials() if trial.role == "search" and trial.state == "finished"]
-    if len(objectives) > 1:
-        trials = [trial for trial in stored.front() if trial.role == "search"]
-    return ranked(trials, objectives[0])[:count]
 
 
 def _control(study: Study, winner: TrialSummary) -> TrialConfig:

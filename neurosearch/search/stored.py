@@ -1,25 +1,25 @@
 """A study as its storage tells it: what any process may read, and the stop that any process may request."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.randomness import derive_seed
-from neurosearch.search.errors import StudyError
+from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.front import pareto_front
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
-from neurosearch.search.storage import open_storage, storage_exists
+from neurosearch.search.storage import open_storage, storage_exists, stored_names
 from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
+EARLIER = "earlier_trials"
 # and of a trial, beside its config.
-ROLE, VALUES, SEEDS, OUTCOME = "role", "values", "seeds", "outcome"
+ROLE, VALUES, SEEDS, OUTCOME, ROOM = "role", "values", "seeds", "outcome", "room"
 
 #: How a stop was requested: when running trials have ended their epoch, or without waiting for them.
 StopRequest = Literal["soon", "now"]
@@ -38,6 +38,7 @@ class StoredStudy:
         config: The study as it was last started.
         storage: Optuna's storage.
         batch: Makes a block whose writes belong together; inside, they need not be visible. State changes come last.
+        hold: Is told the right to search, held: from then on nothing is written without it.
         study_id: Its id in there.
     """
 
@@ -45,13 +46,14 @@ class StoredStudy:
         """Opens a study.
 
         Raises:
-            StudyError: There is no such study.
+            NoStudy: There is no such study.
+            StudyError: Its storage cannot be used.
         """
         if not storage_exists(folder):
             raise _no_study(folder)
         self.folder = folder
         opened = open_storage(folder)
-        self.storage, self.batch = opened.optuna, opened.batch
+        self.storage, self.batch, self.hold = opened.optuna, opened.batch, opened.hold
         try:
             self.study_id = self.storage.get_study_id_from_name(folder.name)
         except KeyError as error:
@@ -175,16 +177,12 @@ class StoredStudy:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
 
 
-def study_names(root: Path) -> tuple[str, ...]:
-    """Returns the names of the studies in a storage folder."""
-    return tuple(sorted(path.parent.name for path in root.glob("*/study.journal")))
-
-
-def _no_study(folder: StudyFolder) -> StudyError:
-    others = ", ".join(name for name in study_names(folder.root) if name != folder.name) or "none"
-    return StudyError(
-        f"there is no study {folder.name!r} in {folder.root}. Studies there: {others}. "
-        "Name one of them, or another --folder."
+def _no_study(folder: StudyFolder) -> NoStudy:
+    others = ", ".join(name for name in stored_names(folder) if name != folder.name) or "none"
+    option = "--folder" if folder.database is None else "--database"
+    return NoStudy(
+        f"there is no study {folder.name!r} in {folder.place}. Studies there: {others}. "
+        f"Name one of them, or another {option}."
     )
 
 

@@ -16,20 +16,35 @@ from neurosearch.config.load import StudyConfig
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.budget import Spending
+from neurosearch.search.checkpoints import check_folder_is_free
 from neurosearch.search.differences import differing_fields
 from neurosearch.search.early_stopping import Halving, Verdict, rung_levels, verdict
-from neurosearch.search.errors import StudyError
+from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.generations import Generations
 from neurosearch.search.lock import SearchLock, search_lock
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.racing import race
 from neurosearch.search.reports import Reports, from_attributes, to_attribute
+from neurosearch.search.room import Room, larger_room
 from neurosearch.search.sampling import Suggester, config_key
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
-from neurosearch.search.storage import open_storage
-from neurosearch.search.stored import CONFIG, OUTCOME, REFERENCE, ROLE, SECONDS, SEEDS, STOP, VALUES, StoredStudy
+from neurosearch.search.storage import new_storage
+from neurosearch.search.stored import (
+    CONFIG,
+    EARLIER,
+    OUTCOME,
+    REFERENCE,
+    ROLE,
+    ROOM,
+    SECONDS,
+    SEEDS,
+    STOP,
+    VALUES,
+    StoredStudy,
+)
 from neurosearch.search.summaries import Judgement, judge, values_of
+from neurosearch.search.warm_start import earlier_trials, placed
 
 _CONSTRAINT = "constraints:size"  # what optuna.Trial.set_constraint("size", ...) writes
 _GOES_ON = Verdict(stop=False, rung=None, reason="goes on: nothing is judged by")
@@ -40,7 +55,7 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
     """Makes a new study and takes the right to search it.
 
     Raises:
-        StudyError: The name is used already, or the folder cannot be written.
+        StudyError: The name is used already, the folder cannot be written, or the study to learn from is not there.
     """
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -51,11 +66,16 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
         ) from error
     try:
         check_name_is_free(folder, config)
-        folder.journal.unlink(missing_ok=True)  # of a search that ended before its first trial
-        storage = open_storage(folder).optuna
+        check_folder_is_free(folder)
+        earlier = [trial.to_dict() for trial in earlier_trials(folder, config)]
+        opened = new_storage(folder)
+        opened.hold(lock)
+        storage = opened.optuna
         directions = [objective.direction for objective in config.study.search.objectives]
         optuna.create_study(study_name=folder.name, storage=storage, directions=directions)
-        storage.set_study_user_attr(storage.get_study_id_from_name(folder.name), CONFIG, config.to_mapping())
+        study_id = storage.get_study_id_from_name(folder.name)
+        storage.set_study_user_attr(study_id, EARLIER, earlier)  # kept, as that study may change or go
+        storage.set_study_user_attr(study_id, CONFIG, config.to_mapping())
         return Study(StoredStudy(folder), config, lock)
     except BaseException:
         lock.release()
@@ -76,7 +96,11 @@ def resume_study(folder: StudyFolder, config: StudyConfig | None = None) -> "Stu
     if config is not None:
         _check_same_space(folder, stored.config, config)
     lock = search_lock(folder)
-    return Study(StoredStudy(folder), config or stored.config, lock)  # read again, now that nobody else writes
+    try:
+        return Study(StoredStudy(folder), config or stored.config, lock)  # read again, now that nobody else writes
+    except BaseException:
+        lock.release()
+        raise
 
 
 def check_name_is_free(folder: StudyFolder, config: StudyConfig) -> None:
@@ -87,14 +111,14 @@ def check_name_is_free(folder: StudyFolder, config: StudyConfig) -> None:
     """
     try:
         stored = StoredStudy(folder)
-    except StudyError:
+    except NoStudy:
         return
     if not stored.frozen_trials():
         return
     _check_same_space(folder, stored.config, config)
     ended = sum(trial.state != "running" for trial in stored.trials())
     raise StudyError(
-        f"there is a study {folder.name!r} in {folder.root} already; {ended} of its trials have ended. "
+        f"there is a study {folder.name!r} in {folder.place} already; {ended} of its trials have ended. "
         f"Go on with it by `{folder.command('resume')}`, or give this one another name."
     )
 
@@ -119,7 +143,8 @@ class Study:
         self.config = config
         self._search = config.study.search
         self._lock = lock
-        self._suggester = Suggester(config)
+        stored.hold(lock)
+        self._suggester = Suggester(config, placed(config, stored.attributes().get(EARLIER, ())))
         self._spending = Spending(self._search)
         self._reports = Reports(config.study)
         self._generations = Generations(self._search.concurrency if self._search.deterministic else None)
@@ -140,8 +165,10 @@ class Study:
     def close(self) -> None:
         """Writes down the time used and gives up the right to search."""
         if self._lock.held:
-            self._set(SECONDS, self.seconds_used)
-            self._lock.release()
+            try:
+                self._set(SECONDS, self.seconds_used)
+            finally:
+                self._lock.release()
 
     def ask(self) -> TrialInfo | None:
         """Returns the next trial to run; None when there is none now, and none ever if nothing runs.
@@ -239,6 +266,20 @@ class Study:
             for ended in self._generations.ended(number):
                 self._tell_suggester(ended)
         return summary
+
+    def room(self, number: int) -> Room:
+        """Returns what a trial runs in: what the config gives to all, or more if it ran out of memory before."""
+        enlarged = self.stored.frozen_trial(number).user_attrs.get(ROOM)
+        return Room(self._search.gpus_per_trial) if enlarged is None else Room.from_dict(enlarged)
+
+    def enlarge(self, number: int) -> Room | None:
+        """Gives a running trial that ran out of memory more room, once for all processes that search; None: no more."""
+        if ROOM in self.stored.frozen_trial(number).user_attrs:
+            return None
+        larger = larger_room(self.room(number), self._search.concurrency)
+        if larger is not None:
+            self.stored.storage.set_trial_user_attr(self.stored.trial_id(number), ROOM, larger.to_dict())
+        return larger
 
     def set_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
         """Keeps the tracker's ids of trials' runs and of the study's own."""
@@ -351,7 +392,7 @@ def _check_same_space(folder: StudyFolder, stored: StudyConfig, config: StudyCon
         return
     fields = differing_fields(_compared(stored), _compared(config))
     raise StudyError(
-        f"the study {folder.name!r} in {folder.root} has another space: {', '.join(fields)} differ. "
+        f"the study {folder.name!r} in {folder.place} has another space: {', '.join(fields)} differ. "
         "Give this one another name, or restore these fields to go on with that study."
     )
 

@@ -13,7 +13,8 @@ from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.reports import from_attributes
-from neurosearch.search.stored import StoredStudy, study_names
+from neurosearch.search.storage import stored_names
+from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import check_name_is_free, create_study, resume_study
 
 
@@ -172,7 +173,7 @@ def test_an_unwritable_folder_is_refused(tmp_path, make_config):
 def test_a_missing_study_is_refused_with_those_there_are(study):
     with pytest.raises(StudyError, match=r"no study 'suns'.*Studies there: moons"):
         StoredStudy(StudyFolder(study.stored.folder.root, "suns"))
-    assert study_names(study.stored.folder.root) == ("moons",)
+    assert stored_names(study.stored.folder) == ("moons",)
 
 
 def test_a_missing_trial_is_refused(study):

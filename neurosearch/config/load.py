@@ -54,7 +54,7 @@ class StudyConfig:
         """
         search = {"objectives", "constraints", "seeds", "deterministic"}
         if self.study.search.deterministic:
-            search |= {"concurrency", "sampler", "stopping"}
+            search |= {"concurrency", "sampler", "points", "warm_start", "stopping"}
         return self.study.model_dump(mode="json", include={"seed": True, "size_limit": True, "search": search})
 
     def fingerprint(self) -> str:

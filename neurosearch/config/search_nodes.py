@@ -45,6 +45,7 @@ __all__ = [
     "Slot",
     "Template",
     "UniformNode",
+    "composites",
     "extremes",
     "make_template",
     "resolve",
@@ -177,6 +178,11 @@ def slots(template: Template) -> Iterator[Slot]:
                 yield Slot({**requires, **inner}, dotted((*name, leaf.name)), leaf.node)
         else:
             yield Slot(requires, dotted(name), node)
+
+
+def composites(template: Template) -> dict[str, CompositeNode]:
+    """Returns the nodes that make one value of several hyperparameters, by name."""
+    return {dotted(name): node for name, node, _ in _nodes(template) if isinstance(node, CompositeNode)}
 
 
 def extremes(template: Template) -> Iterator[Extremes]:

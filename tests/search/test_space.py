@@ -10,6 +10,7 @@ from optuna.samplers import RandomSampler
 from neurosearch.config.search_nodes import (
     ChoiceNode,
     IntNode,
+    LogIntNode,
     LogUniformNode,
     OneOfNode,
     UniformNode,
@@ -39,13 +40,17 @@ options = st.one_of(
 
 @st.composite
 def nodes(draw):
-    kind = draw(st.sampled_from(["int", "uniform", "log_uniform", "choice"]))
+    kind = draw(st.sampled_from(["int", "log_int", "uniform", "log_uniform", "choice"]))
     if kind == "choice":
         return ChoiceNode(search="choice", options=tuple(draw(st.lists(options, min_size=1, max_size=5))))
     if kind == "int":
         low = draw(st.integers(-50, 50))
         high = low + draw(st.integers(1, 50))
         return IntNode(search="int", low=low, high=high, step=draw(st.integers(1, 60)))
+    if kind == "log_int":
+        low = draw(st.integers(1, 500))
+        high = low + draw(st.integers(1, 5000))
+        return LogIntNode(search="log_int", low=low, high=high, steps=draw(st.integers(2, 30)))
     low = draw(positive)
     high = low * draw(st.floats(1.001, 1e3))
     if kind == "uniform":
@@ -67,7 +72,7 @@ def test_a_drawn_value_lies_in_its_node(node, seed):
     else:
         low, high = node.ends
         assert low <= value <= high
-        assert isinstance(value, int if isinstance(node, IntNode) else float)
+        assert isinstance(value, int if isinstance(node, IntNode | LogIntNode) else float)
 
 
 @given(nodes())

@@ -1,9 +1,11 @@
 """How new units' incoming and outgoing weights give each other their gradients.
 
-A new unit changes the loss by a form that is bilinear in its two sides, if all between them has slope 1. Its matrix,
-the correlations of what units are made from with the loss's slopes behind their users, is only ever multiplied.
+A new unit changes the loss by a form that is bilinear in its two sides, if all between them is linear. Its matrix, the
+correlations of what units are made from with the loss's slopes behind their users, is only ever multiplied; between two
+linear layers alone it is small enough to be made.
 
-Shape letters: o outputs of the users, k places of their kernel, i inputs of the makers, l places of theirs, u units.
+Shape letters: b batch, o outputs of the users, k places of their kernel (or of a flattened image), i inputs of the
+makers, l places of their kernel, u units.
 """
 
 from dataclasses import dataclass, field
@@ -13,85 +15,182 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosearch.neurons.between import Path
+from neurosearch.neurons.singular import Product
+
 _CONVOLVE: dict[type[nn.Module], Any] = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
 LAYERS = frozenset({nn.Linear, *_CONVOLVE})  # what a pair can consist of
 
 
-@dataclass
-class Pair:
-    """The two layers around a group, and what flowed through them, batch by batch.
+@dataclass(frozen=True)
+class Layer:
+    """A plain linear or convolution layer that could have other weights."""
+
+    kind: type[nn.Module]
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is no convolution."""
+        return self.kind is nn.Linear
+
+    def apply(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """Return what the layer would compute with another weight and no bias."""
+        if self.is_linear:
+            return F.linear(inputs, weight)
+        result: Tensor = _CONVOLVE[self.kind](inputs, weight, None, self.stride, self.padding, self.dilation)
+        return result
+
+    def input_slopes(self, shape: torch.Size, weight: Tensor, slopes: Tensor) -> Tensor:
+        """Return the gradient by the layer's inputs if it had another weight; `shape` is that of its own inputs."""
+        if self.is_linear:
+            return slopes @ weight
+        sizes = (shape[0], weight.shape[1], *shape[2:])
+        return self._convolution_backward(slopes, weight.new_empty(1).expand(sizes), weight, wants_input=True)
+
+    def weight_slopes(self, inputs: Tensor, slopes: Tensor) -> Tensor:
+        """Return the gradient by the layer's weight if it had other inputs."""
+        if self.is_linear:
+            return slopes.flatten(0, -2).T @ inputs.flatten(0, -2)
+        weight = inputs.new_empty(1).expand(slopes.shape[1], inputs.shape[1], *self.weight.shape[2:])
+        return self._convolution_backward(slopes, inputs, weight, wants_input=False)
+
+    def _convolution_backward(self, slopes: Tensor, inputs: Tensor, weight: Tensor, *, wants_input: bool) -> Tensor:
+        found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+            slopes,
+            inputs,
+            weight,
+            None,
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,
+            [0] * len(self.padding),
+            1,
+            [wants_input, not wants_input, False],
+        )
+        return found[0 if wants_input else 1]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a batch showed of a pair.
 
     Attributes:
-        group: Name of the group.
-        count: Number of new units.
-        maker: The layer that makes the units.
-        user: The layer that uses them.
-        zero: The side that starts at 0, "incoming" or "outgoing".
-        is_dead: Whether the activation has no slope at 0.
-        is_normed: Whether there is a normalisation between the layers.
         made_from: Inputs of the maker.
-        made: Outputs of the maker.
-        used: Inputs of the user.
-        results: Outputs of the user that still have a graph.
-        slopes: Gradients of the loss by the user's outputs.
+        made: Shape of the maker's outputs.
+        used: Shape of the user's inputs.
+        slopes: Gradient of the loss by the user's outputs.
     """
 
-    group: str
-    count: int
-    maker: nn.Module
-    user: nn.Module
-    zero: str
-    is_dead: bool
-    is_normed: bool
-    made_from: list[Tensor] = field(default_factory=list)
-    made: list[Tensor] = field(default_factory=list)
-    used: list[Tensor] = field(default_factory=list)
-    results: list[Tensor] = field(default_factory=list)
-    slopes: list[Tensor] = field(default_factory=list)
+    made_from: Tensor
+    made: torch.Size
+    used: torch.Size
+    slopes: Tensor
+
+
+@dataclass
+class Pair:
+    """The two layers around a group, and what flowed through them.
+
+    Attributes:
+        maker: The layer that makes the units.
+        user: The layer that uses them.
+        num_places: Positions that a unit has in the user's inputs: more than 1 where an image is flattened.
+        path: What is between the layers.
+        seen: What flowed through them, batch by batch.
+    """
+
+    maker: Layer
+    user: Layer
+    num_places: int
+    path: Path
+    seen: list[Seen] = field(default_factory=list)
 
     @property
-    def incoming_length(self) -> int:
-        """How many weights make a unit."""
-        return _weight(self.maker)[0].numel()
+    def shape(self) -> tuple[int, int]:
+        """How many weights use a unit, and how many make it."""
+        using = self.user.weight
+        return using.numel() // using.shape[1] * self.num_places, self.maker.weight[0].numel()
 
     @property
-    def outgoing_length(self) -> int:
-        """How many weights use a unit."""
-        return _weight(self.user)[:, 0].numel()
+    def rank(self) -> int:
+        """An upper bound of the matrix's rank."""
+        if not self._is_small:
+            return min(self.shape)
+        return min(*self.shape, sum(one.slopes.numel() // one.slopes.shape[-1] for one in self.seen))
+
+    def products(self) -> tuple[Product, Product]:
+        """Return what multiplies the matrix with outgoing weights, and its transpose with incoming ones.
+
+        Between two linear layers it costs as much as one of their gradients, so it is made.
+        """
+        if not self._is_small:
+            return self.incoming_slopes, self.outgoing_slopes
+        with torch.no_grad():
+            matrix = _exact(sum(self.user.weight_slopes(one.made_from, one.slopes) for one in self.seen))  # (o, i)
+        return (lambda outgoing: outgoing @ matrix), (lambda incoming: incoming @ matrix.T)
+
+    @property
+    def _is_small(self) -> bool:
+        return self.maker.is_linear and self.user.is_linear and self.path.is_plain
 
     @torch.no_grad()
     def incoming_slopes(self, outgoing: Tensor) -> Tensor:
         """Return the gradient of incoming weights at 0, `(u, i * l)`, from outgoing ones, `(u, o * k)`."""
-        shape = _weight(self.user).shape
-        using = outgoing.view(len(outgoing), shape[0], *shape[2:]).transpose(0, 1).to(_weight(self.user)).contiguous()
-        total = torch.zeros((), device=using.device, dtype=using.dtype)
-        for inputs, used, slopes in zip(self.made_from, self.used, self.slopes, strict=True):
-            back = _input_slopes(self.user, used, using, slopes)
-            total = total + _weight_slopes(self.maker, inputs, back)
-        return total.flatten(1).to("cpu", torch.float64)
+        using = self._using(outgoing.to(self.user.weight))
+        total: Tensor | int = 0
+        for one in self.seen:
+            back = self.user.input_slopes(one.used, using, one.slopes)
+            made = _with_units(one.made, self.maker, len(outgoing))
+            total = total + self.maker.weight_slopes(one.made_from, self.path.linear_slopes(made, back))
+        return _exact(total).flatten(1)
 
     @torch.no_grad()
-    def outgoing_slopes(self, incoming: Tensor, *, is_rectified: bool = False) -> Tensor:
+    def outgoing_slopes(self, incoming: Tensor, *, is_real: bool = False) -> Tensor:
         """Return the gradient of outgoing weights at 0, `(u, o * k)`, from incoming ones, `(u, i * l)`.
 
         Args:
             incoming: The weights.
-            is_rectified: Whether a relu, after the normalisation if there is one, is between the layers.
+            is_real: Whether they go through what is between the layers, and not through its linear stand-in.
         """
-        making = incoming.view(len(incoming), *_weight(self.maker).shape[1:]).to(_weight(self.maker))
-        total = torch.zeros((), device=making.device, dtype=making.dtype)
-        for inputs, slopes in zip(self.made_from, self.slopes, strict=True):
-            values = _apply(self.maker, inputs, making)
-            if is_rectified:
-                values = (_normalised(values, _channel(self.maker)) if self.is_normed else values).relu()
-            total = total + _weight_slopes(self.user, values, slopes)
-        return total.transpose(0, 1).flatten(1).to("cpu", torch.float64)
+        making = incoming.to(self.maker.weight).view(-1, *self.maker.weight.shape[1:])
+        between = self.path.real if is_real else self.path.linear
+        total: Tensor | int = 0
+        for one in self.seen:
+            values = between(self.maker.apply(one.made_from, making))
+            total = total + self.user.weight_slopes(values, one.slopes)
+        slopes = _exact(total)  # (o, u * k) or (o, u, *k)
+        by_unit = slopes.view(len(slopes), len(incoming), self.num_places, -1)
+        return by_unit.transpose(0, 1).flatten(1)
+
+    def _using(self, outgoing: Tensor) -> Tensor:
+        """Return outgoing weights `(u, o * k)` as a weight of the user."""
+        shape = self.user.weight.shape
+        by_unit = outgoing.view(len(outgoing), shape[0], self.num_places, *shape[2:])
+        return by_unit.transpose(0, 1).flatten(1, 2).contiguous()
 
 
-def padding(layer: nn.Module) -> tuple[int, ...] | None:
+def layer_of(module: nn.Module) -> Layer | str:
+    """Return a module as a layer, or why it cannot be taken for one."""
+    if type(module) not in LAYERS:
+        return "is no plain linear or convolution layer"
+    weight = module.get_parameter("weight").detach()
+    if not isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        return Layer(type(module), weight, (), (), ())
+    if module.groups != 1 or module.padding_mode != "zeros":
+        return "has groups, or a padding that is not zeros"
+    sides = _padding(module)
+    if sides is None:
+        return "has an even kernel with padding 'same'"
+    return Layer(type(module), weight, module.stride, sides, module.dilation)
+
+
+def _padding(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> tuple[int, ...] | None:
     """Return a layer's padding on either side of each dimension, None if the two sides differ."""
-    if not isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-        return ()
     if isinstance(layer.padding, tuple):
         return layer.padding
     if layer.padding == "valid":
@@ -100,64 +199,13 @@ def padding(layer: nn.Module) -> tuple[int, ...] | None:
     return None if any(total % 2 for total in totals) else tuple(total // 2 for total in totals)
 
 
-def _apply(layer: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return what a layer would compute with another weight and no bias."""
-    if isinstance(layer, nn.Linear):
-        return F.linear(inputs, weight)
-    result: Tensor = _CONVOLVE[type(layer)](inputs, weight, None, layer.stride, padding(layer), layer.dilation)
-    return result
+def _with_units(shape: torch.Size, layer: Layer, num_units: int) -> torch.Size:
+    """Return the shape of a layer's outputs if it made another number of units."""
+    sizes = list(shape)
+    sizes[-1 if layer.is_linear else 1] = num_units
+    return torch.Size(sizes)
 
 
-def _input_slopes(layer: nn.Module, like: Tensor, weight: Tensor, slopes: Tensor) -> Tensor:
-    """Return the gradient by a layer's inputs if it had another weight; inputs have the shape of `like` otherwise."""
-    if isinstance(layer, nn.Linear):
-        return slopes @ weight
-    sizes = list(like.shape)
-    sizes[_channel(layer)] = weight.shape[1]
-    return _convolution_backward(layer, slopes, weight.new_empty(1).expand(sizes), weight, wants_input=True)
-
-
-def _weight_slopes(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> Tensor:
-    """Return the gradient by a layer's weight if it had other inputs."""
-    if isinstance(layer, nn.Linear):
-        return slopes.flatten(0, -2).T @ inputs.flatten(0, -2)
-    channel = _channel(layer)
-    weight = inputs.new_empty(1).expand(slopes.shape[channel], inputs.shape[channel], *_weight(layer).shape[2:])
-    return _convolution_backward(layer, slopes, inputs, weight, wants_input=False)
-
-
-def _convolution_backward(
-    layer: nn.Module, slopes: Tensor, inputs: Tensor, weight: Tensor, *, wants_input: bool
-) -> Tensor:
-    sides = padding(layer)
-    assert sides is not None
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        slopes,
-        inputs,
-        weight,
-        None,
-        layer.stride,
-        sides,
-        layer.dilation,
-        False,
-        [0] * len(sides),
-        1,
-        [wants_input, not wants_input, False],
-    )
-    return found[0 if wants_input else 1]
-
-
-def _normalised(values: Tensor, channel: int) -> Tensor:
-    """Return values with mean 0 and spread 1 in each channel."""
-    others = [index for index in range(values.ndim) if index != values.ndim + channel]
-    spread = values.std(others, correction=0, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-    return (values - values.mean(others, keepdim=True)) / spread
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    return layer.get_parameter("weight")
-
-
-def _channel(layer: nn.Module) -> int:
-    """Return which dimension, counted from the end, holds a layer's channels."""
-    return 1 - _weight(layer).ndim
+def _exact(total: Tensor | int) -> Tensor:
+    assert isinstance(total, Tensor), "a pair has seen a batch"
+    return total.to("cpu", torch.float64)

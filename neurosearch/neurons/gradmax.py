@@ -3,27 +3,32 @@
 One side of a new unit is 0, so the network computes what it did; the other side is chosen to make the gradient of the
 0 side as large as its length allows. With h what the units are made from and s the loss's slope behind what uses them,
 both from one forward and backward pass, that gradient is linear in the chosen side through one matrix of correlations
-M = E[s h^T] (for convolutions: between all places of both kernels), and the best directions are M's singular vectors.
+M = E[s h^T] (for convolutions: between all places of both kernels; with an averaging pool between the layers: of what
+it makes of h), and the best directions are M's singular vectors.
 
 - Incoming weights 0 (the paper's way) where the activation maps 0 to 0 with a slope: left singular vectors, exactly
   the best ones (eq. 11).
 - Outgoing weights 0 where it has no slope at 0 (relu in PyTorch), moves 0, or is preceded by a normalisation, whose
-  slope at a constant is no guide: right singular vectors, best for a linear activation. For those dead at 0, both signs
-  of each vector compete, and those win whose gradient behind a relu is largest.
+  slope at a constant is no guide, and where a maximum is taken over places: the gradient is then that of what the real
+  network makes of the new units, which is not linear in their incoming weights. Right singular vectors are best for a
+  linear activation and, instead of a maximum, a mean. Behind a relu or a maximum both signs of each vector compete, and
+  those win whose real gradient is largest.
 
-The matrix itself is never made: a partial decomposition needs its products with few vectors alone, each of which costs
-what a convolution with as many channels does.
+The matrix is seldom made: a partial decomposition needs its products with few vectors alone, each of which costs what a
+convolution with as many channels does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurosearch.neurons.correlation import LAYERS, Pair, padding
+from neurosearch.neurons.between import Onlooker, Path
+from neurosearch.neurons.correlation import Layer, Pair, Seen, layer_of
 from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
@@ -33,8 +38,7 @@ from neurosearch.neurons.plan import group_by_name
 from neurosearch.neurons.singular import leading_vectors
 from neurosearch.neurons.units import Slice, Units
 
-_NORM_ROLES = {Role.SCALE, Role.MEAN, Role.VARIANCE}
-_SIMPLE_ROLES = {Role.INCOMING, Role.OUTGOING, Role.SHIFT} | _NORM_ROLES
+_SIMPLE_ROLES = {Role.INCOMING, Role.OUTGOING, Role.SHIFT, Role.SCALE, Role.MEAN, Role.VARIANCE}
 
 
 def gradmax_directions(
@@ -60,28 +64,71 @@ def gradmax_directions(
 
     Raises:
         SurgeryError: For a group that is not made by one and used by one plain linear or convolution layer, with only
-            operations between them that keep the shape; a loss without slope; or no batch.
+            activations, normalisations, pooling, means over places and flattening between them; a loss without slope;
+            or no batch.
     """
     model = plain_model(model)
-    pairs = [_pair(model, units, name, count) for name, count in counts.items() if count > 0]
-    if not pairs:
+    sites = [_site(model, units, name, count) for name, count in counts.items() if count > 0]
+    if not sites:
         return {}
-    with evaluating(model), _watching(pairs):
+    onlooker: Onlooker | None = Onlooker()
+    with evaluating(model):
         for inputs, targets in batches:
-            value = loss(model(inputs), targets) * len(targets)
-            _check_calls(pairs)
-            results = [pair.results.pop() for pair in pairs]
-            slopes = torch.autograd.grad(value, results, allow_unused=True, materialize_grads=True)
-            for pair, slope in zip(pairs, slopes, strict=True):
-                pair.slopes.append(slope.to(pair.user.get_parameter("weight")))  # under autocast they are shorter
-    if any(not pair.slopes for pair in pairs):
+            with _watching(sites, onlooker), onlooker or nullcontext():
+                outputs = model(inputs)
+            _check_calls(sites)
+            _note(sites, loss(outputs, targets) * len(targets))
+            onlooker = None  # every batch goes the same way
+    if onlooker is not None:
         raise SurgeryError("gradmax was given no batch. Pass at least one (inputs, targets) pair.")
-    with torch.autocast(pairs[0].slopes[0].device.type, enabled=False):
-        return {pair.group: _directions(pair) for pair in pairs}
+    with torch.autocast(sites[0].pair.maker.weight.device.type, enabled=False):
+        return {site.group: _directions(site) for site in sites}
 
 
-def _pair(model: nn.Module, units: Units, name: str, count: int) -> Pair:
-    """Return the layers around a group."""
+@dataclass
+class _Site:
+    """A group that is to grow.
+
+    Attributes:
+        group: Its name.
+        count: Number of new units.
+        maker: The module that makes the units.
+        user: The module that uses them.
+        pair: What is known of the two.
+        keeps_slope: Whether what is between them maps 0 to 0 with a slope.
+        made: Inputs and outputs of the maker in the pass under way.
+        used: Inputs and outputs of the user in the pass under way.
+    """
+
+    group: str
+    count: int
+    maker: nn.Module
+    user: nn.Module
+    pair: Pair
+    keeps_slope: bool
+    made: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    used: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def see_made(self, inputs: Tensor, outputs: Tensor, onlooker: Onlooker | None) -> None:
+        """Note a call of the maker."""
+        self.made.append((inputs.detach(), outputs))
+        if onlooker is not None:
+            onlooker.follow(self.group, outputs)
+
+    def see_used(self, inputs: Tensor, outputs: Tensor, onlooker: Onlooker | None) -> Tensor:
+        """Note a call of the user; return the outputs to go on with."""
+        outputs = outputs if outputs.requires_grad else outputs.detach().requires_grad_()
+        self.used.append((inputs, outputs))
+        if onlooker is not None:
+            path = onlooker.path(self.group, inputs)
+            if isinstance(path, str):
+                raise _unfit(self.group, path)
+            self.pair.path = path
+        return outputs.clone()  # what follows may change it in place
+
+
+def _site(model: nn.Module, units: Units, name: str, count: int) -> _Site:
+    """Return a group with the layers around it."""
     group_by_name(units, name)
     index = units.layout.index[name]
     slices, obstacles = units.layout.slices[index], units.layout.groups[index].obstacles
@@ -94,47 +141,44 @@ def _pair(model: nn.Module, units: Units, name: str, count: int) -> Pair:
             f"{len(makers)} layers make and {len(users)} use its units"
             + "".join(f", one is {role}" for role in sorted(others)),
         )
-    maker, user = (_layer(model, units, index, part) for part in (makers[0], users[0]))
-    if type(maker) is not type(user):
-        raise _unfit(name, f"a {type(maker).__name__} makes and a {type(user).__name__} uses its units")
-    is_normed = any(part.role in _NORM_ROLES for part in slices)
-    is_dead = Obstacle.DEAD_AT_ZERO in obstacles
-    is_exact = not (is_normed or is_dead or Obstacle.MOVES_ZERO in obstacles)
-    return Pair(name, count, maker, user, "incoming" if is_exact else "outgoing", is_dead, is_normed)
+    maker, making, _ = _layer(model, units, index, makers[0])
+    user, using, num_places = _layer(model, units, index, users[0])
+    keeps_slope = not {Obstacle.DEAD_AT_ZERO, Obstacle.MOVES_ZERO} & set(obstacles)
+    return _Site(name, count, maker, user, Pair(making, using, num_places, Path(())), keeps_slope)
 
 
-def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> nn.Module:
-    """Return the layer that holds a weight."""
+def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> tuple[nn.Module, Layer, int]:
+    """Return the layer that holds a weight, and how many positions a unit has in it."""
     name = units.layout.groups[group].name
     owner, _, attribute = part.tensor.rpartition(".")
-    layer = model.get_submodule(owner)
+    module = model.get_submodule(owner)
+    layer = layer_of(module)
+    if attribute != "weight" or isinstance(layer, str):
+        why = layer if isinstance(layer, str) else "holds it beside another weight"
+        raise _unfit(name, f"{part.tensor} is needed, and {owner} {why}")
     blocks = units.layout.tensors[part.tensor]
-    if attribute != "weight" or type(layer) not in LAYERS:
-        raise _unfit(name, f"{part.tensor} belongs to no plain linear or convolution layer")
-    if getattr(layer, "groups", 1) != 1 or getattr(layer, "padding_mode", "zeros") != "zeros":
-        raise _unfit(name, f"{owner} has groups, or a padding that is not zeros")
-    if padding(layer) is None:
-        raise _unfit(name, f"{owner} has an even kernel with padding 'same'")
-    if blocks[part.dimension] != ((group, 1),) or any(len(dimension) != 1 for dimension in blocks):
+    own = blocks[part.dimension]
+    is_alone = len(own) == 1 and all(len(dimension) == 1 for dimension in blocks)
+    if not is_alone or (own[0].repeat != 1 and part.role == Role.INCOMING):
         raise _unfit(name, f"{part.tensor} holds other units beside its units, or several positions of each")
-    return layer
+    return module, layer, own[0].repeat
 
 
 def _unfit(name: str, why: str) -> SurgeryError:
     return SurgeryError(
-        f"group {name} cannot grow with gradmax, which needs one linear or convolution layer that makes and one of the "
-        f"same kind that uses the units: {why}. Choose another start, such as zero_outgoing."
+        f"group {name} cannot grow with gradmax, which needs one linear or convolution layer that makes and one that "
+        f"uses the units: {why}. Choose another start, such as zero_outgoing."
     )
 
 
 @contextmanager
-def _watching(pairs: list[Pair]) -> Iterator[None]:
-    """Note what goes into and comes out of the layers of each pair."""
+def _watching(sites: list[_Site], onlooker: Onlooker | None) -> Iterator[None]:
+    """Note what goes into and comes out of the layers around each group."""
     handles = []
-    for pair in pairs:
+    for site in sites:
         handles += [
-            pair.maker.register_forward_hook(_see_maker(pair)),
-            pair.user.register_forward_hook(_see_user(pair)),
+            site.maker.register_forward_hook(_hook(site.see_made, onlooker)),
+            site.user.register_forward_hook(_hook(site.see_used, onlooker)),
         ]
     try:
         yield
@@ -143,53 +187,47 @@ def _watching(pairs: list[Pair]) -> Iterator[None]:
             handle.remove()
 
 
-def _see_maker(pair: Pair) -> Callable[[nn.Module, Any, Tensor], None]:
-    def see(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        pair.made_from.append(inputs[0].detach().to(pair.maker.get_parameter("weight")))
-        pair.made.append(outputs.detach())
-
-    return see
+def _hook(see: Callable[[Tensor, Tensor, Onlooker | None], Any], onlooker: Onlooker | None) -> Callable[..., Any]:
+    return lambda _, inputs, outputs: see(inputs[0], outputs, onlooker)
 
 
-def _see_user(pair: Pair) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def see(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-        outputs = outputs if outputs.requires_grad else outputs.detach().requires_grad_()
-        pair.used.append(inputs[0].detach())
-        pair.results.append(outputs)
-        return outputs.clone()  # what follows may change it in place
-
-    return see
+def _check_calls(sites: list[_Site]) -> None:
+    for site in sites:
+        if len(site.made) != 1 or len(site.used) != 1:
+            raise _unfit(site.group, "one of its layers is not called exactly once")
 
 
-def _check_calls(pairs: list[Pair]) -> None:
-    """Check that each layer was called once for this batch, and that nothing between the two changed the shape."""
-    for pair in pairs:
-        batch = len(pair.slopes) + 1
-        if len(pair.made) != batch or len(pair.used) != batch or len(pair.results) != 1:
-            raise _unfit(pair.group, "one of its layers is not called exactly once")
-        if pair.made[-1].shape != pair.used[-1].shape:
-            shapes = f"{tuple(pair.made[-1].shape)} to {tuple(pair.used[-1].shape)}"
-            raise _unfit(pair.group, f"what is between its layers changes the shape from {shapes}")
+def _note(sites: list[_Site], value: Tensor) -> None:
+    """Add what a batch has shown, with the slopes of its summed loss."""
+    results = [site.used[0][1] for site in sites]
+    slopes = torch.autograd.grad(value, results, allow_unused=True, materialize_grads=True)
+    for site, slope in zip(sites, slopes, strict=True):
+        (made_from, made), (used, _) = site.made.pop(), site.used.pop()
+        weight = site.pair.user.weight  # under autocast, what flows is shorter
+        site.pair.seen.append(Seen(made_from.to(weight), made.shape, used.shape, slope.to(weight)))
 
 
-def _directions(pair: Pair) -> Directions:
-    shape = (pair.outgoing_length, pair.incoming_length)
-    if pair.zero == "incoming":
-        vectors = leading_vectors(pair.outgoing_slopes, pair.incoming_slopes, shape, pair.count)
+def _directions(site: _Site) -> Directions:
+    pair = site.pair
+    is_exact = site.keeps_slope and not (pair.path.is_normed or pair.path.selects)
+    by_outgoing, by_incoming = pair.products()
+    num_outgoing, num_incoming = pair.shape
+    if is_exact:
+        vectors = leading_vectors(by_incoming, by_outgoing, (num_outgoing, num_incoming), site.count, pair.rank)
     else:
-        vectors = leading_vectors(pair.incoming_slopes, pair.outgoing_slopes, shape[::-1], pair.count)
+        vectors = leading_vectors(by_outgoing, by_incoming, (num_incoming, num_outgoing), site.count, pair.rank)
     if vectors is None:
         raise SurgeryError(
-            f"group {pair.group}: the loss has no slope behind its units, so gradmax has no direction to choose. Pass "
+            f"group {site.group}: the loss has no slope behind its units, so gradmax has no direction to choose. Pass "
             "other batches, or choose another start, such as zero_outgoing."
         )
-    if pair.is_dead:
-        vectors = _best_rectified(pair, vectors)
-    return Directions(pair.zero, tuple(tuple(vector) for vector in vectors.tolist()))
+    if not is_exact and pair.path.is_bent:
+        vectors = _best_in_truth(pair, vectors)
+    return Directions("incoming" if is_exact else "outgoing", tuple(map(tuple, vectors.tolist())))
 
 
-def _best_rectified(pair: Pair, vectors: Tensor) -> Tensor:
-    """Return those of the vectors, with either sign, whose outgoing weights get the largest gradient behind a relu."""
+def _best_in_truth(pair: Pair, vectors: Tensor) -> Tensor:
+    """Return those of the vectors, with either sign, whose outgoing weights get the largest gradient in the network."""
     both = torch.cat([vectors, -vectors])
-    strengths = pair.outgoing_slopes(both, is_rectified=True).square().sum(1)
+    strengths = pair.outgoing_slopes(both, is_real=True).square().sum(1)
     return both[strengths.argsort(descending=True, stable=True)[: len(vectors)]]

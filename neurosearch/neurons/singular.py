@@ -11,13 +11,15 @@ from torch import Tensor
 
 _EXTRA = 8  # vectors beside those that are asked for: they take up what would blur them
 _ITERATIONS = 1
-_SMALL = 2  # times as many rows as vectors are multiplied at once
+_SMALL = 2  # times as many rows or columns as vectors are multiplied at once
 _TOLERANCE = 1e-5  # of the largest singular value: smaller ones are rounding
 
 Product = Callable[[Tensor], Tensor]
 
 
-def leading_vectors(by_columns: Product, by_rows: Product, shape: tuple[int, int], count: int) -> Tensor | None:
+def leading_vectors(
+    by_columns: Product, by_rows: Product, shape: tuple[int, int], count: int, rank: int
+) -> Tensor | None:
     """Return left singular vectors, the largest singular value first, `(n, r)`, or None if the matrix is 0.
 
     A subspace iteration (Halko et al., arXiv:0909.4061, algorithm 4.4); small matrices come out exactly. Where the rank
@@ -29,33 +31,44 @@ def leading_vectors(by_columns: Product, by_rows: Product, shape: tuple[int, int
         by_rows: Multiplies its transpose with rows' vectors: `(q, r)` to `(q, c)`.
         shape: r and c.
         count: n. Each vector has length 1 and its largest entry above 0.
+        rank: An upper bound of the matrix's rank; a low one makes it cheaper.
     """
     generator = torch.Generator().manual_seed(0)
-    basis = _basis(by_columns, by_rows, shape, count + _EXTRA, generator)
-    product = by_rows(basis)
-    squares, turned = torch.linalg.eigh(product @ product.T)
+    rows, is_factor = _rows(by_columns, by_rows, shape, min(count + _EXTRA, rank), generator)
+    products = rows if is_factor else by_rows(rows)
+    # Squares are decomposed: half the digits are enough here, and cost a third.
+    squares, turned = torch.linalg.eigh(products @ products.T)
     values = squares.clamp(min=0).sqrt().flip(0)
-    rank = int((values > _TOLERANCE * values[0]).sum())
-    if not rank:
+    num_useful = min(int((values > _TOLERANCE * values[0]).sum()), count)
+    if not num_useful:
         return None
-    vectors = (turned.flip(1).T @ basis)[: min(rank, count)]
+    values = values[:num_useful]
+    vectors: Tensor = turned.T.flip(0)[:num_useful] @ rows
+    if is_factor:
+        vectors = vectors / values[:, None]
     vectors = vectors * vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
-    shares = torch.randn(count - len(vectors), len(vectors), generator=generator, dtype=torch.float64)
-    return torch.cat([vectors, F.normalize(shares * values[: len(vectors)] @ vectors, dim=1)])
+    if num_useful == count:
+        return vectors
+    shares = torch.randn(count - num_useful, num_useful, generator=generator, dtype=torch.float64)
+    return torch.cat([vectors, F.normalize(shares * values @ vectors, dim=1)])
 
 
-def _basis(
+def _rows(
     by_columns: Product, by_rows: Product, shape: tuple[int, int], width: int, generator: torch.Generator
-) -> Tensor:
-    """Return orthonormal rows' vectors whose span holds the leading ones, `(q, r)`."""
+) -> tuple[Tensor, bool]:
+    """Return rows' vectors whose span holds the leading ones, `(q, r)`, and whether they are the matrix's columns.
+
+    If they are not, they are orthonormal.
+    """
     num_rows, num_columns = shape
+    if num_columns < num_rows and num_columns <= _SMALL * width:
+        return by_columns(torch.eye(num_columns, dtype=torch.float64)), True
     if num_rows <= _SMALL * width:
-        return torch.eye(num_rows, dtype=torch.float64)
-    start = torch.randn(min(width, num_columns), num_columns, generator=generator, dtype=torch.float64)
-    basis = _orthonormal(by_columns(start))
-    for _ in range(_ITERATIONS if width < num_columns else 0):
+        return torch.eye(num_rows, dtype=torch.float64), False
+    basis = _orthonormal(by_columns(torch.randn(width, num_columns, generator=generator, dtype=torch.float64)))
+    for _ in range(_ITERATIONS):
         basis = _orthonormal(by_columns(_orthonormal(by_rows(basis))))
-    return basis
+    return basis, False
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:

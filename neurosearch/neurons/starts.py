@@ -176,7 +176,10 @@ def _directed(place: _Place, directions: Directions) -> Tensor:
     dimension = place.part.dimension
     vectors = torch.tensor(directions.vectors, dtype=torch.float64)
     others = [size for index, size in enumerate(place.old.shape) if index != dimension]
-    values = vectors.reshape(len(vectors), *others).movedim(0, dimension)
+    # A unit's positions in its dimension, where it has several, stand behind the first other one: (u, o, p).
+    num_positions = place.new().shape[1]
+    by_unit = vectors.reshape(len(vectors), others[0], num_positions, *others[1:])
+    values = by_unit.movedim(0, 1).flatten(1, 2).movedim(1, dimension)
     # Nothing is known about units that come at the same time in another dimension: 0 towards them.
     missing = [new - old for new, old in zip(place.tensor.shape, place.old.shape, strict=True)]
     missing[dimension] = 0

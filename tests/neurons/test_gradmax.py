@@ -34,6 +34,47 @@ NETWORKS = {
         (2, 7, 6),
         {"0": 3, "2": 2},
     ),
+    "pooled": (
+        lambda act: nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding=1),
+            act(),
+            nn.AvgPool2d(2, stride=1, padding=1),
+            nn.Conv2d(3, 4, 2),
+            act(),
+            nn.AdaptiveAvgPool2d((2, 1)),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        ),
+        (2, 5, 4),
+        {"0": 2, "3": 2},
+    ),
+    "flattened": (
+        lambda act: nn.Sequential(
+            nn.Conv1d(2, 3, 3, padding=1),
+            act(),
+            nn.Flatten(),
+            nn.Linear(12, 5),
+            act(),
+            nn.Linear(5, 3),
+        ),
+        (2, 4),
+        {"0": 2, "3": 2},
+    ),
+    "maximum": (
+        lambda act: nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding=1, bias=False),
+            nn.BatchNorm2d(3),
+            act(),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.Conv2d(3, 4, 2),
+            act(),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 3),
+        ),
+        (2, 5, 4),
+        {"0": 2, "4": 2},
+    ),
     "same_padding": (
         lambda act: nn.Sequential(
             nn.Conv1d(2, 3, 3, padding="same", dilation=2),
@@ -65,27 +106,31 @@ def layer(model, group, side):
     return model.get_submodule(names[names.index(group) + (side == "outgoing")])
 
 
-def by_unit(weight, side, count):
-    """Return the last units' weights on a side, `(u, n)`."""
-    return (weight if side == "incoming" else weight.transpose(0, 1))[-count:].flatten(1)
+def units_first(weight, side, num_units):
+    """Return a view of a layer's weight, one row for each unit."""
+    return weight if side == "incoming" else weight.unflatten(1, (num_units, -1)).transpose(0, 1)
+
+
+def by_unit(model, group, values, side, count):
+    """Return the last units' values on a side, `(u, n)`, of something like the weight there."""
+    return units_first(values, side, len(layer(model, group, "incoming").weight))[-count:].flatten(1)
 
 
 def weights(model, group, side, count):
-    return by_unit(layer(model, group, side).weight.detach(), side, count)
+    return by_unit(model, group, layer(model, group, side).weight.detach(), side, count)
 
 
 def slopes_at_zero(model, batch, group, side, count):
     """Return the gradient of the last units' zero side, `(u, n)`, as autograd has it."""
     value = F.cross_entropy(model(batch[0]), batch[1])
     (gradient,) = torch.autograd.grad(value, layer(model, group, side).weight)
-    return by_unit(gradient, side, count)
+    return by_unit(model, group, gradient, side, count)
 
 
 def replaced(model, group, side, values):
     """Return a copy whose last units have other weights on a side."""
     twin = copy.deepcopy(model)
-    weight = layer(twin, group, side).weight.data
-    view = weight if side == "incoming" else weight.transpose(0, 1)
+    view = units_first(layer(twin, group, side).weight.data, side, len(layer(twin, group, "incoming").weight))
     view[-len(values) :] = values.view(-1, *view.shape[1:])
     return twin
 
@@ -104,7 +149,15 @@ def test_the_output_stays_in_both_modes(kind, activation):
 
 @pytest.mark.parametrize(
     ("kind", "activation", "group"),
-    [("dense", nn.Tanh, "0"), ("dense", nn.SiLU, "0"), ("convolution", nn.Tanh, "0"), ("convolution", nn.GELU, "2")],
+    [
+        ("dense", nn.Tanh, "0"),
+        ("dense", nn.SiLU, "0"),
+        ("convolution", nn.Tanh, "0"),
+        ("convolution", nn.GELU, "2"),
+        ("pooled", nn.Tanh, "0"),
+        ("pooled", nn.GELU, "3"),
+        ("flattened", nn.SiLU, "0"),
+    ],
 )
 def test_no_random_start_of_the_same_length_gets_a_larger_gradient(kind, activation, group):
     model, units, batch, counts = network(kind, activation)
@@ -121,7 +174,7 @@ def test_no_random_start_of_the_same_length_gets_a_larger_gradient(kind, activat
         assert slopes_at_zero(replaced(model, group, "outgoing", others), batch, group, "incoming", count).norm() < best
 
 
-@pytest.mark.parametrize("kind", ["dense", "convolution", "same_padding"])
+@pytest.mark.parametrize("kind", ["dense", "convolution", "same_padding", "pooled", "flattened"])
 def test_directions_are_the_singular_vectors_of_the_measured_derivatives(kind):
     """Each outgoing weight alone is set to 1, and autograd says what that does to the incoming side."""
     model, units, batch, _ = network(kind)
@@ -138,12 +191,12 @@ def test_directions_are_the_singular_vectors_of_the_measured_derivatives(kind):
     torch.testing.assert_close((found * expected).sum(1).abs(), torch.ones(2, dtype=torch.float64), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_relu_units_have_zero_outgoing_weights_and_more_gradient_than_most_random_ones(kind):
-    model, units, batch, counts = network(kind, nn.ReLU)
+def share_beaten(kind, activation, seed=0):
+    """Return which share of random starts gets less gradient on the outgoing side, of the first group's new units."""
+    model, units, batch, counts = network(kind, activation, seed)
     count = counts["0"]
     for module in model:
-        if isinstance(module, nn.BatchNorm1d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = 1.0
     model.train()(batch[0])
     directions = gradmax_directions(model, units, [batch], {"0": count})
@@ -153,10 +206,21 @@ def test_relu_units_have_zero_outgoing_weights_and_more_gradient_than_most_rando
     ours = weights(model, "0", "incoming", count)
     best = slopes_at_zero(model, batch, "0", "outgoing", count).norm()
     others = []
-    for _ in range(100):
+    for _ in range(25):
         values = F.normalize(torch.randn_like(ours), dim=1) * ours.norm(dim=1, keepdim=True)
         others.append(slopes_at_zero(replaced(model, "0", "incoming", values), batch, "0", "outgoing", count).norm())
-    assert best > torch.stack(others).median()
+    return (best > torch.stack(others)).double().mean().item()
+
+
+@pytest.mark.parametrize("kind", ["dense", "dense_norm", "convolution", "same_padding", "pooled", "flattened"])
+def test_relu_units_have_zero_outgoing_weights_and_more_gradient_than_most_random_ones(kind):
+    assert share_beaten(kind, nn.ReLU) > 0.7
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_so_have_units_whose_maximum_is_taken(activation):
+    shares = [share_beaten("maximum", activation, seed) for seed in range(8)]
+    assert sum(shares) / len(shares) > 0.7
 
 
 def test_new_weights_are_as_long_as_random_ones():
@@ -230,8 +294,7 @@ def test_every_new_unit_gets_a_gradient_of_its_own_even_behind_few_classes():
     [
         ("residual", "stem.0", r"group stem.0 cannot grow with gradmax.*layers make and .* use.*zero_outgoing"),
         ("depthwise", "expand", r"group expand cannot grow with gradmax.*zero_outgoing"),
-        ("cnn_pool", "0", r"changes the shape from \(4, 4, 8, 8\) to \(4, 4, 4, 4\).*zero_outgoing"),
-        ("cnn_flatten", "4", r"several positions of each.*zero_outgoing"),
+        ("shuffle", "second", r"group second cannot grow with gradmax.*zero_outgoing"),
         ("gru", "first", r"group first cannot grow with gradmax.*zero_outgoing"),
         ("tied", "encode", r"group encode cannot grow with gradmax.*zero_outgoing"),
     ],

@@ -11,8 +11,10 @@ def matrix_with(values, num_rows, num_columns):
     return left * values @ right.T, left
 
 
-def leading(matrix, count):
-    return leading_vectors(lambda some: some @ matrix.T, lambda some: some @ matrix, matrix.shape, count)
+def leading(matrix, count, rank=None):
+    return leading_vectors(
+        lambda some: some @ matrix.T, lambda some: some @ matrix, matrix.shape, count, rank or min(matrix.shape)
+    )
 
 
 def test_small_matrices_give_their_leading_vectors_exactly():
@@ -22,6 +24,22 @@ def test_small_matrices_give_their_leading_vectors_exactly():
         torch.testing.assert_close((found * left[:, :4].T).sum(1).abs(), torch.ones(4, dtype=torch.float64))
         assert torch.equal(found, leading(matrix, 4))
         assert (found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all()
+
+
+def test_small_matrices_are_decomposed_by_either_side():
+    matrix, left = matrix_with(0.5 ** torch.arange(5, dtype=torch.float64), 40, 5)
+    found = leading(matrix, 3)
+    torch.testing.assert_close((found * left[:, :3].T).sum(1).abs(), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(found @ found.T, torch.eye(3, dtype=torch.float64))
+
+
+def test_a_known_rank_spares_vectors_and_changes_none():
+    matrix, left = matrix_with(0.5 ** torch.arange(6, dtype=torch.float64), 300, 200)
+    found = leading(matrix, 4, rank=6)
+    torch.testing.assert_close((found * left[:, :4].T).sum(1).abs(), torch.ones(4, dtype=torch.float64))
+    filled = leading(matrix, 20, rank=6)
+    torch.testing.assert_close(filled[:6].abs(), leading(matrix, 6, rank=6).abs())
+    torch.testing.assert_close(filled @ left @ left.T, filled)
 
 
 def test_large_matrices_give_vectors_that_are_nearly_as_good():

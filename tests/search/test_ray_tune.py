@@ -1,5 +1,6 @@
 """Real searches on a real Ray of this machine. Each starts a cluster of its own, so there are few."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -7,14 +8,21 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 
 from neurosearch.config.load import study_from_mapping
+from neurosearch.config.trial import TrialConfig
+from neurosearch.search.data_cache import opened_data
+from neurosearch.search.desk import Desk
 from neurosearch.search.errors import StudyError
 from neurosearch.search.outcome import read_result
-from neurosearch.search.ray_tune import Workers, _check_resources, check_address
+from neurosearch.search.ray_tune import TrialWorker, Workers, _check_resources, check_address, cluster, run_trials
 from neurosearch.search.run import run_search
-from neurosearch.search.seams import SilentListener
+from neurosearch.search.seams import SilentListener, SilentTracker
 from neurosearch.search.stored import StoredStudy
+from neurosearch.search.study import create_study
+from neurosearch.search.summaries import best_seed
+from neurosearch.search.trial import open_training
 from neurosearch.tracking.memory_tracker import MemoryStore, MemoryTracker
 
 pytestmark = pytest.mark.ray
@@ -35,11 +43,11 @@ def make_study(training, search):
 class StopAtFirstRecord(SilentListener):
     """Requests a stop as `neurosearch stop` does, from the study's storage."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, how="soon"):
+        self.folder, self.how = folder, how
 
     def on_records(self, number, records):
-        StoredStudy(self.folder).request_stop()
+        StoredStudy(self.folder).request_stop(self.how)
 
 
 class InterruptAtFirstRecord(SilentListener):
@@ -58,7 +66,10 @@ class KillWorkerAtFirstRecord(SilentListener):
     """Kills the worker that runs the first trial that tells something."""
 
     def __init__(self):
-        self.killed = None
+        self.killed, self.started = None, []
+
+    def on_trial_started(self, trial):
+        self.started.append(trial.number)
 
     def on_records(self, number, records):
         if self.killed is None:
@@ -85,7 +96,9 @@ def descendants(process):
 @pytest.mark.slow
 def test_a_search_runs_its_trials_fails_one_alone_and_trains_the_control(folder):
     rates = {"search": "choice", "options": [0.01, 1e30]}
-    config = make_study({"epochs": 2, "learning_rate": rates, "optimizer": "sgd"}, {"trials": 10})
+    config = make_study(
+        {"epochs": 2, "learning_rate": rates, "optimizer": "sgd"}, {"trials": 10, "finalists": 1, "fresh_seeds": 2}
+    )
     store = MemoryStore()
     result = run_search(config, folder, tracker=MemoryTracker(store))
     trials = StoredStudy(folder).trials()
@@ -96,9 +109,13 @@ def test_a_search_runs_its_trials_fails_one_alone_and_trains_the_control(folder)
     assert result.control.role == "control"
     assert result.best.state == result.control.state == "finished"
     assert result.control.metrics["parameters"] <= 1000
+    (finalist,) = (trial for trial in trials if trial.role == "finalist")
+    assert finalist.seeds == result.control.seeds
+    assert len(finalist.per_seed) == len(result.control.per_seed) == 2
     assert (result.stopped, result.halted, result.untold) == (False, None, 0)
     assert len(store.runs) == 1 + len(trials)
-    assert all((folder.trial(trial.number) / "final.pt").exists() for trial in trials if trial.state == "finished")
+    best = result.best
+    assert (folder.training(best.number, best_seed(best, config.study)) / "final.pt").exists()
     assert folder.config.read_text().startswith("name: moons\n")
 
 
@@ -123,18 +140,24 @@ def test_a_search_stopped_by_ctrl_c_or_by_request_goes_on_where_it_was(folder):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_fails_its_trial_and_the_study_goes_on(folder):
+def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint(folder):
     rate = {"search": "log_uniform", "low": 1e-3, "high": 1e-2}
-    config = make_study({"epochs": 300, "learning_rate": rate}, {"trials": 2, "control": False, "concurrency": 1})
-    listener = KillWorkerAtFirstRecord()
-    result = run_search(config, folder, listener=listener)
-    assert result.counts["failed"] == 1
-    assert result.counts["finished"] == 1
-    lost = StoredStudy(folder).trial(listener.killed)
-    assert lost.reason.startswith("its worker process died: ")
-    assert lost.reason.endswith("lower search.concurrency, training.batch_size or the widths.")
-    assert len(lost.reason) < 300
-    assert read_result(folder.result(listener.killed)).records
+    search = {"trials": 2, "control": False, "finalists": 0, "concurrency": 1}
+    config = make_study({"epochs": 300, "learning_rate": rate}, search)
+    store, listener = MemoryStore(), KillWorkerAtFirstRecord()
+    result = run_search(config, folder, tracker=MemoryTracker(store), listener=listener)
+    assert result.counts["finished"] == 2
+    assert listener.started.count(listener.killed) == 2
+    runs = [run for run in store.runs.values() if run.number is not None]
+    assert all(list(run.epochs) == list(range(1, 301)) for run in runs)
+
+
+@pytest.mark.slow
+def test_a_stop_now_does_not_wait_for_running_trials(folder):
+    rate = {"search": "log_uniform", "low": 1e-3, "high": 1e-2}
+    config = make_study({"epochs": 100_000, "learning_rate": rate}, {"trials": 2, "control": False})
+    result = run_search(config, folder, listener=StopAtFirstRecord(folder, "now"))
+    assert (result.stopped, result.halted, result.counts["running"]) == (True, None, 2)
 
 
 @pytest.mark.parametrize("address", ["ray://cluster:10001", "auto", "cluster", "10.0.0.7:"])
@@ -158,3 +181,61 @@ def test_what_the_cluster_has_not_is_refused(monkeypatch):
         _check_resources(Workers(1, 1.0, 0.5, None))
     with pytest.raises(StudyError, match=r"search\.cpus_per_trial is 3, but there are 2 of CPU"):
         _check_resources(Workers(1, 3.0, 0.0, None))
+
+
+class TroubledTraining:
+    """A real training that gets into trouble after its first epoch, if its batch size asks for it."""
+
+    def __init__(self, config, study, folder, device):
+        self._training = open_training(config, study, folder, device)
+        self._trouble = {17: hang, 18: ask_for_too_much}.get(config.training.batch_size)
+        self._resumed = bool(self._training.history)
+
+    @property
+    def history(self):
+        return self._training.history
+
+    def epochs(self):
+        for record in self._training.epochs():
+            yield record
+            if self._trouble is not None and not self._resumed:
+                self._trouble()
+
+    def kept(self, record):
+        return self._training.kept(record)
+
+    def deliver(self):
+        return self._training.deliver()
+
+
+def hang():
+    ctypes.PyDLL(None).sleep(600)  # with Python's lock held
+
+
+def ask_for_too_much():
+    torch.empty(2**58, dtype=torch.uint8)
+
+
+class TroubledWorker(TrialWorker):
+    opened = TroubledTraining
+
+
+@pytest.mark.slow
+def test_a_hang_ends_one_trial_and_memory_that_ran_out_is_tried_again(folder):
+    sizes = {"search": "choice", "options": [16, 17, 18]}
+    search = {"trials": 3, "control": False, "finalists": 0, "silence_seconds": 4, "sampler": "grid"}
+    config = make_study({"epochs": 3, "batch_size": sizes}, search)
+    study = create_study(folder, config)
+    desk = Desk(study, SilentTracker(), SilentListener(), lambda trial: {}, lambda: ())
+    workers = Workers(2, 1.0, 0.0, None)
+    with cluster(workers, folder):
+        opened_data(TrialConfig.model_validate(config.trial(lambda name, node: node.ends[0])), folder)
+        run_trials(desk, workers, folder, TroubledWorker)
+    study.close()
+    trials = {trial.config["training"]["batch_size"]: trial for trial in StoredStudy(folder).trials()}
+    assert {size: trial.state for size, trial in trials.items()} == {16: "finished", 17: "failed", 18: "finished"}
+    hung = trials[17]
+    assert hung.reason.startswith("it said nothing for longer than search.silence_seconds allows")
+    assert "in hang" in folder.stacks(hung.number).read_text()
+    assert str(folder.stacks(hung.number)) in hung.reason
+    assert [record["epoch"] for record in read_result(folder.result(trials[18].number)).records] == [1, 2, 3]

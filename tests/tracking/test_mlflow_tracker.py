@@ -17,7 +17,7 @@ FINISHED = TrialOutcome("finished", None, {"accuracy": 0.3}, 3, 10.0, ())
 
 def trial(number: int, role: Any = "search", **tags: str) -> TrialInfo:
     config = {"growth": {"kind": "periodic"}, "model": {"widths": [8, 8]}, "seed": 5}
-    return TrialInfo(number, role, config, {"model.widths": [8, 8]}, tags, None)
+    return TrialInfo(number, role, config, {"model.widths": [8, 8]}, (3,), tags, None)
 
 
 def record(epoch: int) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_a_run_deleted_by_hand_is_given_up_and_the_others_go_on(embedded: Store,
     connect(embedded).delete_run(run_id)
 
     second = tracked(embedded)
-    second.start_trial(TrialInfo(0, "search", {}, {}, {}, run_id))
+    second.start_trial(TrialInfo(0, "search", {}, {}, (3,), {}, run_id))
     second.log(0, [record(1)])
     second.start_trial(trial(1))
     with caplog.at_level(logging.WARNING):

@@ -126,7 +126,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def trial(number: int) -> TrialInfo:
-    return TrialInfo(number, "search", {"growth": {"kind": "static"}}, {"training.epochs": 3}, {}, None)
+    return TrialInfo(number, "search", {"growth": {"kind": "static"}}, {"training.epochs": 3}, (3,), {}, None)
 
 
 def record(epoch: int) -> dict[str, Any]:

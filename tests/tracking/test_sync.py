@@ -24,7 +24,7 @@ def record(epoch: int) -> dict[str, Any]:
 def history(
     number: int, epochs: int = 3, run_id: str | None = None, outcome: TrialOutcome | None = None
 ) -> TrialHistory:
-    trial = TrialInfo(number, "search", {"growth": {"kind": "nimble"}}, {"training.epochs": 3}, {}, run_id)
+    trial = TrialInfo(number, "search", {"growth": {"kind": "nimble"}}, {"training.epochs": 3}, (3,), {}, run_id)
     end = outcome and TrialEnd(outcome, outcome.state == "finished", START + 10_000)
     return TrialHistory(trial, START, [record(epoch) for epoch in range(1, epochs + 1)], end)
 

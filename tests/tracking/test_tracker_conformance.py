@@ -23,7 +23,7 @@ def study(run_id: str | None = None) -> StudyInfo:
 def trial(number: int, run_id: str | None = None) -> TrialInfo:
     config = {"growth": {"kind": "periodic"}, "seed": 3}
     params = {"training.learning_rate": 0.01, "model.widths": [8, 8]}
-    return TrialInfo(number, "search", config, params, {"data_hash": "abc"}, run_id)
+    return TrialInfo(number, "search", config, params, (3,), {"data_hash": "abc"}, run_id)
 
 
 def finished(epochs: int = 2) -> TrialOutcome:

@@ -12,7 +12,7 @@ END = TrialEnd(TrialOutcome("finished", None, {}, 0, 0.0, ()), feasible=True, ti
 
 
 def trial(number: int) -> TrialInfo:
-    return TrialInfo(number, "search", {}, {}, {}, None)
+    return TrialInfo(number, "search", {}, {}, (3,), {}, None)
 
 
 def record(epoch: int) -> dict[str, Any]:

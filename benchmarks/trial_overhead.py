@@ -86,6 +86,9 @@ class NoTraining:
         self.history.append(EpochRecord(1, 1, METRICS, (), True))
         yield self.history[-1]
 
+    def kept(self, _record: EpochRecord) -> None:
+        """Keeps no file."""
+
     def deliver(self) -> EpochRecord:
         """Returns the one epoch."""
         return self.history[-1]
@@ -120,7 +123,7 @@ def ours_ms(root: Path, num_trials: int) -> float:
     def describe(trial: Any) -> dict[str, str]:
         return {"data_hash": opened_data(TrialConfig.model_validate(trial.config), folder).folder.name}
 
-    desk = Desk(study_, tracker, ends, describe, lambda: None)
+    desk = Desk(study_, tracker, ends, describe, lambda: ())
     workers = Workers(1, 1.0, 0.0, None)
     with cluster(workers, folder):
         run_trials(desk, workers, folder, NoTrainingWorker)
@@ -148,7 +151,7 @@ def study(num_trials: int) -> StudyConfig:
                 "batch_size": {"search": "int", "low": 16, "high": 256},
             },
             "growth": {"kind": "static"},
-            "search": {"trials": num_trials, "control": False},
+            "search": {"trials": num_trials, "control": False, "finalists": 0},
         },
         "overhead",
     )

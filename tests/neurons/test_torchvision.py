@@ -63,7 +63,26 @@ def test_pruning_equals_masking_and_growth_keeps_the_function(name):
     assert copy.deepcopy(model)(inputs).shape == (1, 5)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "googlenet"])
+def test_the_trunk_of_a_shufflenet_changes_where_its_shuffles_leave_more_than_one_unit(exact):
+    model, inputs = built("shufflenet_v2_x0_5", 64)
+    units = find_units(model, (inputs,))
+    sizes = {group.name: group.size for group in units.groups}
+    # Three shuffled halvings couple 16 channels each of 48 and 192; seven couple all 96 channels of stage 3.
+    assert {name: size for name, size in sizes.items() if "branch1" in name} == {
+        "stage2.0.branch1.2": 3,
+        "stage4.0.branch1.2": 12,
+    }
+    reasons = {one.reason for one in units.frozen if one.tensor.startswith("stage3.1.") and one.dimension == 0}
+    assert any("all its positions are coupled, so none can go alone" in reason for reason in reasons)
+    model = model.requires_grad_(requires_grad=False)
+    pruned = exact(model.train(), inputs.expand(2, -1, -1, -1), "stage4.0.branch1.2", [2, 7])
+    assert pruned.stage4[3].branch2[5].out_channels == 80
+    assert pruned.conv5[0].in_channels == 160
+
+
+# Torch-Pruning's search over swin_t does not end within a quarter of an hour.
+@pytest.mark.filterwarnings("ignore:Unwrapped parameters detected")  # the class token and positions of vit_b_16
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "googlenet", "vit_b_16"])
 def test_units_hold_the_layers_that_torch_pruning_couples(name):
     pruning = pytest.importorskip("torch_pruning")
     model, inputs = built(name, NAMES[name])

@@ -25,3 +25,24 @@ def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         for item in for_gpu:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of the tests' own; `postgres.new_database()` makes an empty database."""
+    from tests.postgres import Server, programs
+
+    if programs() is None:
+        pytest.skip("no PostgreSQL on this machine (no initdb); Debian's package is called postgresql")
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def new_database(postgres, monkeypatch):
+    """Makes an empty database and returns its address; the environment holds the password."""
+    from tests.postgres import PASSWORD
+
+    monkeypatch.setenv("NEUROSEARCH_DATABASE_PASSWORD", PASSWORD)
+    return postgres.new_database

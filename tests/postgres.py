@@ -52,7 +52,8 @@ class Server:
             self._process = subprocess.Popen([program, *words], cwd=self.folder, stdout=log, stderr=log, **self._user)
         until = time.monotonic() + 30
         while not self._answers():
-            assert self._process.poll() is None and time.monotonic() < until, (self.folder / "log").read_text()
+            is_coming = self._process.poll() is None and time.monotonic() < until
+            assert is_coming, (self.folder / "log").read_text()
             time.sleep(0.05)
 
     def stop(self):

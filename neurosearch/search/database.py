@@ -38,7 +38,12 @@ class Database(RDBStorage):
         # The driver's name alone: whatever Optuna keeps, logs or prints of an address holds no host and no password.
         driver = "sqlite://" if isinstance(address, SqliteAddress) else "postgresql+pg8000://"
         options = {"creator": lambda: connect(address), "poolclass": QueuePool, "pool_pre_ping": True}
-        super().__init__(driver, engine_kwargs=options, skip_table_creation=has_tables(address))
+        try:
+            super().__init__(driver, engine_kwargs=options, skip_table_creation=has_tables(address))
+        except BaseException:
+            if hasattr(self, "engine"):
+                self.engine.dispose()
+            raise
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: "Session"

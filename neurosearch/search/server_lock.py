@@ -109,10 +109,15 @@ def _key(study: str) -> int:
 def _locked(address: PostgresAddress, study: str, owner: str) -> Any:
     """Returns a connection that holds the lock; None when another one does."""
     connection = connect(address, owner)
-    if _asked(connection, "SELECT pg_try_advisory_lock(%s)", _key(study))[0][0]:
-        return connection
-    connection.close()
-    return None
+    try:
+        locked = _asked(connection, "SELECT pg_try_advisory_lock(%s)", _key(study))[0][0]
+    except BaseException:
+        _close(connection)
+        raise
+    if not locked:
+        _close(connection)
+        return None
+    return connection
 
 
 def _holders(connection: Any, study: str) -> Any:

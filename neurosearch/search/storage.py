@@ -7,6 +7,7 @@ for itself, in order, so whoever writes several puts the one that counts (the ch
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from weakref import finalize
 
 import optuna
 from optuna.storages import BaseStorage, get_storage
@@ -108,7 +109,9 @@ def _open_database(folder: StudyFolder, name: str) -> Storage:
         patience.afterword = f" Nothing is lost: once it can, go on with `{folder.command('resume')}`."
         patience.guard = database.guard = lock.ensure
 
-    return Storage(PatientStorage(get_storage(database), patience), _one_by_one, hold)
+    storage = PatientStorage(get_storage(database), patience)
+    finalize(storage, database.engine.dispose)  # closes the connections, which the pool would leave to the server
+    return Storage(storage, _one_by_one, hold)
 
 
 @contextmanager

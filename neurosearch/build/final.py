@@ -1,6 +1,7 @@
 """The final network of a finished trial, as a file: its structure and its weights, nothing else."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def save_final(folder: Path, model: nn.Module, units: Units) -> Path:
     """
     payload = {"format_version": FORMAT_VERSION, "structure": structure(model, units), "weights": model.state_dict()}
     path = folder / FILE_NAME
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(encode(payload))
     temporary.replace(path)
     return path
@@ -69,7 +70,7 @@ def final_test_scores(config: TrialConfig, data: PreparedData, folder: Path) -> 
         stored: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
         return stored
     scores = score_test_part(load_final(config, data.manifest, folder), data)
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
     temporary.replace(path)
     return scores

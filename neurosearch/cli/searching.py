@@ -12,7 +12,7 @@ from neurosearch.cli.words import trial_line
 from neurosearch.config.load import StudyConfig
 from neurosearch.search.errors import StorageLost
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.run import SearchResult, run_search
+from neurosearch.search.run import run_search
 from neurosearch.search.seams import Record, SilentTracker, Tracker, TrialInfo, TrialSummary
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.trial import disk_takes_no_more, disk_words
@@ -71,7 +71,8 @@ def run_study(study: StudyConfig, folder: StudyFolder, *, resume: bool, address:
             disk_words(error, folder), code=FAILED, next_commands=(on_study("resume", folder),)
         ) from error
     stored = StoredStudy(folder)
-    return search_report(stored, result, tuple(_synced(stored, result)))
+    # What an earlier process told its tracker may have died with it.
+    return search_report(stored, result, tuple(_synced(stored)) if resume or result.untold else ())
 
 
 def _tracker(study: StudyConfig, folder: StudyFolder) -> Tracker:
@@ -84,9 +85,9 @@ def _tracker(study: StudyConfig, folder: StudyFolder) -> Tracker:
     return MlflowTracker(choose_store(folder.root, tracking.uri), tracking.experiment, Path.cwd())
 
 
-def _synced(study: StoredStudy, result: SearchResult) -> Iterator[str]:
-    """Writes at once what the tracker could not, or yields how to do it later."""
-    if not result.untold:
+def _synced(study: StoredStudy) -> Iterator[str]:
+    """Writes what the tracker could not, or yields how to do it later."""
+    if not study.config.study.tracking.enabled:
         return
     from neurosearch.cli.mlflow_sync import sync_study
     from neurosearch.tracking.store import StoreError

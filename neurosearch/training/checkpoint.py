@@ -6,6 +6,7 @@ One file and not two, so that a state and its digest appear at once, by a rename
 
 import hashlib
 import io
+import os
 import pickle
 import re
 import warnings
@@ -74,7 +75,8 @@ class FolderCheckpointStore:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / checkpoint_name(epoch)
-        temporary = path.with_suffix(".pt.tmp")
+        # A worker whose node was lost may still write while another goes on in its place.
+        temporary = path.with_suffix(f".pt.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
                 # Not forced to the disk: that takes longer than a small network's epoch. A kill loses nothing by it; a

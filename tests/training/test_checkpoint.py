@@ -107,7 +107,7 @@ def test_an_object_is_never_unpickled():
 def test_a_write_that_dies_leaves_the_states_before(tmp_path):
     store = FolderCheckpointStore(tmp_path)
     store.save(1, payload(1))
-    (tmp_path / "checkpoint-000002.pt.tmp").symlink_to("/dev/full")
+    (tmp_path / f"checkpoint-000002.pt.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         store.save(2, payload(2))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000001.pt"]
@@ -116,7 +116,7 @@ def test_a_write_that_dies_leaves_the_states_before(tmp_path):
 
 def test_a_left_over_temporary_file_is_not_a_checkpoint(tmp_path):
     store = FolderCheckpointStore(tmp_path)
-    (tmp_path / "checkpoint-000005.pt.tmp").write_bytes(b"half")
+    (tmp_path / "checkpoint-000005.pt.123.tmp").write_bytes(b"half")
     store.save(1, payload(1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

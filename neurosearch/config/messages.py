@@ -53,7 +53,7 @@ def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
         case "union_tag_invalid":
             names = tuple(kinds(_GROUPS[str(path[0])]))
             tag = error["ctx"]["tag"]
-            text = f"unknown kind {tag!r}.{_nearest(tag, names)} Kinds: {', '.join(names)}."
+            text = f"unknown kind {tag!r}.{nearest(tag, names)} Kinds: {', '.join(names)}."
         case "union_tag_not_found":
             text = f"has no kind. Add `kind:` with one of {', '.join(kinds(_GROUPS[str(path[0])]))}."
         case "string_pattern_mismatch":
@@ -79,8 +79,8 @@ def _wrong_value(error: ErrorDetails) -> str:
     }
     if isinstance(value, dict) and "search" in value:
         return f"cannot be searched. Write one value; search nodes may stand below {', '.join(_SECTIONS)} only."
-    nearest = _nearest(value, _quoted(context["expected"])) if error["type"] == "literal_error" else ""
-    return f"{_WORDS[error['type']].format(**context)}, but is {_shown(value)}.{nearest}"
+    hint = nearest(value, _quoted(context["expected"])) if error["type"] == "literal_error" else ""
+    return f"{_WORDS[error['type']].format(**context)}, but is {_shown(value)}.{hint}"
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -94,7 +94,7 @@ def _is_kind(value: object, path: Path) -> bool:
 
 
 def _unknown_key(name: str, known: tuple[str, ...]) -> str:
-    return f"unknown key.{_nearest(name, known)}" + (f" Known here: {', '.join(known)}." if known else "")
+    return f"unknown key.{nearest(name, known)}" + (f" Known here: {', '.join(known)}." if known else "")
 
 
 def _quoted(expected: str) -> Iterable[str]:
@@ -102,7 +102,8 @@ def _quoted(expected: str) -> Iterable[str]:
     return expected.split("'")[1::2]
 
 
-def _nearest(name: Any, names: Iterable[str]) -> str:
+def nearest(name: Any, names: Iterable[str]) -> str:
+    """Returns ` Did you mean ...?` with the known name that is nearest to a wrong one; nothing if none is near."""
     close = get_close_matches(str(name), list(names), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

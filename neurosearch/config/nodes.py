@@ -150,11 +150,13 @@ class Leaf:
         name: Its name below the composite's, such as `cycle_1.start`.
         node: What it may be.
         requires: Other leaves, by name, with the values of each for which this one exists.
+        stepped_by: The composite's key that gives a continuous range steps.
     """
 
     name: str
     node: LeafNode
     requires: Mapping[str, tuple[Any, ...]]
+    stepped_by: str = "step"
 
     def exists(self, chosen: Mapping[str, Any]) -> bool:
         """Returns whether it is to be chosen, after the leaves before it were."""

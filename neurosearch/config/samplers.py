@@ -49,10 +49,9 @@ def _reasons(search: SearchFields, template: Template) -> Iterator[str]:
             f"than {MAXIMUM_BRANCHES}. Take options out. {_OTHERS}"
         )
     if search.sampler == "grid":
-        for slot in every:
-            if num_values(slot.node) is None:
-                mend = "steps: 5" if slot.node.search == "log_uniform" else "a step"
-                yield f"grid tries every point, but {slot.name} has no end of them. Give it {mend}. {_OTHERS}"
+        endless = {slot.stepped_by: slot.name for slot in reversed(every) if num_values(slot.node) is None}
+        for key, name in endless.items():  # each key once, though it may give several hyperparameters their steps
+            yield f"grid tries every point, but {name} has no end of them. Give it steps by {key}. {_OTHERS}"
     if search.sampler == "cmaes":
         yield from _reasons_against_evolution(search, every)
 

@@ -83,10 +83,10 @@ class ScheduleNode(CompositeNode):
             requires = {}
             if isinstance(self.cycles, CountRange) and cycle > self.cycles.low:
                 requires = {"cycles": tuple(range(cycle, self.cycles.high + 1))}
-            yield Leaf(f"cycle_{cycle}.start", place, requires)
-            yield Leaf(f"cycle_{cycle}.length", place, requires)
+            yield Leaf(f"cycle_{cycle}.start", place, requires, "share_step")
+            yield Leaf(f"cycle_{cycle}.length", place, requires, "share_step")
             if isinstance(self.add_share, ShareRange):
-                yield Leaf(f"cycle_{cycle}.add_share", self.add_share.leaf, requires)
+                yield Leaf(f"cycle_{cycle}.add_share", self.add_share.leaf, requires, "add_share.step")
 
     @cached_property
     def extremes(self) -> tuple[Mapping[str, Any], ...]:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from neurosearch.config.base import Fields, Path, Problem, dotted, undotted
 from neurosearch.config.kinds import ConflictError
-from neurosearch.config.messages import message
+from neurosearch.config.messages import message, nearest
 from neurosearch.config.nodes import (
     ONE,
     RANGE,
@@ -134,10 +134,12 @@ class Slot(Conditional):
     Attributes:
         name: By which it is chosen and told.
         node: What it may be.
+        stepped_by: The key that gives a continuous range steps, such as `training.momentum.step`.
     """
 
     name: str
     node: Node
+    stepped_by: str
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,11 @@ def slots(template: Template) -> Iterator[Slot]:
         if isinstance(node, CompositeNode):
             for leaf in node.leaves:
                 inner = {dotted((*name, other)): values for other, values in leaf.requires.items()}
-                yield Slot({**requires, **inner}, dotted((*name, leaf.name)), leaf.node)
+                key = dotted((*name, leaf.stepped_by))
+                yield Slot({**requires, **inner}, dotted((*name, leaf.name)), leaf.node, key)
         else:
-            yield Slot(requires, dotted(name), node)
+            key = "steps" if isinstance(node, LogUniformNode) else "step"
+            yield Slot(requires, dotted(name), node, dotted((*name, key)))
 
 
 def composites(template: Template) -> dict[str, CompositeNode]:
@@ -206,7 +210,7 @@ def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> 
     try:
         node = _NODES.validate_python(value)
     except ValidationError as error:
-        problems.extend(_node_problems(error, path, source))
+        problems.extend(_node_problems(error, value, path, source))
         return None
     if isinstance(node, OneOfNode):
         problems.extend(_option_problems(node, path, source))
@@ -217,10 +221,11 @@ def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> 
     return node
 
 
-def _node_problems(error: ValidationError, path: Path, source: Source) -> Iterator[Problem]:
+def _node_problems(error: ValidationError, value: Mapping[str, Any], path: Path, source: Source) -> Iterator[Problem]:
     for each in error.errors():
         if each["type"].startswith("union_tag"):
-            text = f"unknown kind of search node; write search: {', '.join(_NODE_CLASSES)}."
+            hint = nearest(value.get("search"), _NODE_CLASSES)
+            text = f"unknown kind of search node.{hint} Write search: {', '.join(_NODE_CLASSES)}."
             yield Problem(source.place((*path, "search")), dotted((*path, "search")), text)
             continue
         tag, *below = [part for part in each["loc"] if part not in (ONE, RANGE)]

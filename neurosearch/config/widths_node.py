@@ -87,7 +87,7 @@ class WidthsNode(CompositeNode):
             if self.shape == "free" or layer == 1:
                 yield Leaf(f"layer_{layer}", self._width, requires)
             else:
-                yield Leaf(f"layer_{layer}_share", share, requires)
+                yield Leaf(f"layer_{layer}_share", share, requires, "share_step")
 
     @cached_property
     def _width(self) -> IntNode | LogIntNode | None:

@@ -64,6 +64,7 @@ ONE_PROBLEM = [
     ),
     (config(search="{stopping: {kind: halving, reduction: 1}}"), 6, "search.stopping.reduction", "must be at least 2"),
     (config(search="{stopping: {kind: halving, first_share: 0}}"), 6, "search.stopping.first_share", "must be above 0"),
+    (config(search="{candidates: at_rest}"), 6, "search", "so it needs several objectives and seeds: 1; write"),
     (config(search="many"), 6, "search", "must be a section with keys of its own, but is 'many'."),
     (config(size_limit="3"), 6, "size_limit", "must be a section with keys of its own, but is 3."),
     (config(data="{kind: digits, imbalance: 20}"), 2, "data.imbalance", "must be a section with keys of its own"),
@@ -117,7 +118,7 @@ ONE_PROBLEM = [
         config(training="{epochs: {search: ints, low: 1}}"),
         4,
         "training.epochs.search",
-        "write search: int, uniform, log",
+        "Did you mean 'int'? Write search: int, uniform, log",
     ),
     (config(training="{epochs: {search: choice, options: []}}"), 4, "training.epochs.options", "at least 1 item"),
     (

@@ -26,11 +26,11 @@ search:
         (study("cmaes", search=f"objectives: {TWO}"), "cmaes follows one objective, but search.objectives names 2"),
         (
             study("grid", rate="{search: log_uniform, low: 0.001, high: 0.1}"),
-            "grid tries every point, but training.learning_rate has no end of them. Give it steps: 5",
+            "training.learning_rate has no end of them. Give it steps by training.learning_rate.steps.",
         ),
         (
             study("grid", rate="{search: uniform, low: 0.001, high: 0.1}"),
-            "training.learning_rate has no end of them. Give it a step",
+            "training.learning_rate has no end of them. Give it steps by training.learning_rate.step.",
         ),
         (
             study("gp", growth="{search: one_of, options: [" + ", ".join(["{kind: static}"] * 17) + "]}"),
@@ -58,3 +58,12 @@ def test_a_branch_is_a_way_to_choose_among_nested_options(load):
   - {kind: nimble, target_share: {search: uniform, low: 0.25, high: 1.0}}"""
     assert branches_of(load(study("tpe", growth=growth)).template) == ({"growth": "static"}, {"growth": "nimble"})
     assert branches_of(load(study("tpe")).template) == ({},)
+
+
+def test_hyperparameters_that_get_steps_by_one_key_are_one_problem(problems):
+    schedule = "{search: schedule, cycles: {low: 1, high: 3}, last_epoch: 8, add_share: {low: 0.5, high: 1}}"
+    first, second = sorted(
+        each.text for each in problems(study("grid", growth=f"{{kind: events, events: {schedule}}}"))
+    )
+    assert "growth.events.cycle_1.add_share has no end of them. Give it steps by growth.events.add_share.step." in first
+    assert "growth.events.cycle_1.start has no end of them. Give it steps by growth.events.share_step." in second

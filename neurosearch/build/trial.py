@@ -25,6 +25,7 @@ from neurosearch.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from neurosearch.data.arrays import ArraySource
+    from neurosearch.training.distributed import Ranks
 
 
 def prepare_data(config: TrialConfig, folder: Path) -> PreparedData:
@@ -85,8 +86,22 @@ def build_policy(config: TrialConfig) -> GrowthPolicy:
     return policy
 
 
-def build_trainer(config: TrialConfig, data: PreparedData, checkpoint_folder: Path, device: torch.device) -> Trainer:
-    """Returns the trainer of a trial; it goes on from the newest checkpoint in `checkpoint_folder`, if there is one."""
+def build_trainer(
+    config: TrialConfig,
+    data: PreparedData,
+    checkpoint_folder: Path,
+    device: torch.device,
+    ranks: "Ranks | None" = None,
+) -> Trainer:
+    """Returns the trainer of a trial; it goes on from the newest checkpoint in `checkpoint_folder`, if there is one.
+
+    Args:
+        config: The trial.
+        data: What it is trained by.
+        checkpoint_folder: Where its states are kept.
+        device: Where it is trained.
+        ranks: The processes that train it together, each with a trainer of its own; None for this one alone.
+    """
     manifest = data.manifest
     training = config.training
     batches = ArrayBatches(
@@ -101,6 +116,7 @@ def build_trainer(config: TrialConfig, data: PreparedData, checkpoint_folder: Pa
         checkpoints=FolderCheckpointStore(checkpoint_folder),
         device=device,
         example_inputs=(torch.zeros(2, *manifest.input_shape),),
+        ranks=ranks,
     )
 
 

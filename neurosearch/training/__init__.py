@@ -8,6 +8,7 @@ In: frozen `settings.TrainingSettings`, a network, and through the protocols of 
 __all__ = [
     "checkpoint",
     "counts",
+    "distributed",
     "footprint",
     "losses",
     "memory",

@@ -67,6 +67,9 @@ class Task(Protocol):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar that gradients flow through."""
 
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return what these examples count for in the mean that `loss` is, a scalar: their number, or their weights."""
+
     def tally(self) -> Tally:
         """Return empty sums for one validation pass."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from neurosearch.training.losses import LossKind, make_loss
+from neurosearch.training.losses import ClassBalanced, LossKind, make_loss
 from neurosearch.training.metrics import ClassificationTally
 
 
@@ -28,6 +28,12 @@ class Classification:
         """Return the mean loss of logits `(b, c)` for labels `(b,)`."""
         loss: Tensor = self._loss(outputs, targets)
         return loss
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return the sum of the class weights of labels `(b,)`; their number where classes have no weights."""
+        if isinstance(self._loss, ClassBalanced):
+            return self._loss.weights[targets].sum()
+        return torch.tensor(float(len(targets)), device=targets.device)
 
     def tally(self) -> ClassificationTally:
         """Return empty sums for one validation pass."""

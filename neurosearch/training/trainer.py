@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from neurosearch import names
-from neurosearch.growth.policy import Clock, Need
+from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
 from neurosearch.neurons import Units, find_units, restore_structure, structure
 from neurosearch.randomness import derive_seed
 from neurosearch.training.counts import PASSES_PER_STEP, SizeCounter
+from neurosearch.training.distributed import FirstRankStore, Ranks
 from neurosearch.training.evaluation import evaluate
 from neurosearch.training.generators import seed_global_generator
 from neurosearch.training.health import check_losses, check_scores
@@ -60,7 +61,7 @@ class Trainer:
         device: Where the network is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one argument for each seam
         self,
         settings: TrainingSettings,
         model: nn.Module,
@@ -70,6 +71,8 @@ class Trainer:
         checkpoints: CheckpointStore,
         device: torch.device,
         example_inputs: Sequence[Tensor],
+        *,
+        ranks: Ranks | None = None,
     ) -> None:
         """Go on from the newest checkpoint, or start.
 
@@ -82,6 +85,8 @@ class Trainer:
             checkpoints: Where states are kept.
             device: Where to train.
             example_inputs: Inputs of two or more examples, to trace the network with.
+            ranks: The processes that train this network together; None for this one alone. All are given the same
+                batches, of which each takes its part.
         """
         model.to(device)
         if settings.channels_last:
@@ -96,7 +101,8 @@ class Trainer:
         self._steps_per_epoch = batches.steps_per_epoch
         self._task = task
         self._policy = policy
-        self._checkpoints = checkpoints
+        self._checkpoints = checkpoints if ranks is None else FirstRankStore(checkpoints, ranks)
+        self._ranks = ranks
         self._base_sizes = {group.name: group.size for group in units.groups}
         self._step = 0
         self._multiply_adds = 0.0  # spent on training since the start
@@ -168,10 +174,11 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> EpochRecord:
         started, first_step, num_before = perf_counter(), self._step, self._num_examples
         # Dropout draws from the global generator; seeded anew at each epoch, it needs no place in the checkpoint.
-        seed_global_generator(derive_seed(self._settings.seed, "epoch", epoch), self.device)
+        seed_global_generator(derive_seed(self._settings.seed, "epoch", epoch, *self._rank_label()), self.device)
         set_learning_rate(self._optimizer, self._settings, epoch)
         losses = self._run_steps(epoch)
         self._charge()
+        self._share_buffers()
         scores, sums = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
         seconds = perf_counter() - started  # the evaluation has waited for the device
         self._check_losses(sums, first_step)
@@ -194,7 +201,7 @@ class Trainer:
         Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
         not do, but for keeping the loss and asking the policy.
         """
-        optimizer, policy, task_loss = self._optimizer, self._policy, self._task.loss
+        optimizer, policy, task_loss, ranks = self._optimizer, self._policy, self._task.loss, self._ranks
         # Surgery keeps the parameter objects, so this list stays true. Clearing gradients by hand is what `zero_grad`
         # does, without its profiler hooks, which cost several percent of a small network's step.
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -205,6 +212,9 @@ class Trainer:
         for inputs, targets in self._batches.train(epoch):
             for parameter in parameters:
                 parameter.grad = None
+            self._num_examples += targets.size(0)
+            if ranks is not None:
+                inputs, targets = ranks.part((inputs, targets))  # noqa: PLW2901  # the rest is others' business
             loss = task_loss(forward(inputs), targets)
             task_losses.append(loss.detach())
             size_loss = policy.size_loss()
@@ -212,9 +222,10 @@ class Trainer:
                 size_losses.append(size_loss.detach())
                 loss = loss + size_loss
             loss.backward()  # type: ignore[no-untyped-call]
+            if ranks is not None:
+                task_losses[-1] = ranks.average(parameters, task_losses[-1], self._task.weight(targets))
             optimizer.step()
             self._step += 1
-            self._num_examples += targets.size(0)
             clock = self._clock()
             need = policy.due(clock)
             if need is not None:
@@ -226,17 +237,33 @@ class Trainer:
 
     def _change(self, clock: Clock, need: Need) -> None:
         self._charge()
+        self._apply(self._policy.decide(self._snapshot(clock, need)), clock)
+
+    def _snapshot(self, clock: Clock, need: Need) -> Snapshot:
+        self._share_buffers()
         snapshot, num_scored = self._surgeon.snapshot(clock, need)
         self._multiply_adds += self._passes(num_scored)
-        self._surgeon.apply(self._policy.decide(snapshot), clock)
+        return snapshot if self._ranks is None else self._ranks.with_first_scores(snapshot)
+
+    def _apply(self, decisions: Sequence[Decision], clock: Clock) -> None:
+        if self._ranks is not None:
+            self._ranks.check_same(decisions)
+        self._surgeon.apply(decisions, clock)
+
+    def _share_buffers(self) -> None:
+        if self._ranks is not None:
+            self._ranks.average_buffers(self.model)
+
+    def _rank_label(self) -> tuple[int, ...]:
+        """Return what tells this process's dropout from that of others; the first has that of a training alone."""
+        return () if self._ranks is None or self._ranks.rank == 0 else (self._ranks.rank,)
 
     def _finish(self) -> EpochRecord:
         need = self._policy.finish_need()
         if need is None:
             return replace(self.history[-1], events=(), at_rest=True)
-        snapshot, num_scored = self._surgeon.snapshot(self._clock(), need)
-        self._multiply_adds += self._passes(num_scored)
-        self._surgeon.apply(self._policy.finish(snapshot), snapshot.clock)
+        snapshot = self._snapshot(self._clock(), need)
+        self._apply(self._policy.finish(snapshot), snapshot.clock)
         losses = torch.zeros(0, dtype=torch.float64, device=self.device)
         scores, _ = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
         return replace(self._record(self.history[-1].metrics | scores), at_rest=True)

@@ -116,3 +116,14 @@ def build_trainer():
 @pytest.fixture(scope="session")
 def training_settings():
     return SETTINGS
+
+
+@pytest.fixture(scope="session", name="make_batches")
+def batches_maker():
+    return make_batches
+
+
+@pytest.fixture(scope="session")
+def growth_settings():
+    """Settings of a periodic and of a nimble policy."""
+    return PERIODIC, NIMBLE

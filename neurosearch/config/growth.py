@@ -14,8 +14,11 @@ from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Numb
 
 AddedShare = Annotated[Number, Field(gt=0.0, le=4.0)]
 Start = Annotated[
-    Literal["zero_outgoing", "symmetric_pair", "shared_copy"],
-    Field(description="How new neurons start; all keep the network's function (shared_copy: arXiv:1511.05641)"),
+    Literal["zero_outgoing", "symmetric_pair", "shared_copy", "gradmax"],
+    Field(
+        description="How new neurons start; all keep the network's function (shared_copy: arXiv:1511.05641; gradmax: "
+        "where the loss moves them most, arXiv:2201.05125, between two linear or convolution layers only)"
+    ),
 ]
 Importance = Annotated[
     Literal["class_balanced_taylor", "taylor", "l2", "activation", "gradient", "random"],

@@ -4,10 +4,14 @@ The general form of the periodic cycles (our reading of arXiv:2507.09940), for s
 event.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
 
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, size_at
+from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, sizes_at
 from neurosearch.growth.untrained import UntrainedSizes
 
 
@@ -51,24 +55,31 @@ class EventsPolicy(UntrainedSizes):
     def __init__(self, settings: EventsSettings) -> None:
         assert settings.events[-1].share == 0
         self._settings = settings
-        before = (0.0, *(event.share for event in settings.events))
+        self._shares = (0.0, *(event.share for event in settings.events))  # before the first event and after each
         self._events = {event.epoch: event for event in settings.events}
-        self._grows = {event.epoch: event.share > last for event, last in zip(settings.events, before, strict=False)}
-        self._growth_need = growth_need(settings.start)
-        self._pruning_need = pruning_need(settings.importance, settings.protected_share)
+        changes = zip(self._events, pairwise(self._shares), strict=True)
+        self._grows = {epoch: after > before for epoch, (before, after) in changes}
+        self._needs: dict[int, Need] = {}
+
+    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Find out what each event needs; sizes before and after it follow from the shares."""
+        settings = self._settings
+        sizes = [sizes_at(share, base_sizes, settings.start) for share in self._shares]
+        for event, (before, after) in zip(settings.events, pairwise(sizes), strict=True):
+            is_growth = self._grows[event.epoch]
+            prunes = pruning_need(settings.importance, settings.protected_share)
+            self._needs[event.epoch] = growth_need(settings.start, before, after) if is_growth else prunes
 
     def due(self, clock: Clock) -> Need | None:
         """Return what growing or pruning needs, at the epoch boundaries that have an event."""
-        if not clock.epoch_ended or clock.epoch not in self._events:
-            return None
-        return self._growth_need if self._grows[clock.epoch] else self._pruning_need
+        return self._needs.get(clock.epoch) if clock.epoch_ended else None
 
     def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
         """Return the event's growth or pruning."""
         settings, event = self._settings, self._events.get(snapshot.clock.epoch)
         if event is None:
             return ()
-        sizes = {name: size_at(event.share, size, settings.start) for name, size in snapshot.base_sizes.items()}
+        sizes = sizes_at(event.share, snapshot.base_sizes, settings.start)
         reason = _reason(event)
         if self._grows[event.epoch]:
             return (growth(snapshot, sizes, settings.start, reason),)

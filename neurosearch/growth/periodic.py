@@ -5,10 +5,13 @@ learned from majority classes is kept, and that the final structure is the fixed
 amounts are not public, so all of them are settings to be searched.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, size_at
+import torch
+
+from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
+from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, sizes_at
 from neurosearch.growth.untrained import UntrainedSizes
 
 
@@ -44,8 +47,13 @@ class PeriodicPolicy(UntrainedSizes):
 
     def __init__(self, settings: PeriodicSettings) -> None:
         self._settings = settings
-        self._growth_need = growth_need(settings.start)
+        self._growth_need = NOTHING
         self._pruning_need = pruning_need(settings.importance, settings.protected_share)
+
+    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Find out what a cycle's growth needs; every cycle starts at the base sizes."""
+        grown = sizes_at(self._settings.grow_share, base_sizes, self._settings.start)
+        self._growth_need = growth_need(self._settings.start, base_sizes, grown)
 
     def due(self, clock: Clock) -> Need | None:
         """Return what growing or pruning needs, at the epoch boundaries at which one of them is due."""
@@ -85,4 +93,4 @@ class PeriodicPolicy(UntrainedSizes):
         return start_epoch + self._settings.grown_epochs <= int(self._settings.stop_share * clock.epochs)
 
     def _sizes(self, snapshot: Snapshot, share: float) -> dict[str, int]:
-        return {name: size_at(share, size, self._settings.start) for name, size in snapshot.base_sizes.items()}
+        return sizes_at(share, snapshot.base_sizes, self._settings.start)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neurosearch.neurons import Plan, Units
+from neurosearch.neurons import Directions, Plan, Units
 
 
 class Clock(NamedTuple):
@@ -45,14 +45,17 @@ class Need:
     Attributes:
         scores: Kind of importance to measure for every neuron (see `neurons.importance`), or None.
         head_scores: Whether the same importance is also wanted for the head classes alone.
+        directions: How many new neurons of each group are to be told where to point (see
+            `neurons.gradmax_directions`), by name; None if none are.
     """
 
     scores: str | None
     head_scores: bool
+    directions: Mapping[str, int] | None
 
 
 #: A look at the clock and the sizes is enough.
-NOTHING = Need(scores=None, head_scores=False)
+NOTHING = Need(scores=None, head_scores=False, directions=None)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Snapshot:
         base_sizes: Neurons of each group in the network that was configured.
         scores: Importance of every neuron, one vector `(size,)` per group; None unless it was needed.
         head_scores: The same, for the classes with the most training examples alone.
+        directions: Where new neurons should point, for those that it was asked for; None unless it was needed.
         generator: For random choices; seeded by the trial's seed and the step.
     """
 
@@ -73,6 +77,7 @@ class Snapshot:
     base_sizes: Mapping[str, int]
     scores: Mapping[str, Tensor] | None
     head_scores: Mapping[str, Tensor] | None
+    directions: Mapping[str, Directions] | None
     generator: torch.Generator
 
 

@@ -31,20 +31,28 @@ def size_at(share: float, base_size: int, start: str) -> int:
     return base_size - min(change, largest - largest % 2 if start == "symmetric_pair" else largest)
 
 
-def growth_need(start: str) -> Need:  # noqa: ARG001  every start so far needs only the sizes
-    """Return what must be shown before neurons are added that begin with `start`."""
-    return NOTHING
+def sizes_at(share: float, base_sizes: Mapping[str, int], start: str) -> dict[str, int]:
+    """Return the size that each group is to have; see `size_at`."""
+    return {name: size_at(share, size, start) for name, size in base_sizes.items()}
+
+
+def growth_need(start: str, before: Mapping[str, int], after: Mapping[str, int]) -> Need:
+    """Return what must be shown before groups grow from some sizes to others with neurons that begin with `start`."""
+    if start != "gradmax":
+        return NOTHING
+    return Need(scores=None, head_scores=False, directions={name: after[name] - size for name, size in before.items()})
 
 
 def pruning_need(importance: str, protected_share: float) -> Need:
     """Return what must be shown before neurons are removed."""
-    return Need(scores=importance, head_scores=protected_share > 0)
+    return Need(scores=importance, head_scores=protected_share > 0, directions=None)
 
 
 def growth(snapshot: Snapshot, sizes: Mapping[str, int], start: str, reason: str) -> Decision:
     """Return the decision to add neurons up to these sizes; a group that has its size is left alone."""
     counts = {g.name: sizes[g.name] - g.size for g in snapshot.units.groups if sizes[g.name] > g.size}
-    return Decision(grow(snapshot.units, counts, start=start, generator=snapshot.generator), reason, fold=None)
+    plan = grow(snapshot.units, counts, start=start, generator=snapshot.generator, directions=snapshot.directions)
+    return Decision(plan, reason, fold=None)
 
 
 def pruning(snapshot: Snapshot, sizes: Mapping[str, int], protected_share: float, reason: str) -> Decision:

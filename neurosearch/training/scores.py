@@ -1,22 +1,45 @@
-"""Scores the neurons that a policy asks about, on class-balanced training examples."""
+"""Measures what a policy asks about, on class-balanced training examples: scores of neurons, directions of new ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from neurosearch.growth.policy import Need
-from neurosearch.neurons import Units, importance
+from neurosearch.neurons import Directions, SurgeryError, Units, gradmax_directions, importance
 from neurosearch.randomness import derive_seed
+from neurosearch.training.records import TrialFailed
 from neurosearch.training.seams import Batch, Batches, Task
 
 Scores = Mapping[str, Tensor]
 
+#: One pass forward and backward, and products of the same layers with few vectors: as much as two passes, measured.
+_STEPS_PER_DIRECTION = 2
 
-def score(
+
+@dataclass(frozen=True)
+class Measured:
+    """What a policy needs to know; each part is None unless it was needed.
+
+    Attributes:
+        scores: Importance of every neuron.
+        head_scores: The same for the head classes alone.
+        directions: Where new neurons should point.
+        num_examples: Examples that went forward and backward through the network for it.
+    """
+
+    scores: Scores | None
+    head_scores: Scores | None
+    directions: Mapping[str, Directions] | None
+    num_examples: int
+
+
+def measure(
     need: Need, model: nn.Module, units: Units, batches: Batches, task: Task, examples_per_class: int, seed: int
-) -> tuple[Scores | None, Scores | None, int]:
-    """Score every neuron as a policy needs it.
+) -> Measured:
+    """Score every neuron, and find directions for new ones, as a policy needs it.
 
     Args:
         need: What is needed.
@@ -27,19 +50,33 @@ def score(
         examples_per_class: Examples of each class to score on.
         seed: Decides which examples those are, and random scores.
 
-    Returns:
-        The scores for all classes, those for the head classes (each None unless needed), and the number of examples
-        that went through the network.
+    Raises:
+        TrialFailed: A group of neurons cannot be measured in the way that is needed.
     """
-    if need.scores is None:
-        return None, None, 0
+    if need.scores is None and need.directions is None:
+        return Measured(None, None, None, 0)
     examples = batches.balanced(examples_per_class, derive_seed(seed, "examples"))
-    scores = _importance(need.scores, model, units, examples, batches, task, seed)
-    if not need.head_scores:
-        return scores, None, _count(examples)
-    head = only_classes(examples, head_classes(batches.class_counts))
-    head_scores = _importance(need.scores, model, units, head, batches, task, seed)
-    return scores, head_scores, _count(examples) + _count(head)
+    head = only_classes(examples, head_classes(batches.class_counts)) if need.head_scores else []
+    scores = head_scores = directions = None
+    if need.scores is not None:
+        with _refusing(f"growth.importance: {need.scores}"):
+            scores = _importance(need.scores, model, units, examples, batches, task, seed)
+            head_scores = _importance(need.scores, model, units, head, batches, task, seed) if head else None
+    if need.directions is not None:
+        with _refusing("growth.start: gradmax"):
+            directions = gradmax_directions(model, units, examples, need.directions, loss=task.loss)
+    num_scored = _count(examples) + _count(head) if scores is not None else 0
+    num_pointed = _STEPS_PER_DIRECTION * _count(examples) if directions is not None else 0
+    return Measured(scores, head_scores, directions, num_scored + num_pointed)
+
+
+@contextmanager
+def _refusing(choice: str) -> Iterator[None]:
+    """End the trial where the network cannot do what the config has chosen."""
+    try:
+        yield
+    except SurgeryError as error:
+        raise TrialFailed(f"{choice} does not fit this network: {error}") from error
 
 
 def head_classes(class_counts: Sequence[int]) -> list[int]:

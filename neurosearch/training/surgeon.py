@@ -10,7 +10,7 @@ from neurosearch.neurons import apply_plan, fold_gates
 from neurosearch.randomness import derive_seed
 from neurosearch.training.network import Network
 from neurosearch.training.records import GrowthEvent
-from neurosearch.training.scores import score
+from neurosearch.training.scores import measure
 from neurosearch.training.seams import Batches, Task
 
 
@@ -41,14 +41,24 @@ class Surgeon:
         self._seed = seed
 
     def snapshot(self, clock: Clock, need: Need) -> tuple[Snapshot, int]:
-        """Return what a policy sees, and how many examples went through the network to score it."""
+        """Return what a policy sees, and how many examples went forward and backward through the network for it.
+
+        Raises:
+            TrialFailed: The network has a group of neurons that cannot be measured in the way that is needed.
+        """
         seed = derive_seed(self._seed, "growth", clock.step)
         network = self._network
-        scores, head_scores, num_examples = score(
-            need, network.model, network.units, self._batches, self._task, self._importance_examples, seed
+        found = measure(need, network.model, network.units, self._batches, self._task, self._importance_examples, seed)
+        snapshot = Snapshot(
+            clock,
+            network.units,
+            self._base_sizes,
+            found.scores,
+            found.head_scores,
+            found.directions,
+            torch.Generator().manual_seed(seed),
         )
-        generator = torch.Generator().manual_seed(seed)
-        return Snapshot(clock, network.units, self._base_sizes, scores, head_scores, generator), num_examples
+        return snapshot, found.num_examples
 
     def apply(self, decisions: Sequence[Decision], clock: Clock) -> None:
         """Change the network and the optimizer, decision by decision, and note one event per changed group."""

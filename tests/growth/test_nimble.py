@@ -42,7 +42,7 @@ class Live:
 
     def snapshot(self, step=0):
         return Snapshot(
-            Clock(step, step, 1, 100), self.units, self.base, None, None, torch.Generator().manual_seed(step)
+            Clock(step, step, 1, 100), self.units, self.base, None, None, None, torch.Generator().manual_seed(step)
         )
 
     def check(self, step=0):

@@ -1,12 +1,17 @@
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
 from neurosearch.growth.policy import NOTHING, Clock, Need
 
+BASE_SIZES = {"a": 8, "b": 3}
 
-def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5):
-    return PeriodicPolicy(PeriodicSettings(period, grown, share, stop, "zero_outgoing", "l2", protected))
+
+def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing"):
+    policy = PeriodicPolicy(PeriodicSettings(period, grown, share, stop, start, "l2", protected))
+    policy.attach(BASE_SIZES, torch.device("cpu"), torch.float32)
+    return policy
 
 
 def boundaries(policy, epochs, steps_per_epoch=4):
@@ -16,7 +21,7 @@ def boundaries(policy, epochs, steps_per_epoch=4):
 
 
 def test_cycles_grow_at_each_period_and_prune_grown_epochs_later():
-    prune = Need(scores="l2", head_scores=False)
+    prune = Need(scores="l2", head_scores=False, directions=None)
     assert boundaries(make(), epochs=20) == [
         (0, NOTHING),
         (3, prune),
@@ -34,7 +39,13 @@ def test_a_cycle_that_could_not_prune_before_the_stop_never_starts():
 
 def test_head_scores_are_needed_exactly_when_neurons_are_protected():
     (_, _), (_, need) = boundaries(make(protected=0.25, stop=0.2), epochs=20)
-    assert need == Need(scores="l2", head_scores=True)
+    assert need == Need(scores="l2", head_scores=True, directions=None)
+
+
+def test_a_gradmax_start_needs_directions_for_as_many_neurons_as_come():
+    prune = Need(scores="l2", head_scores=False, directions=None)
+    grow = Need(scores=None, head_scores=False, directions={"a": 4, "b": 2})
+    assert boundaries(make(stop=0.4, start="gradmax"), epochs=20) == [(0, grow), (3, prune), (5, grow), (8, prune)]
 
 
 def test_nothing_is_due_inside_an_epoch():

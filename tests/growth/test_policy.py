@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ from neurosearch.growth import (
     Snapshot,
     StaticPolicy,
 )
-from neurosearch.neurons import apply_plan, find_units, fold_gates
+from neurosearch.neurons import apply_plan, find_units, fold_gates, gradmax_directions
 
 EPOCHS, STEPS_PER_EPOCH = 8, 3
 PERIODIC = PeriodicSettings(4, 2, 0.5, 0.8, "zero_outgoing", "l2", 0.25)
@@ -26,7 +28,9 @@ NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, 0.4, 2)
 POLICIES = {
     "static": StaticPolicy,
     "periodic": lambda: PeriodicPolicy(PERIODIC),
+    "periodic_gradmax": lambda: PeriodicPolicy(replace(PERIODIC, start="gradmax")),
     "events": lambda: EventsPolicy(EVENTS),
+    "events_gradmax": lambda: EventsPolicy(replace(EVENTS, start="gradmax")),
     "nimble": lambda: NimblePolicy(NIMBLE),
 }
 
@@ -60,8 +64,13 @@ class Simulation:
             self.base,
             scores if need.scores else None,
             scores if need.head_scores else None,
+            None if need.directions is None else self.directions(need.directions),
             generator,
         )
+
+    def directions(self, counts):
+        batch = (torch.eye(3, dtype=torch.float64), torch.tensor([0, 1, 0]))
+        return gradmax_directions(self.model, self.units, [batch], counts)
 
     def apply(self, decisions):
         for decision in decisions:

@@ -1,8 +1,87 @@
+import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from neurosearch.training.scores import head_classes, only_classes
+from neurosearch.growth.policy import NOTHING, Need
+from neurosearch.neurons import find_units
+from neurosearch.training.records import TrialFailed
+from neurosearch.training.scores import head_classes, measure, only_classes
+from neurosearch.training.tasks import Classification
+
+TASK = Classification("cross_entropy", (9, 5, 2), ("a", "b", "c"))
+
+
+class Examples:
+    """Batches of three classes, as far as measuring needs them."""
+
+    class_counts = (9, 5, 2)
+
+    def balanced(self, per_class, seed):
+        targets = torch.arange(3).repeat(per_class)
+        noise = torch.randn(len(targets), 4, generator=torch.Generator().manual_seed(seed % 2**32))
+        return [(torch.eye(3, 4)[targets] + noise, targets)]
+
+
+class Residual(nn.Module):
+    """A trunk that two layers make."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.inner, self.head = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, inputs):
+        trunk = self.stem(inputs)
+        return self.head(trunk + F.gelu(self.inner(trunk)))
+
+
+def measured(need, model, seed=0):
+    torch.manual_seed(0)
+    return measure(need, model, find_units(model, (torch.zeros(2, 4),)), Examples(), TASK, 5, seed)
+
+
+def test_only_what_is_needed_is_measured_and_every_example_counts():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    found = measured(NOTHING, model)
+    assert (found.scores, found.head_scores, found.directions, found.num_examples) == (None, None, None, 0)
+    found = measured(Need("taylor", head_scores=True, directions=None), model)
+    assert (set(found.scores), set(found.head_scores), found.directions) == ({"0"}, {"0"}, None)
+    assert found.num_examples == 15 + 5
+    found = measured(Need(None, head_scores=False, directions={"0": 2}), model)
+    assert (found.scores, found.head_scores) == (None, None)
+    assert len(found.directions["0"].vectors) == 2
+    assert found.num_examples == 2 * 15
+
+
+def test_directions_follow_from_the_seed():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    need = Need(None, head_scores=False, directions={"0": 2})
+    assert measured(need, model).directions == measured(need, model).directions
+    assert measured(need, model).directions != measured(need, model, seed=1).directions
+
+
+def test_a_network_that_cannot_be_measured_ends_the_trial_with_a_reason_that_says_what_to_choose():
+    need = Need(None, head_scores=False, directions={"stem": 2})
+    with pytest.raises(
+        TrialFailed, match=r"growth\.start: gradmax does not fit this network: group stem .*such as zero"
+    ):
+        measured(need, Residual())
+    need = Need("activation", head_scores=False, directions=None)
+    with pytest.raises(TrialFailed, match=r"growth\.importance: activation does not fit this network: group 1.*taylor"):
+        measured(need, nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 4), Last(nn.GRU(4, 3, batch_first=True))))
+
+
+class Last(nn.Module):
+    """The last output of a recurrent layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs):
+        return self.layer(inputs)[0][:, -1]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=12))

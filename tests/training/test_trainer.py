@@ -135,6 +135,22 @@ def test_stopped_at_any_epoch_and_resumed_equals_uninterrupted(
     assert without_times(resumed_result.record) == without_times(whole_result.record)
 
 
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_gradmax_training_stopped_and_resumed_equals_uninterrupted(build_trainer, tmp_path, model, stop):
+    choices = {"policy": "periodic", "model": model, "growth": {"start": "gradmax"}}
+    whole = build_trainer(**choices)
+    run(whole)
+    list(itertools.islice(build_trainer(**choices, store=FolderCheckpointStore(tmp_path)).epochs(), stop))
+    resumed = build_trainer(**choices, store=FolderCheckpointStore(tmp_path))
+    run(resumed)
+    assert_same_training(resumed, whole)
+    plain = build_trainer(policy="periodic", model=model)
+    run(plain)
+    assert plain.events == whole.events
+    assert not torch.equal(next(plain.model.parameters()), next(whole.model.parameters()))
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_folder_carries_a_training_over(build_trainer, tmp_path, policy):
     whole = build_trainer(policy=policy)
@@ -207,6 +223,16 @@ def test_growth_is_charged_while_it_is_there_and_so_is_scoring(build_trainer):
     scored = 2 * 3 * 4
     expected = 3 * (41 * (4 * small + 2 * large) + scored * large)
     assert periodic.history[-1].metrics[names.TRAINING_MULTIPLY_ADDS] == expected
+
+
+def test_directions_are_charged_as_two_steps_on_the_scored_examples(build_trainer):
+    plain, gradmax = (
+        build_trainer(policy="periodic", growth={"start": start}) for start in ("zero_outgoing", "gradmax")
+    )
+    run(plain)
+    run(gradmax)
+    charged = [each.history[-1].metrics[names.TRAINING_MULTIPLY_ADDS] for each in (plain, gradmax)]
+    assert charged[1] - charged[0] == 2 * 3 * 2 * (3 * 4) * plain.history[-1].metrics[names.MULTIPLY_ADDS]
 
 
 def test_a_nimble_training_ends_in_a_plain_network_of_the_trained_size(build_trainer):

@@ -1,5 +1,6 @@
 """What every storage must do: one class of tests, run over a journal, a SQLite file and a PostgreSQL server."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -182,7 +183,7 @@ class TestEveryStorage:
                         seen[trial.number] = trial
 
         readers = [started(read) for _ in range(2)]
-        for number in range(15):
+        for number in range(8):
             assert study.ask().number == number
             study.report(number, [make_record(1)])
             study.tell(number, make_outcome(number / 1000))
@@ -214,9 +215,6 @@ class TestEveryStorage:
         assert holder(folder) == f"process {os.getpid()} on {os.uname().nodename}"
         with pytest.raises(StudyError, match=f"searched already, by process {os.getpid()} on"):
             search_lock(folder)
-        search_lock(
-            replace(folder, name="suns", root=folder.root / "moons" / "..")
-        ).release() if folder.database else None
         lock.ensure()
         lock.release()
         lock.release()
@@ -279,33 +277,20 @@ def fill(folder, storage, study_id):
 
     database = Database(database_address(folder.database))
     with database.scoped_session() as session:
+        times = {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
         rows = [
-            models.TrialModel(
-                study_id=study_id,
-                number=number,
-                state=TrialState.COMPLETE,
-                datetime_start=trial.datetime_start,
-                datetime_complete=trial.datetime_complete,
-            )
+            models.TrialModel(study_id=study_id, number=number, state=TrialState.COMPLETE, **times)
             for number in range(MANY)
         ]
         session.add_all(rows)
         session.flush()
-        for row in rows:
-            database._set_trial_value_without_commit(session, row, 0, 0.5)
-            for name in space:
-                session.add(
-                    models.TrialParamModel(
-                        trial_id=row.trial_id,
-                        param_name=name,
-                        param_value=0.5,
-                        distribution_json=optuna.distributions.distribution_to_json(space[name]),
-                    )
-                )
+        texts = {name: optuna.distributions.distribution_to_json(node) for name, node in space.items()}
+        finite = models.TrialValueModel.TrialValueType.FINITE
+        for own in [{"trial_id": row.trial_id} for row in rows]:
+            session.add(models.TrialValueModel(**own, objective=0, value=0.5, value_type=finite))
+            for name, text in texts.items():
+                session.add(models.TrialParamModel(**own, param_name=name, param_value=0.5, distribution_json=text))
             for key, value in attributes.items():
-                session.add(
-                    models.TrialUserAttributeModel(
-                        trial_id=row.trial_id, key=key, value_json=repr(value).replace("'", '"')
-                    )
-                )
+                session.add(models.TrialUserAttributeModel(**own, key=key, value_json=json.dumps(value)))
         session.commit()
+    database.engine.dispose()

@@ -1,11 +1,12 @@
 """From a finished trial to what a user takes away: exported files, test scores, a registered model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
+from neurosearch.build.candidate import finish_candidate
 from neurosearch.build.final import final_test_scores
 from neurosearch.cli.mlflow_sync import study_store
 from neurosearch.cli.report import FAILED, CommandError
@@ -17,6 +18,7 @@ from neurosearch.export.errors import ExportError
 from neurosearch.export.predict import OUTPUT_NAME
 from neurosearch.export.rebuild import CARD_NAME
 from neurosearch.export.write import Exported
+from neurosearch.search.candidates import candidate_file
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import best_seed
@@ -69,16 +71,18 @@ class Delivery:
         yield from self.remarks
 
 
-def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path) -> Delivery:
+def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: int | None = None) -> Delivery:
     """Exports a finished trial's network and registers it in MLflow.
 
     Args:
         study: The study.
         trial: One with a final network.
         out: Folder of the files.
+        epoch: The epoch whose network is wanted, one that is on the front; None: the final network.
 
     Raises:
         CommandError: The trial has no network, or it cannot be exported.
+        ValueError: The network was removed.
     """
     if trial.state not in ("finished", "infeasible"):
         why = "has not ended yet." if trial.state == "running" else f"{trial.state}: {trial.reason}"
@@ -87,6 +91,9 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path) -> Deliv
         )
     folder = study.folder
     config, training = _chosen_training(study, trial)
+    if epoch is not None:
+        state, training = candidate_file(training, epoch), training / f"epoch-{epoch:06d}"
+        trial = replace(trial, metrics=finish_candidate(config, opened_data(config, folder), state, epoch, training))
     try:
         exported = deliver(config, opened_data(config, folder), training, out, folder.logs / "export.log")
     except ExportError as error:

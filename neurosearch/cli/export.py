@@ -18,6 +18,10 @@ def export(
     trial: Annotated[
         int | None, typer.Option("--trial", help="Number of the trial; the best feasible one without it.", min=0)
     ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option("--epoch", help="Epoch of the trial, one that status lists on the front.", min=1),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="Where the files go; the study's own folder without it."),
@@ -27,6 +31,8 @@ def export(
     from neurosearch.cli.studies import next_commands, on_study, open_study
 
     study = open_study(name, folder, database)
+    if epoch is not None and trial is None:
+        raise CommandError("--epoch names an epoch of one trial. Name the trial, too, by --trial.")
     chosen = study.best() if trial is None else study.trial(trial)
     if chosen is None:
         raise CommandError(
@@ -36,7 +42,7 @@ def export(
         )
     from neurosearch.cli.delivery import deliver_trial
 
-    delivery = deliver_trial(study, chosen, out if out is not None else study.folder.export)
+    delivery = deliver_trial(study, chosen, out if out is not None else study.folder.export, epoch)
     return Report(
         {"study": name, **delivery.facts()},
         tuple(delivery.lines()),

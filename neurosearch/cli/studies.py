@@ -119,13 +119,12 @@ def study_facts(study: "StoredStudy") -> dict[str, Any]:
 def outcome_facts(study: "StoredStudy") -> dict[str, Any]:
     """Returns what the trials say together: the front and whether changing neurons helped, each None without one."""
     from neurosearch.search.answer import answered
-    from neurosearch.search.reached import reached
 
     trials, fields = study.trials(), study.config.study
     answer = answered(trials, fields)
     several = len(fields.search.objectives) > 1
     return {
-        "front": reached(trials, fields).facts() if several else None,
+        "front": study.reached().facts() if several else None,
         "answer": None if answer is None else answer.facts(),
     }
 
@@ -156,19 +155,18 @@ def study_lines(study: "StoredStudy") -> Iterator[str]:
 
 def front_lines(study: "StoredStudy") -> Iterator[str]:
     """Tells the front, a line for each trial on it; nothing with one objective."""
-    from neurosearch.search.reached import reached
-
     fields = study.config.study
     metrics = [objective.metric for objective in fields.search.objectives]
     if len(metrics) == 1:
         return
-    found = reached(study.trials(), fields)
-    yield f"front: {len(found.front)} trials that none dominates, hypervolume {number(found.hypervolume)}"
-    for trial in found.front:
+    found = study.reached()
+    yield f"front: {len(found.front)} networks that none dominates, hypervolume {number(found.hypervolume)}"
+    for each in found.front:
         values = ", ".join(
-            f"{metric} {_value(metric, value)}" for metric, value in zip(metrics, trial.values, strict=True)
+            f"{metric} {_value(metric, value)}" for metric, value in zip(metrics, each.values, strict=True)
         )
-        yield f"  trial {trial.number:>3}  {trial.kind:<8}  {values}"
+        epoch = "" if each.epoch is None else f"  after epoch {each.epoch}"
+        yield f"  trial {each.trial:>3}  {each.kind:<8}  {values}{epoch}"
 
 
 def next_commands(study: "StoredStudy") -> tuple[str, ...]:

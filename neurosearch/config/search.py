@@ -96,7 +96,11 @@ class SearchFields(Fields):
     trials: Count = Field(20, description="Trials to run; a resumed study counts the ones it has")
     concurrency: Count = Field(1, description="Trials that run at the same time")
     cpus_per_trial: PositiveFloat = Field(1.0, description="CPU cores of one trial; also its number of threads")
-    gpus_per_trial: NonNegativeFloat = Field(0.0, description="GPUs of one trial; a share such as 0.25 shares one")
+    gpus_per_trial: NonNegativeFloat = Field(
+        0.0,
+        description="GPUs of one trial; a share such as 0.25 shares one and its memory, several of one machine train "
+        "it together",
+    )
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=4)] = Field(
         (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),
         description="What is optimised, such as [{metric: accuracy, direction: maximize}]; several give a Pareto front",
@@ -107,7 +111,7 @@ class SearchFields(Fields):
     candidates: Literal["final", "at_rest"] = Field(
         "final",
         description="final: a trial gives one point of the front; at_rest: every epoch at which its size is at rest "
-        "is a candidate",
+        "is a candidate, too",
     )
     stopping: StoppingFields = Field(
         default_factory=StoppingFields, description="Early stopping, such as {kind: halving, reduction: 3}"
@@ -163,6 +167,17 @@ class SearchFields(Fields):
         True, description="Train the largest static network within the size limit beside the winner, as its control"
     )
 
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _several_are_whole(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != round(gpus):
+            raise PydanticCustomError(
+                "gpus",
+                "a trial has a share of one GPU or several whole ones, not {gpus}; write {fewer} or {more}",
+                {"gpus": f"{gpus:g}", "fewer": int(gpus), "more": int(gpus) + 1},
+            )
+        return gpus
+
     @model_validator(mode="after")
     def _objectives_differ(self) -> Self:
         metrics = [objective.metric for objective in self.objectives]
@@ -187,6 +202,16 @@ class SearchFields(Fields):
                         "lower the one or raise the other",
                         {"metric": lower.metric, "low": lower.at_least, "high": upper.at_most},
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_make_a_front(self) -> Self:
+        if self.candidates == "at_rest" and (self.seeds > 1 or len(self.objectives) == 1):
+            raise PydanticCustomError(
+                "candidates",
+                "candidates: at_rest makes single epochs points of a front, so it needs several objectives and "
+                "seeds: 1; write candidates: final, or change these",
+            )
         return self
 
     @model_validator(mode="after")

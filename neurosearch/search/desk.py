@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from neurosearch import names
+from neurosearch.search.candidates import CandidateKeeper
 from neurosearch.search.errors import RightLost, StorageLost
 from neurosearch.search.keeping import Keeper
 from neurosearch.search.lease import Lease, LeasedTrial
@@ -74,6 +75,11 @@ class Desk:
         self._usual_room = Room(study.config.study.search.gpus_per_trial)
         self._keeper = Keeper(study.stored.folder, study.config.study.search)
         self._keeper.ended(study.stored.trials())  # an earlier process may have died before it did this
+        self._candidates: CandidateKeeper | None = None
+        if study.config.study.search.candidates == "at_rest":
+            self._candidates = CandidateKeeper(study.stored.folder, study.config.study)
+            for each in study.stored.trials():
+                self._candidates.ended(each, study.stored.reports(each.number))
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         """Pickles to nothing: Ray Tune pickles all it is given, and restores nothing of ours."""
@@ -108,7 +114,8 @@ class Desk:
         self._start(trial)
         halving = self._study.halving if trial.role == "search" else None
         levels = halving.levels if halving else ()
-        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels)
+        candidates = self._candidates is not None and trial.role == "search"
+        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels, candidates)
         room = self._study.room(trial.number)
         if room != self._usual_room:
             self._awaited.add(trial.number)
@@ -253,6 +260,8 @@ class Desk:
         if summary.state == "failed" and summary.reason != outcome.reason:  # the study could not use the result
             outcome = TrialOutcome.failed(str(summary.reason), outcome.epochs, outcome.seconds)
         self._keeper.ended([summary])
+        if self._candidates is not None:
+            self._candidates.ended(summary, self._study.stored.reports(number))
         del self._running[number], self._records[number]
         self._losses.pop(number, None)
         self._best = best_of(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from neurosearch.config.study import StudyFields
-from neurosearch.search.reached import reached
+from neurosearch.search.front import pareto_front
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import ranked
 
@@ -23,7 +23,9 @@ def leaders(trials: Sequence[TrialSummary], study: StudyFields, count: int) -> t
     """
     objectives = study.search.objectives
     searched = [trial for trial in trials if trial.role == "search" and trial.state == "finished"]
-    best = ranked(reached(searched, study).front if len(objectives) > 1 else searched, objectives[0])
+    directions = [objective.direction for objective in objectives]
+    front = pareto_front([trial.values for trial in searched], directions, [0.0] * len(searched))
+    best = ranked([searched[index] for index in front] if len(objectives) > 1 else searched, objectives[0])
     chosen = tuple(best[:count])
     changing = (trial for trial in (*best, *ranked(searched, objectives[0])) if trial.kind != _STATIC)
     other = next(changing, None)

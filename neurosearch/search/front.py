@@ -16,6 +16,8 @@ from neurosearch.config.search import Direction
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
 
+_BLOCK = 500
+
 
 def as_losses(values: Sequence[Sequence[float]], directions: Sequence[Direction]) -> Floats:
     """Returns values (P, O) as losses: what is maximised changes its sign."""
@@ -45,10 +47,10 @@ def pareto_front(
     """
     losses = as_losses(values, directions)
     within = np.flatnonzero(np.array(violations, dtype=np.float64) <= 0)
-    if not within.size:
-        return ()
-    ranks = non_dominated_ranks(losses[within], [0.0] * within.size)
-    chosen = within[ranks == 0]
+    chosen = within[:0]
+    for start in range(0, within.size, _BLOCK):  # a front is small beside all points, whose table would be their square
+        rivals = np.concatenate([chosen, within[start : start + _BLOCK]])
+        chosen = rivals[~_domination(losses[rivals]).any(axis=0)]
     return tuple(int(index) for index in sorted(chosen, key=lambda index: (*losses[index], index)))
 
 

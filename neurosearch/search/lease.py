@@ -23,6 +23,7 @@ class LeasedTrial:
         seeds: What it is trained on, one after the other.
         levels: Training costs, rising, at which its first training waits for a word whether to go on (see
             `early_stopping.rung_levels`); empty where nothing is stopped early.
+        candidates: Whether the state after each epoch at rest is kept as a candidate of the front.
     """
 
     number: int
@@ -30,6 +31,7 @@ class LeasedTrial:
     config: dict[str, Any]
     seeds: tuple[int, ...]
     levels: tuple[float, ...]
+    candidates: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,4 +68,4 @@ class Lease:
 
 def _leased(values: Mapping[str, Any]) -> LeasedTrial:
     seeds, levels = tuple(values["seeds"]), tuple(values["levels"])
-    return LeasedTrial(values["number"], values["role"], dict(values["config"]), seeds, levels)
+    return LeasedTrial(values["number"], values["role"], dict(values["config"]), seeds, levels, values["candidates"])

@@ -1,18 +1,19 @@
 """What a study with several objectives has reached: its front, and how that grew from trial to trial."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from neurosearch.config.study import StudyFields
-from neurosearch.search.front import pareto_front
+from neurosearch.search.candidates import Candidate, candidates, front_of
 from neurosearch.search.hypervolume import Box, bounds, hypervolume_history, study_box
+from neurosearch.search.reports import StoredReport
 from neurosearch.search.seams import TrialSummary
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The end of a feasible trial.
+    """The end of a trial that offered something within the limits.
 
     Attributes:
         trial: Number of the trial.
@@ -30,12 +31,12 @@ class Reached:
     """What a study has reached.
 
     Attributes:
-        front: The feasible trials that none dominates, best first by the first objective.
+        front: The networks within their limits that none dominates, best first by the first objective.
         box: What the hypervolume is a share of; all moments are measured by this one.
-        history: Every feasible trial, in the order of their ends.
+        history: Every trial with a network within the limits, in the order of their ends.
     """
 
-    front: tuple[TrialSummary, ...]
+    front: tuple[Candidate, ...]
     box: Box
     history: tuple[Moment, ...]
 
@@ -47,7 +48,7 @@ class Reached:
     def facts(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
         return {
-            "front": [trial.number for trial in self.front],
+            "front": [{"trial": each.trial, "epoch": each.epoch, "values": list(each.values)} for each in self.front],
             "hypervolume": self.hypervolume,
             "reference": list(self.box.worst),
             "ideal": list(self.box.ideal),
@@ -55,24 +56,26 @@ class Reached:
         }
 
 
-def reached(trials: Sequence[TrialSummary], study: StudyFields) -> Reached:
-    """Returns what trials have reached together: a pure function of them and of the config."""
+def reached(
+    trials: Sequence[TrialSummary], study: StudyFields, reports: Mapping[int, Sequence[StoredReport]]
+) -> Reached:
+    """Returns what trials have reached together: a pure function of them and of the config.
+
+    Args:
+        trials: Of any state and role.
+        study: The study's config.
+        reports: Reports by trial number, of the trials whose epochs count beside their final networks.
+    """
     objectives = study.search.objectives
     directions = [objective.direction for objective in objectives]
     metrics = [objective.metric for objective in objectives]
-    ended = sorted((trial for trial in trials if trial.state == "finished"), key=_end)
-    values = [trial.values for trial in ended]
-    within = [0.0] * len(ended)
+    offered = [each for trial in trials for each in candidates(trial, reports.get(trial.number, ()))]
+    within = sorted((each for each in offered if each.violation <= 0), key=lambda each: (each.ended, each.trial))
+    values = [each.values for each in within]
     box = study_box(values, directions, bounds(metrics, directions, study.size_limit, study.search.constraints))
     start = min((trial.started for trial in trials), default=0.0)
-    shares = zip(ended, hypervolume_history(values, within, box), strict=True)
-    return Reached(
-        tuple(ended[index] for index in pareto_front(values, directions, within)),
-        box,
-        tuple(Moment(trial.number, _end(trial)[0] - start, share) for trial, share in shares),
-    )
-
-
-def _end(trial: TrialSummary) -> tuple[float, int]:
-    assert trial.ended is not None  # it is finished
-    return trial.ended, trial.number
+    shares = hypervolume_history(values, [0.0] * len(values), box)
+    moments = {  # of several candidates of a trial, the last one's stays
+        each.trial: Moment(each.trial, each.ended - start, share) for each, share in zip(within, shares, strict=True)
+    }
+    return Reached(front_of(within, study), box, tuple(moments.values()))

@@ -11,6 +11,8 @@ from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.front import pareto_front
 from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.reached import Reached, reached
+from neurosearch.search.reports import StoredReport, from_attributes
 from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
 from neurosearch.search.storage import open_storage, storage_exists, stored_names
 from neurosearch.search.summaries import best_of
@@ -120,6 +122,16 @@ class StoredStudy:
         directions = [objective.direction for objective in self.config.study.search.objectives]
         indices = pareto_front([trial.values for trial in trials], directions, [0.0] * len(trials))
         return tuple(trials[index] for index in indices)
+
+    def reports(self, number: int) -> list[StoredReport]:
+        """Returns what a trial has reported, the first epoch first."""
+        return from_attributes(self.frozen_trial(number).user_attrs)
+
+    def reached(self) -> Reached:
+        """Returns the front and how it grew; by every epoch at rest, if `search.candidates` says so."""
+        study, trials = self.config.study, self.trials()
+        counted = [trial for trial in trials if trial.role == "search" and study.search.candidates == "at_rest"]
+        return reached(trials, study, {trial.number: self.reports(trial.number) for trial in counted})
 
     @property
     def search_seeds(self) -> tuple[int, ...]:

@@ -13,10 +13,11 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from neurosearch import names
 from neurosearch.config.trial import TrialConfig
+from neurosearch.search.candidates import keep_candidate
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
@@ -31,6 +32,9 @@ from neurosearch.search.outcome import (
 )
 from neurosearch.training.memory import is_out_of_memory, shortage_words
 from neurosearch.training.records import EpochRecord, TrialFailed
+
+if TYPE_CHECKING:
+    from neurosearch.training.distributed import Ranks
 
 _DISK_TAKES_NO_MORE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -110,7 +114,7 @@ class OpenTraining(Protocol):
 
 def open_training(config: TrialConfig, study: StudyFolder, folder: Path, device: str) -> Training:
     """Opens the training that the build room makes of the config."""
-    return _BuiltTraining(config, study, folder, device)
+    return BuiltTraining(config, study, folder, device)
 
 
 def trial_updates(
@@ -213,7 +217,10 @@ class _TrialRun:
         epochs = self._leased.config["training"]["epochs"]
 
         def noted(record: EpochRecord) -> dict[str, Any]:
-            own = {"epoch": epochs_before + record.epoch, "seed_index": index, "checkpoint": training.kept(record)}
+            checkpoint = training.kept(record)
+            if self._leased.candidates and record.at_rest and checkpoint is not None:
+                keep_candidate(self._folder.training(number, index), checkpoint, record.epoch)
+            own = {"epoch": epochs_before + record.epoch, "seed_index": index, "checkpoint": checkpoint}
             self._records.append({**record.to_dict(), **own})
             return self._records[-1]
 
@@ -255,32 +262,49 @@ class _TrialRun:
         return self._seconds_before + perf_counter() - self._started
 
 
-class _BuiltTraining:
-    """The trainer of the build room."""
+class BuiltTraining:
+    """The trainer of the build room, as a `Training`."""
 
-    def __init__(self, config: TrialConfig, study: StudyFolder, folder: Path, device: str) -> None:
+    def __init__(
+        self, config: TrialConfig, study: StudyFolder, folder: Path, device: str, ranks: "Ranks | None" = None
+    ) -> None:
+        """Makes the trainer.
+
+        Args:
+            config: What to train.
+            study: Where the study and its data lie.
+            folder: Of the training's checkpoints.
+            device: What torch calls the device.
+            ranks: The processes that train together; None for this one alone. Only the first one writes.
+        """
         import torch
 
         from neurosearch.build.trial import build_trainer
 
         self._folder = folder
-        self._trainer = build_trainer(config, opened_data(config, study), folder, torch.device(device))
+        self._writes = ranks is None or ranks.rank == 0
+        self._trainer = build_trainer(config, opened_data(config, study), folder, torch.device(device), ranks)
 
     @property
     def history(self) -> list[EpochRecord]:
+        """Records of all epochs done."""
         return self._trainer.history
 
     def epochs(self) -> Iterator[EpochRecord]:
+        """Trains what is left."""
         return self._trainer.epochs()
 
     def kept(self, record: EpochRecord) -> str | None:
+        """Returns the name of the record's checkpoint."""
         from neurosearch.training.checkpoint import checkpoint_name
 
         return checkpoint_name(record.epoch) if self._trainer.settings.is_checkpointed(record.epoch) else None
 
     def deliver(self) -> EpochRecord:
+        """Makes the network final and writes it."""
         from neurosearch.build.final import save_final
 
         final = self._trainer.finish()
-        save_final(self._folder, final.model, final.units)
+        if self._writes:
+            save_final(self._folder, final.model, final.units)
         return final.record

@@ -90,12 +90,12 @@ def test_a_front_and_the_answer_are_told(tmp_path: Path, start: Callable[..., An
     lines = list(study_lines(opened))
     assert "1 stopped" in lines[1]
     front = next(index for index, line in enumerate(lines) if line.startswith("front: "))
-    assert lines[front].startswith("front: 2 trials that none dominates, hypervolume 0.5")
+    assert lines[front].startswith("front: 2 networks that none dominates, hypervolume 0.5")
     assert lines[front + 1] == "  trial   0  static    balanced_accuracy 0.9000, parameters 1,500"
     assert lines[front + 2] == "  trial   1  static    balanced_accuracy 0.7000, parameters 500"
     assert lines[front + 3].startswith("The winner is itself a fixed network")
     facts = study_facts(opened)
-    assert facts["front"]["front"] == [0, 1]
+    assert [(each["trial"], each["epoch"]) for each in facts["front"]["front"]] == [(0, None), (1, None)]
     assert facts["front"]["hypervolume"] == pytest.approx(0.25 * 0.9 + 0.5 * 0.7)
     assert [number for number, _, _ in facts["front"]["history"]] == [0, 1, finalist.number, control.number]
     assert (facts["answer"]["searched"], facts["answer"]["control"]) == (finalist.number, control.number)

@@ -1,6 +1,8 @@
 import pytest
 
+from neurosearch.search.early_stopping import Report
 from neurosearch.search.reached import Moment, reached
+from neurosearch.search.reports import StoredReport
 from neurosearch.search.seams import TrialSummary
 
 OBJECTIVES = [
@@ -45,8 +47,8 @@ def study(make_config):
 
 
 def test_the_front_grows_in_the_order_of_ends(study):
-    found = reached(TRIALS, study)
-    assert [each.number for each in found.front] == [1, 0]
+    found = reached(TRIALS, study, {})
+    assert [each.trial for each in found.front] == [1, 0]
     assert found.box.worst == (0.0, 100.0)
     assert found.history == (
         Moment(1, 5.0, pytest.approx(0.18)),
@@ -56,15 +58,26 @@ def test_the_front_grows_in_the_order_of_ends(study):
     assert found.hypervolume == found.history[-1].hypervolume
 
 
+def test_epochs_at_rest_may_be_on_the_front(study):
+    report = Report(2, 10.0, (0.6, 20.0), 0.0, at_rest=True)
+    found = reached(TRIALS, study, {3: [StoredReport(0, "checkpoint-000002.pt", (), report)]})
+    assert [(each.trial, each.epoch) for each in found.front] == [(1, None), (3, 2)]
+    assert [moment.trial for moment in found.history] == [1, 0, 3]
+    assert found.hypervolume == pytest.approx(0.18 + 0.6 * 0.6)
+
+
 def test_a_study_without_a_feasible_trial_has_reached_nothing(study):
     for trials in ([], TRIALS[2:3], TRIALS[4:]):
-        found = reached(trials, study)
+        found = reached(trials, study, {})
         assert (found.front, found.history, found.hypervolume) == ((), (), 0.0)
 
 
 def test_facts_are_plain(study):
-    facts = reached(TRIALS, study).facts()
-    assert facts["front"] == [1, 0]
+    facts = reached(TRIALS, study, {}).facts()
+    assert facts["front"] == [
+        {"trial": 1, "epoch": None, "values": [0.9, 80.0]},
+        {"trial": 0, "epoch": None, "values": [0.5, 50.0]},
+    ]
     assert facts["reference"] == [0.0, 100.0]
     assert facts["ideal"] == [1.0, 0.0]
     assert facts["history"][0] == [1, 5.0, pytest.approx(0.18)]

@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 OWNER, PASSWORD = "ann", "tiger and lily"
@@ -85,8 +86,8 @@ class Server:
         self.sql(f"CREATE DATABASE {name}")
         return self.address(name)
 
-    def address(self, database, user=OWNER):
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+    def address(self, database, user=OWNER, port=None):
+        return f"postgresql://{user}@127.0.0.1:{port or self.port}/{database}"
 
     def _answers(self):
         ready = [programs() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -96,3 +97,62 @@ class Server:
         subprocess.run(
             [programs() / program, *words], cwd=self.folder, check=True, capture_output=True, text=True, **self._user
         )
+
+
+class Wire:
+    """A relay before the server that can lose an answer, or fall silent, as a network does."""
+
+    def __init__(self, server):
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.lost = 0
+        self._cut_at = None
+        self._pairs = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_answer_to(self, words):
+        """Pass the next message that contains these words on to the server, and break the connection for the answer."""
+        self._cut_at = words
+
+    def fall_silent(self):
+        """Pass nothing on over the connections there are; the server keeps them, and new ones work."""
+        for pair in self._pairs:
+            pair["silent"] = True
+
+    def close(self):
+        self._listener.close()
+        for pair in self._pairs:
+            self._break(pair)
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._server.port))
+            pair = {"near": near, "far": far, "silent": False, "cut": False}
+            self._pairs.append(pair)
+            threading.Thread(target=self._pass, args=(pair, near, far, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(pair, far, near, False), daemon=True).start()
+
+    def _pass(self, pair, source, target, is_asked):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if is_asked and self._cut_at and self._cut_at in data:
+                    self._cut_at, pair["cut"] = None, True
+                if not is_asked and pair["cut"]:
+                    self.lost += 1
+                    break
+                if not pair["silent"]:
+                    target.sendall(data)
+        if not pair["silent"]:
+            self._break(pair)
+
+    @staticmethod
+    def _break(pair):
+        for end in (pair["near"], pair["far"]):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()

@@ -87,7 +87,7 @@ class ServerLock:
     def _end_own_ghost(self) -> None:
         """Ends our broken connection at the server, which may not have noticed that it broke."""
         with closing(connect(self._address, self._owner)) as connection:
-            if [self._backend, self._owner] in _holders(connection, self._study):
+            if (self._backend, self._owner) in _holders(connection, self._study):
                 _asked(connection, "SELECT pg_terminate_backend(%s, 2000)", self._backend)
 
 
@@ -120,9 +120,10 @@ def _locked(address: PostgresAddress, study: str, owner: str) -> Any:
     return connection
 
 
-def _holders(connection: Any, study: str) -> Any:
+def _holders(connection: Any, study: str) -> list[tuple[int, str]]:
     key = _key(study) % 2**64
-    return _asked(connection, _HOLDER, key >> 32, key % 2**32)
+    rows = _asked(connection, _HOLDER, key >> 32, key % 2**32)
+    return [(int(backend), str(owner or "")) for backend, owner in rows]
 
 
 def _backend(connection: Any) -> int:

@@ -223,8 +223,9 @@ class TroubledWorker(TrialWorker):
 @pytest.mark.slow
 def test_a_hang_ends_one_trial_and_memory_that_ran_out_is_tried_again(folder):
     sizes = {"search": "choice", "options": [16, 17, 18]}
-    search = {"trials": 3, "control": False, "finalists": 0, "silence_seconds": 4, "sampler": "grid"}
-    config = make_study({"epochs": 3, "batch_size": sizes}, search)
+    search = {"trials": 3, "concurrency": 2, "silence_seconds": 8}
+    fixed = {**BASE, "model": {"kind": "mlp", "widths": [4]}, "training": {"epochs": 3, "batch_size": sizes}}
+    config = study_from_mapping({**fixed, "search": search}, "test.yaml")
     study = create_study(folder, config)
     desk = Desk(study, SilentTracker(), SilentListener(), lambda trial: {}, lambda: ())
     workers = Workers(2, 1.0, 0.0, None)

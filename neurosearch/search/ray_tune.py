@@ -27,6 +27,7 @@ from neurosearch.search.desk import Desk
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease
+from neurosearch.search.ranks import ranked
 from neurosearch.search.room import Room
 from neurosearch.search.signals import stopping_on_signals
 from neurosearch.search.surroundings import environment, logging_to
@@ -110,7 +111,7 @@ class TrialWorker(tune.Trainable):
     """Runs the trials of one lease after the other in the same process, which keeps what it has imported and opened.
 
     Attributes:
-        opened: Makes the training of a trial.
+        opened: Makes the training of a trial; on several GPUs, `ranks` does.
     """
 
     opened: OpenTraining = staticmethod(open_training)
@@ -144,9 +145,10 @@ class TrialWorker(tune.Trainable):
         lease = Lease.from_dict(json.loads(config[_LEASE]))
         folder = StudyFolder.at(lease.study_folder)
         _take_share(lease.room)
+        opened = self.opened if lease.room.gpus <= 1 else ranked(round(lease.room.gpus))
         self._updates: Iterator[TrialUpdate] = chain.from_iterable(
             watched(
-                trial_updates(trial, folder, config[_DEVICE], self.opened),
+                trial_updates(trial, folder, config[_DEVICE], opened),
                 folder.stacks(trial.number),
                 lease.silence_seconds,
             )

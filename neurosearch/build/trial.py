@@ -136,5 +136,6 @@ def training_settings(fields: TrainingFields, seed: int) -> TrainingSettings:
         importance_examples=fields.importance_examples,
         amp=fields.bf16,
         channels_last=fields.channels_last,
+        measure_latency=fields.measure_latency,
         seed=seed,
     )

@@ -14,7 +14,7 @@ from neurosearch.config.base import ConfigError, Path, Problem, dotted
 from neurosearch.config.corners import corners
 from neurosearch.config.overrides import with_overrides
 from neurosearch.config.points import point_problems
-from neurosearch.config.problems import TrialProblems, study_problems
+from neurosearch.config.problems import TrialProblems, metric_problems, study_problems
 from neurosearch.config.samplers import sampler_problems
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template, make_template, resolve
 from neurosearch.config.study import StudyFields
@@ -92,6 +92,7 @@ def _validated(source: Source) -> StudyConfig:
         found |= {each for each in study_problems(error, source) if not _is_told(each, source.problems)}
     if study is not None and not node_problems:
         found |= {*sampler_problems(study.search, template), *point_problems(study.search.points, template)}
+        found |= set(metric_problems(study.search, template))
     trial_problems = TrialProblems(template)
     for corner in corners(template):
         found |= {

@@ -9,10 +9,12 @@ from pydantic_core import ErrorDetails
 from neurosearch.config.base import Path, Problem, dotted, undotted
 from neurosearch.config.kinds import Conflict, ConflictError
 from neurosearch.config.messages import is_follower, message
+from neurosearch.config.search import SearchFields
 from neurosearch.config.search_nodes import Resolved, Template
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import Source
+from neurosearch.names import LATENCY_SECONDS
 
 _OTHER_TYPE = ("_type", "union_tag_not_found")  # how the types of pydantic's errors about types end
 
@@ -22,6 +24,16 @@ def study_problems(error: ValidationError, source: Source) -> Iterator[Problem]:
     for each in _independent(error):
         path = each["loc"]
         yield Problem(source.place(path), dotted(path), message(each, path, StudyFields))
+
+
+def metric_problems(search: SearchFields, template: Template) -> Iterator[Problem]:
+    """Yields that trials are judged by a metric that they do not measure."""
+    training = template.sections.get("training")
+    measures = isinstance(training, dict) and training.get("measure_latency") is True
+    if LATENCY_SECONDS in search.metrics and not measures:
+        path = ("training", "measure_latency")
+        text = f"{LATENCY_SECONDS} is measured only where this is true, and trials are judged by it. Write it."
+        yield Problem(template.source.place(path), dotted(path), text)
 
 
 class TrialProblems:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
-from neurosearch.names import BALANCED_ACCURACY, OBJECTIVES
+from neurosearch.names import BALANCED_ACCURACY, LATENCY_SECONDS, OBJECTIVES
 
 Direction = Literal["maximize", "minimize"]
 
@@ -178,6 +178,12 @@ class SearchFields(Fields):
             )
         return gpus
 
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Names of the metrics that trials are judged by."""
+        wanted = [objective.metric for objective in self.objectives]
+        return frozenset(wanted + [constraint.metric for constraint in self.constraints])
+
     @model_validator(mode="after")
     def _objectives_differ(self) -> Self:
         metrics = [objective.metric for objective in self.objectives]
@@ -224,4 +230,10 @@ class SearchFields(Fields):
                     "target or patience_trials instead, or set deterministic: false",
                     {"name": name},
                 )
+        if self.deterministic and LATENCY_SECONDS in self.metrics:
+            raise PydanticCustomError(
+                "clock",
+                "deterministic and the metric latency_seconds exclude each other: it is measured, and never the same "
+                "twice; take multiply_adds, or set deterministic: false",
+            )
         return self

@@ -36,4 +36,7 @@ class TrainingFields(Fields):
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
     importance_examples: Count = Field(64, description="Training examples of each class that neurons are scored on")
     bf16: bool = Field(False, description="On CUDA: bfloat16 autocast")
+    measure_latency: bool = Field(
+        False, description="Measure latency_seconds, the time of one forward pass of one example, after every epoch"
+    )
     channels_last: bool = Field(False, description="On CUDA: channels-last memory format for convolutions")

@@ -25,6 +25,7 @@ class TrainingSettings:
         importance_examples: Training examples per class that neurons are scored on.
         amp: Whether forward passes run under bfloat16 autocast.
         channels_last: Whether image tensors lie in channels-last order.
+        measure_latency: Whether every record holds the time of one forward pass of one example.
         seed: The trial's seed; data order, dropout and growth derive from it.
     """
 
@@ -41,6 +42,7 @@ class TrainingSettings:
     importance_examples: int
     amp: bool
     channels_last: bool
+    measure_latency: bool
     seed: int
 
     def is_checkpointed(self, epoch: int) -> bool:

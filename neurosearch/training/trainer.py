@@ -21,6 +21,7 @@ from neurosearch.training.distributed import FirstRankStore, Ranks
 from neurosearch.training.evaluation import evaluate
 from neurosearch.training.generators import seed_global_generator
 from neurosearch.training.health import check_losses, check_scores
+from neurosearch.training.latency import measure_latency
 from neurosearch.training.memory import telling_shortage
 from neurosearch.training.network import Network, load_weights
 from neurosearch.training.optimizers import make_optimizer, set_learning_rate
@@ -119,6 +120,7 @@ class Trainer:
             policy.load_state_dict(state["policy"])
         self._network = Network(model, units, policy, amp=settings.amp, channels_last=settings.channels_last)
         self._counter = SizeCounter(model, example_inputs)
+        self._one_example = example_inputs[0][:1]
         self._optimizer = make_optimizer(settings, model.parameters(), policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
             self._network, self._optimizer, batches, task, self._base_sizes, settings.importance_examples, settings.seed
@@ -287,6 +289,8 @@ class Trainer:
         clock = self._clock()
         check_scores(scores, clock.epoch, clock.step)
         metrics = scores | self._counter.count(self.units) | {names.TRAINING_MULTIPLY_ADDS: self._multiply_adds}
+        if self._settings.measure_latency:
+            metrics[names.LATENCY_SECONDS] = measure_latency(self._network.for_evaluation(), self._one_example)
         events, self._num_reported = self.events[self._num_reported :], len(self.events)
         at_rest = self._policy.at_rest(self.units, self._base_sizes)
         return EpochRecord(clock.epoch, clock.step, metrics, tuple(events), at_rest)

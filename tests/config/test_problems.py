@@ -405,3 +405,9 @@ def test_a_problem_found_by_a_room_below_gets_its_line(load: Callable[..., Study
     )
     assert problem_of("data.imbalance", "is too much.", lowest, template).where.endswith("study.yaml:4")
     assert problem_of("data.path", "is not there.", lowest, template).where.endswith("study.yaml:2")
+
+
+def test_a_metric_that_no_trial_measures_is_refused(problems: Problems) -> None:
+    (problem,) = problems(config(search="{objectives: [{metric: latency_seconds, direction: minimize}]}"))
+    assert problem.field == "training.measure_latency"
+    assert "latency_seconds" in problem.text

@@ -29,6 +29,7 @@ SETTINGS = TrainingSettings(
     importance_examples=4,
     amp=False,
     channels_last=False,
+    measure_latency=False,
     seed=7,
 )
 PERIODIC = PeriodicSettings(

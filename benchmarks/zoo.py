@@ -5,6 +5,7 @@ Usage: python benchmarks/zoo.py [--quick] [--out docs/zoo.md]
 
 import argparse
 import json
+import re
 import time
 import warnings
 from collections import Counter
@@ -22,16 +23,26 @@ HEADER = """# What can change in torchvision's classification models
 
 Made by `python benchmarks/zoo.py` with torchvision {version}, on example inputs of the smallest side that each model
 takes. *Dynamic share* is the share of the parameters that lie in a tensor with at least one dimension that can change;
-*units* counts neurons and channels of all groups. What cannot change exactly is left alone and named, with the first
-reasons beside it; kernels, inputs and outputs never change and are not listed.
+*units* counts neurons and channels of all groups. What cannot change exactly is left alone; the last column says why,
+and for how many dimensions of tensors. `find_units(...).frozen` names each of them, with the module and, where code
+raises an error, that error. Inputs, outputs, kernels and dimensions of length 1 never change and are not listed.
+
+Code fails at another width where it names a length or computes it from another one. The attention modules here compute
+the width of a head from that of their input, so heads and trunk hold each other in place; their MLPs change. The
+channel shuffles of ShuffleNet couple all channels of some stages, see [neurons.md](neurons.md).
 
 | model | groups | units | dynamic share | what stays as it is, and why |
 |---|---:|---:|---:|---|
 """
-USUAL = ("it meets a dimension of fixed size", "it is an output of the network", "each group of a depthwise")
+USUAL = (
+    "it meets a dimension of fixed size",
+    "it is an output of the network",
+    "each group of a depthwise",
+    "its one position",
+    "the forward never uses it",
+)
 QUICK = ("resnet18", "squeezenet1_0", "shufflenet_v2_x0_5")
 LARGE_IMAGES = {"inception_v3": 299, "maxvit_t": 224}
-MOST_REASONS = 2
 
 
 @dataclass(frozen=True)
@@ -73,10 +84,13 @@ def describe(name: str) -> Row:
 
 def reasons_of(units: Units) -> tuple[str, ...]:
     """Return the most frequent reasons for what is frozen, most frequent first."""
-    counts = Counter(one.reason for one in units.frozen if not one.reason.startswith(USUAL))
-    found = [f"{reason} ({count}x)" for reason, count in counts.most_common(MOST_REASONS)]
-    rest = sum(counts.values()) - sum(count for _, count in counts.most_common(MOST_REASONS))
-    return (*found, *([f"{rest} dimensions for similar reasons"] if rest else []))
+    counts = Counter(in_general(one.reason) for one in units.frozen if not one.reason.startswith(USUAL))
+    return tuple(f"{reason} ({count} dimensions)" for reason, count in counts.most_common())
+
+
+def in_general(reason: str) -> str:
+    """Return a reason with a module's class instead of its name, and without an error's text: alike for all layers."""
+    return re.sub(r"\S+ \((\w+)\)", r"\1", re.sub("(fails at another width):.*", r"\1", reason, flags=re.DOTALL))
 
 
 def line(row: Row) -> str:

@@ -20,7 +20,7 @@ from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.tracer import describe
 from neurosearch.neurons.units import FIXED, Binding, Units
 
-TIED = "ties it to another length in its code; at another width it raises"
+FAILS = "fails at another width"
 SINGLE = "all its positions are coupled, so none can go alone; at another width the code couples others"
 MOVED = "at another width the code couples other positions"
 _MOST_CANDIDATES = 8
@@ -86,7 +86,7 @@ class Proof:
         try:
             trace = self._run.follow(shapes, wider.settings())
         except Exception as error:  # noqa: BLE001  the user's forward raises anything
-            reason = f"{where(error, model)} {TIED}: {_first_line(error)}"
+            reason = f"the code of {where(error, model)} {FAILS}: {_first_line(error)}"
             return _Failure(reason, tuple(_paths(error, model)), frozenset())
         for tensor, dimension, positions in self._frozen:
             moved = _moved(units, wider, tensor, dimension, positions)

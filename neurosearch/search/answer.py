@@ -22,16 +22,19 @@ class Answered:
         control: Number of the control.
         comparisons: That finalist against the control, one for each objective.
         fixed_winner: Whether the best of all finalists and the control is a network whose neurons never changed.
+        changed: Whether the neurons of that finalist changed.
     """
 
     searched: int
     control: int
     comparisons: tuple[Comparison, ...]
     fixed_winner: bool
+    changed: bool
 
     def lines(self) -> tuple[str, ...]:
         """Says it for people."""
-        return words(self.comparisons, fixed_winner=self.fixed_winner)
+        subject = "The best network whose neurons changed" if self.changed else "The best of the search"
+        return words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject)
 
     def facts(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
@@ -39,6 +42,7 @@ class Answered:
             "searched": self.searched,
             "control": self.control,
             "fixed_winner": self.fixed_winner,
+            "changed": self.changed,
             "comparisons": [comparison.facts() for comparison in self.comparisons],
             "words": list(self.lines()),
         }
@@ -72,4 +76,4 @@ def answered(trials: Sequence[TrialSummary], study: StudyFields) -> Answered | N
     )
     winner = best_of((*finalists, control), objective)
     assert winner is not None
-    return Answered(finalist.number, control.number, comparisons, winner.kind == _STATIC)
+    return Answered(finalist.number, control.number, comparisons, winner.kind == _STATIC, finalist.kind != _STATIC)

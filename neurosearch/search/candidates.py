@@ -65,7 +65,8 @@ def keep_candidate(folder: Path, checkpoint: str, epoch: int) -> None:
 def candidates(trial: TrialSummary, reports: Sequence[StoredReport]) -> tuple[Candidate, ...]:
     """Returns what a trial offers: its final network, and those of its epochs at rest that have a checkpoint.
 
-    None if it failed or was stopped. What the last epoch left is the final network's matter.
+    None if it failed or was stopped. What the last epoch left is the final network's matter, and of networks that are
+    equal in everything that counts the last one stands for all.
 
     Args:
         trial: Of any state.
@@ -80,7 +81,7 @@ def candidates(trial: TrialSummary, reports: Sequence[StoredReport]) -> tuple[Ca
         for each in reports
         if each.report.at_rest and each.checkpoint is not None and each.epoch < trial.epochs
     )
-    return (*epochs, final)
+    return tuple({(each.values, each.violation > 0): each for each in (*epochs, final)}.values())
 
 
 def front_of(offered: Sequence[Candidate], study: StudyFields) -> tuple[Candidate, ...]:

@@ -129,17 +129,16 @@ def sign_flip(differences: Sequence[float]) -> float | None:
     return float((np.abs(sums) >= abs(math.fsum(differences)) - slack).mean())
 
 
-def words(comparisons: Sequence[Comparison], *, fixed_winner: bool) -> tuple[str, ...]:
+def words(comparisons: Sequence[Comparison], *, fixed_winner: bool, subject: str) -> tuple[str, ...]:
     """Says for people whether changing neurons helped, one line for each objective and one for what it means.
 
     Args:
         comparisons: The best of the search against the control, one for each objective.
         fixed_winner: Whether the study's winner is a network whose neurons never changed.
+        subject: What the control is compared with, as the subject of a sentence.
     """
     if fixed_winner:
-        lines = [
-            f"The best of the search has {each.metric} {_figures(each)} against the control." for each in comparisons
-        ]
+        lines = [f"{subject} has {each.metric} {_figures(each)} against the control." for each in comparisons]
         return ("The winner is itself a fixed network: changing neurons did not help here.", *lines)
     return (*(_sentence(each) for each in comparisons), *_advice(comparisons))
 

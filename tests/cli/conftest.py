@@ -81,11 +81,18 @@ def _run_trials(study: Study, most: int = 99) -> None:
         trial = study.ask()
         if trial is None:
             return
-        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, ())
+        candidates = study.config.study.search.candidates == "at_rest"
+        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, (), candidates)
         for update in trial_updates(leased, study.stored.folder, "cpu"):
             study.report(trial.number, update.records)
             if update.outcome is not None:
                 study.tell(trial.number, update.outcome)
+
+
+@pytest.fixture
+def run_trials() -> Callable[..., None]:
+    """Runs trials of a study one after the other in this process."""
+    return _run_trials
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,27 @@ def test_a_trial_without_a_network_cannot_be_exported(type_in: TypeIn, unfinishe
     assert "has no trial 99" in missing.err
 
 
+def test_an_epoch_on_the_front_is_exported_by_its_number(
+    type_in: TypeIn, start: Callable[..., Study], run_trials: Callable[..., None], tmp_path: Path
+) -> None:
+    objectives = [
+        {"metric": "balanced_accuracy", "direction": "maximize"},
+        {"metric": "parameters", "direction": "minimize"},
+    ]
+    study = start(tmp_path / "runs", search={"trials": 1, "objectives": objectives, "candidates": "at_rest"})
+    run_trials(study)
+    study.close()
+    facts = type_in("export", "tiny", "--trial", 0, "--epoch", 1, "--out", tmp_path / "x", "--json").facts
+    assert facts["trial"] == 0
+    assert set(facts["files"]) == {"pt2", "onnx", "safetensors"}
+    missing = type_in("export", "tiny", "--trial", 0, "--epoch", 7)
+    assert missing.code == 2
+    assert "Only epochs on the front are kept; status lists them." in missing.err
+    unnamed = type_in("export", "tiny", "--epoch", 1)
+    assert unnamed.code == 2
+    assert "Name the trial, too, by --trial." in unnamed.err
+
+
 def test_where_nothing_is_feasible_nothing_is_exported(
     type_in: TypeIn, start: Callable[..., Study], tmp_path: Path
 ) -> None:

@@ -59,13 +59,16 @@ def test_a_control_that_wins_is_a_fixed_winner(study):
 
 
 def test_so_is_a_finalist_whose_neurons_never_changed(study):
-    assert answered([replace(FINALIST, kind="static"), CONTROL], study).fixed_winner
+    found = answered([replace(FINALIST, kind="static"), CONTROL], study)
+    assert found.fixed_winner
+    assert found.lines()[1].startswith("The best of the search has balanced_accuracy +.050")
 
 
 def test_beside_a_fixed_finalist_a_changing_one_stands_for_the_search(study):
     fixed = trial(8, "finalist", (0.95, 0.96, 0.97), kind="static")
     found = answered([fixed, OTHER, FINALIST, CONTROL], study)
     assert (found.searched, found.fixed_winner) == (5, True)
+    assert found.lines()[1].startswith("The best network whose neurons changed has balanced_accuracy +.050")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,11 @@ def test_epochs_at_rest_with_a_checkpoint_and_the_final_network_are_offered():
     assert [(each.epoch, each.values) for each in offered] == [(1, (0.5, 90.0)), (None, (0.8, 60.0))]
 
 
+def test_of_equal_networks_the_last_one_stands_for_all():
+    reports = [report(1, 0.5, 90.0), report(2, 0.5, 90.0), report(3, 0.8, 60.0)]
+    assert [each.epoch for each in candidates(trial(7, (0.8, 60.0)), reports)] == [2, None]
+
+
 @pytest.mark.parametrize("state", ["running", "stopped", "failed"])
 def test_a_trial_without_a_final_network_offers_nothing(state):
     assert candidates(trial(7, (), state), [report(1, 0.5, 90.0)]) == ()

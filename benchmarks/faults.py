@@ -407,7 +407,8 @@ def is_worker(pid: int) -> bool:
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return title.startswith(b"ray::") and b"TrialWorker" in title
+    # Ray names its processes by what they run; Tune wraps our worker in a class of this name.
+    return title.startswith((b"ray::TrialWorker", b"ray::ResourceTrainable"))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _postgres(address: PostgresAddress, name: str) -> Any:
             address.user,
             host=address.host,
             database=address.database,
-            password=password(),
+            password=password() or "",  # a server that trusts us asks for none
             sock=wire,
             ssl_context=_ssl_context(address),
             application_name=name.encode("ascii", "replace").decode()[:_LONGEST_NAME],

@@ -19,7 +19,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from neurosearch.search.errors import StudyError
 
-_BLOCK = 4096
+_BLOCK, _LONGEST_LINE = 4096, 2**22
 # What Optuna raises on lines that are no operations, or that belong to no study.
 _NO_JOURNAL = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, OptunaError)
 
@@ -89,6 +89,23 @@ def _cut_torn_line(file: BinaryIO) -> int:
     return file.seek(whole)
 
 
+def _check_ends(path: Path) -> None:
+    """Checks the first and the last whole line: Optuna passes over a last one that it cannot read, torn or not.
+
+    Raises:
+        ValueError: They are no operations.
+        TypeError: The same.
+    """
+    with path.open("rb") as file:
+        first = file.readline()
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE))
+        *whole, _torn = file.read().split(b"\n")
+    if not first.endswith(b"\n"):
+        return  # its maker was killed at once
+    for line in (first, whole[-1]):
+        json.loads(line)["op_code"]
+
+
 def open_journal(path: Path) -> tuple[Journal, JournalStorage]:
     """Opens the storage in a journal file, which is made if there is none; both are the same storage.
 
@@ -97,6 +114,7 @@ def open_journal(path: Path) -> tuple[Journal, JournalStorage]:
     """
     try:
         journal = Journal(path)
+        _check_ends(path)
         return journal, JournalStorage(journal)
     except (IsADirectoryError, PermissionError) as error:
         raise StudyError(f"{path} cannot be read: {error.strerror}. Mend that, then try again.") from error

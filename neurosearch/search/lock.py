@@ -14,6 +14,7 @@ from typing import Protocol
 from neurosearch.config.database import PostgresAddress, SqliteAddress, database_address
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.mishaps import missing_folder
 from neurosearch.search.patience import Patience
 
 _ATTEMPTS = 5
@@ -48,6 +49,7 @@ def search_lock(folder: StudyFolder) -> SearchLock:
     address = _server(folder)
     lock: SearchLock | None
     if address is None:
+        _check_folder(folder)
         lock = FileLock.taken(_file(folder))
     else:
         from neurosearch.search.server_lock import ServerLock
@@ -117,6 +119,13 @@ def _server(folder: StudyFolder) -> PostgresAddress | None:
     """Returns the server that keeps the lock; None where a file does."""
     address = None if folder.database is None else database_address(folder.database)
     return address if isinstance(address, PostgresAddress) else None
+
+
+def _check_folder(folder: StudyFolder) -> None:
+    address = None if folder.database is None else database_address(folder.database)
+    missing = missing_folder(address) if isinstance(address, SqliteAddress) else None
+    if missing is not None:
+        raise StudyError(f"{folder.database} cannot be used: {missing}.")
 
 
 def _file(folder: StudyFolder) -> Path:

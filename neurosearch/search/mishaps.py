@@ -6,17 +6,19 @@ import ssl
 from collections.abc import Iterator
 
 from neurosearch.config.database import DatabaseAddress, PostgresAddress, SqliteAddress
+from neurosearch.search.connections import password
 
 # PostgreSQL's codes of errors that pass: the server stops, starts or has no free connection, two writes collided, or
 # two processes made the tables at the same time (the later one finds them when it looks again).
 _PASSING = {"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01", "55P03", "23505", "42P07"}
 _SQLITE_PASSING = ("locked", "already exists", "UNIQUE constraint failed")
-_BROKEN, _NO_PASSWORD = "broken", "no password"  # what the driver finds itself has no code
+_BROKEN = "broken"  # what the driver finds itself has no code
+_WRONG_PASSWORD, _NO_PASSWORD = "28P01", "no password"  # codes, no secrets
 
 _WORDS = {
     _BROKEN: "the connection to {place} broke ({text}). See that the server runs",
     _NO_PASSWORD: "it asks for the password of {user!r}. Set NEUROSEARCH_DATABASE_PASSWORD in the environment",
-    "28P01": "it refuses the password of {user!r}. Set NEUROSEARCH_DATABASE_PASSWORD to the right one",
+    _WRONG_PASSWORD: "it refuses the password of {user!r}. Set NEUROSEARCH_DATABASE_PASSWORD to the right one",
     "28000": "the server does not let {user!r} in ({text}). Make the role, or let it in by pg_hba.conf",
     "3D000": (
         "the server has no database {database!r}. Make it with `createdb -h {host} -p {port} -U {user} {database}`, or "
@@ -51,6 +53,12 @@ def explained(error: BaseException, address: DatabaseAddress) -> str | None:
     return next((text for text in words if text is not None), None)
 
 
+def missing_folder(address: SqliteAddress) -> str | None:
+    """Says that there is no folder for a file and how to mend that; None if there is."""
+    folder = address.path.absolute().parent
+    return None if folder.is_dir() else f"there is no folder {folder}. Make it, or mend the address"
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yields an error and what caused it, as far as that was told."""
     each: BaseException | None = error
@@ -75,7 +83,7 @@ def _code(error: BaseException) -> tuple[str | None, str]:
     told = error.args[0] if error.args else ""
     if isinstance(told, dict):
         return str(told.get("C")), str(told.get("M", ""))
-    return _NO_PASSWORD if "no password was provided" in str(told) else _BROKEN, str(told)
+    return _BROKEN, str(told)
 
 
 def _words(error: BaseException, address: DatabaseAddress) -> str | None:
@@ -92,6 +100,8 @@ def _postgres_words(error: BaseException, address: PostgresAddress) -> str | Non
     code, text = _code(error)
     if code is None:
         return None
+    if code == _WRONG_PASSWORD and password() is None:
+        code = _NO_PASSWORD
     return _WORDS.get(code, _OTHER_WORDS).format(
         text=text,
         user=address.user,
@@ -119,9 +129,9 @@ def _unreachable(error: OSError, address: PostgresAddress) -> str:
 def _sqlite_words(error: BaseException, address: SqliteAddress) -> str | None:
     if not isinstance(error, sqlite3.Error):
         return None
-    folder = address.path.absolute().parent
-    if not folder.is_dir():
-        return f"there is no folder {folder}. Make it, or mend the address"
+    missing = missing_folder(address)
+    if missing is not None:
+        return missing
     text = str(error)
     words = (words for part, words in _SQLITE_WORDS.items() if part in text)
     return next(words, _OTHER_SQLITE_WORDS.format(text=text))

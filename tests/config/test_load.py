@@ -112,9 +112,16 @@ def test_a_trial_survives_json(values: dict[str, Any]) -> None:
     assert type(trial).model_validate(json.loads(json.dumps(trial.model_dump(mode="json")))) == trial
 
 
-def test_the_shipped_config_is_right() -> None:
-    study = load_study(Path(__file__).parents[2] / "tune_configs" / "quickstart.yaml")
-    assert study.study.name == "quickstart"
+SHIPPED = Path(__file__).parents[2] / "tune_configs"
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_config_is_right(path: Path) -> None:
+    assert load_study(path).study.name == path.stem
+
+
+def test_the_quickstart_lets_every_kind_of_growth_compete() -> None:
+    study = load_study(SHIPPED / "quickstart.yaml")
     assert study.study.search.trials >= 20
     assert {"static", "periodic", "nimble"} == {
         label for name, node in _nodes(study) if name == "growth" for label in node.labels

@@ -40,7 +40,7 @@ def open_study(name: str, folder: Path, database: str | None = None) -> "StoredS
         others = tuple(on_study("status", replace(at, name=other)) for other in stored_names(at))
         raise CommandError(str(error), next_commands=others or (neurosearch("search", "CONFIG"),)) from error
     except StudyError as error:
-        raise CommandError(str(error), next_commands=(on_study("status", at),)) from error
+        raise CommandError(str(error)) from error
     if at.database is not None and folder == RUNS:
         study.folder = StudyFolder.of(study.config.study)
     return study

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from neurosearch.config.base import ConfigError, Path, Problem
+from neurosearch.config.database import without_password
 from neurosearch.config.yaml_source import Source, parse_yaml
 
 _PART = re.compile(r"(?P<name>[^.\[\]]+)(?P<indices>(?:\[\d+\])*)")
@@ -30,7 +31,7 @@ def with_overrides(source: Source, overrides: tuple[str, ...]) -> Source:
 
 def _override(values: dict[str, Any], places: dict[Path, str], text: str) -> None:
     key, equals, value_text = text.partition("=")
-    where = f"--set {text}"
+    where = f"--set {without_password(text)}"
     path = _path(key.strip())
     if not equals or not path:
         raise ConfigError((Problem(where, "", "write it as section.field=value, such as training.epochs=5."),))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -23,7 +24,7 @@ class _Case:
     positions: dict[str, Any]
     free: dict[str, BaseDistribution]
 
-    @property
+    @cached_property
     def size(self) -> int:
         return math.prod(_size(each) or 0 for each in self.free.values())
 
@@ -46,13 +47,14 @@ class FiniteSpace:
         every = list(slots(template))
         controlling = {name for slot in every for name in slot.requires}
         self._parts = [list(_cases(part, controlling)) for part in _parts(every)]
-        self.size = math.prod(sum(case.size for case in part) for part in self._parts)
+        self._sizes = [sum(case.size for case in part) for part in self._parts]
+        self.size = math.prod(self._sizes)
 
     def point(self, index: int) -> dict[str, Any]:
         """Returns the point of an index below `size`, as positions by hyperparameter name."""
         found: dict[str, Any] = {}
-        for part in self._parts:
-            index, place = divmod(index, sum(case.size for case in part))
+        for part, size in zip(self._parts, self._sizes, strict=True):
+            index, place = divmod(index, size)
             for case in part:
                 if place < case.size:
                     found.update(case.point(place))

@@ -82,24 +82,19 @@ class ProcessMirror:
     @contextmanager
     def drawing(self, ask: Ask) -> Iterator[Draw | None]:
         """Draws where the expected improvement is largest."""
-        study = InMemoryStudy(self._directions)
+        study, worst = InMemoryStudy(self._directions), self._worst()
+        is_bounded = any(_constraint(entry) > 0 for entry in self._history)
         for entry in self._history:
-            self._tell(study, entry)
+            if entry.ending is None or entry.ending.values or worst:
+                study.add(entry.number, entry.point)
+            if entry.ending is not None and (values := entry.ending.values or worst):
+                # Without a constraint there is nothing to model beside the objectives.
+                study.end(entry.number, values, _constraint(entry) if is_bounded else None)
         with study.drawing(GPSampler(seed=ask.seed, warn_independent_sampling=False)) as draw:
             yield draw
 
-    def _tell(self, study: "InMemoryStudy", entry: Entry) -> None:
-        """A failed trial is told as the worst of all: no invented value shall lead the model of the objective."""
-        ending, worst = entry.ending, self._worst()
-        if ending is not None and ending.values is None and worst is None:
-            return
-        study.add(entry.number, entry.point)
-        if ending is not None:
-            # A stopped trial is within the bounds; its value at that epoch says enough.
-            is_within = ending.stopped_epoch is not None and ending.violation <= 0
-            study.end(entry.number, ending.values or worst, ending.violation if is_within else ending.badness)
-
     def _worst(self) -> tuple[float, ...] | None:
+        """Returns what a failed trial is told as: no invented value shall lead the model of an objective."""
         known = [entry.ending.values for entry in self._history if entry.ending is not None and entry.ending.values]
         if not known:
             return None
@@ -107,6 +102,14 @@ class ProcessMirror:
             min(values) if direction == "maximize" else max(values)
             for direction, values in zip(self._directions, zip(*known, strict=True), strict=True)
         )
+
+
+def _constraint(entry: Entry) -> float:
+    """Returns by how much a trial is beyond the bounds; one that was stopped within them has values that say enough."""
+    if entry.ending is None:
+        return 0.0
+    is_within = entry.ending.stopped_epoch is not None and entry.ending.violation <= 0
+    return entry.ending.violation if is_within else entry.ending.badness
 
 
 class _Genetic(NSGAIISampler):
@@ -153,9 +156,10 @@ class InMemoryStudy:
         self.optuna.add_trial(running)
         self._ids[number] = len(self.optuna.get_trials(deepcopy=False)) - 1
 
-    def end(self, number: int, values: tuple[float, ...] | None, violation: float) -> None:
-        """Ends a trial; without values its violation must put it behind all others."""
-        optuna.Trial(self.optuna, self._ids[number]).set_constraint("bounds", violation)
+    def end(self, number: int, values: tuple[float, ...] | None, constraint: float | None) -> None:
+        """Ends a trial; without values its constraint must put it behind all others."""
+        if constraint is not None:
+            optuna.Trial(self.optuna, self._ids[number]).set_constraint("bounds", constraint)
         self.optuna.tell(self._ids[number], list(values or [0.0] * self._num_objectives))
 
     @contextmanager

@@ -110,10 +110,15 @@ class Onlooker(TorchFunctionMode):
 
     A value may be followed for several reasons at once, each under a name of its own. What cannot be done again is
     followed as words that say so.
+
+    Args:
+        layers: For some weights, by `id`: is shown the input and the result of each call that is given the weight
+            second, as linear and convolution layers do, and returns the result to go on with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Mapping[int, Callable[["Onlooker", Tensor, Tensor], Tensor]]) -> None:
         super().__init__()
+        self._layers = layers
         self._followed: dict[int, tuple[Tensor, dict[str, Path | str]]] = {}  # an id is unique while its tensor lives
 
     def follow(self, name: str, values: Tensor) -> None:
@@ -134,6 +139,8 @@ class Onlooker(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if len(args) > 1 and id(args[1]) in self._layers:
+            return self._layers[id(args[1])](self, args[0], func(*args, **kwargs))
         sources = self._sources(args)
         # What an operation in place starts from is gone afterwards, but for its shape.
         shapes = [values.shape for values, _ in sources]

@@ -178,7 +178,7 @@ def layer_of(module: nn.Module) -> Layer | str:
     """Return a module as a layer, or why it cannot be taken for one."""
     if type(module) not in LAYERS:
         return "is no plain linear or convolution layer"
-    weight = module.get_parameter("weight").detach()
+    weight = module.get_parameter("weight")
     if not isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         return Layer(type(module), weight, (), (), ())
     if module.groups != 1 or module.padding_mode != "zeros":

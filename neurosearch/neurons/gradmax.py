@@ -18,10 +18,8 @@ The matrix is seldom made: a partial decomposition needs its products with few v
 convolution with as many channels does.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +35,8 @@ from neurosearch.neurons.labels import Obstacle, Role
 from neurosearch.neurons.plan import group_by_name
 from neurosearch.neurons.singular import leading_vectors
 from neurosearch.neurons.units import Slice, Units
+
+See = Callable[[Onlooker, Tensor, Tensor], Tensor]
 
 _SIMPLE_ROLES = {Role.INCOMING, Role.OUTGOING, Role.SHIFT, Role.SCALE, Role.MEAN, Role.VARIANCE}
 
@@ -71,15 +71,14 @@ def gradmax_directions(
     sites = [_site(model, units, name, count) for name, count in counts.items() if count > 0]
     if not sites:
         return {}
-    onlooker: Onlooker | None = Onlooker()
+    layers = _layers(sites)
     with evaluating(model):
         for inputs, targets in batches:
-            with _watching(sites, onlooker), onlooker or nullcontext():
+            with Onlooker(layers):
                 outputs = model(inputs)
             _check_calls(sites)
             _note(sites, loss(outputs, targets) * len(targets))
-            onlooker = None  # every batch goes the same way
-    if onlooker is not None:
+    if not sites[0].pair.seen:
         raise SurgeryError("gradmax was given no batch. Pass at least one (inputs, targets) pair.")
     with torch.autocast(sites[0].pair.maker.weight.device.type, enabled=False):
         return {site.group: _directions(site) for site in sites}
@@ -92,9 +91,7 @@ class _Site:
     Attributes:
         group: Its name.
         count: Number of new units.
-        maker: The module that makes the units.
-        user: The module that uses them.
-        pair: What is known of the two.
+        pair: What is known of the layers that make and use the units.
         keeps_slope: Whether what is between them maps 0 to 0 with a slope.
         made: Inputs and outputs of the maker in the pass under way.
         used: Inputs and outputs of the user in the pass under way.
@@ -102,28 +99,25 @@ class _Site:
 
     group: str
     count: int
-    maker: nn.Module
-    user: nn.Module
     pair: Pair
     keeps_slope: bool
     made: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     used: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
-    def see_made(self, inputs: Tensor, outputs: Tensor, onlooker: Onlooker | None) -> None:
-        """Note a call of the maker."""
+    def see_made(self, onlooker: Onlooker, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """Note a call of the maker; return the outputs to go on with."""
         self.made.append((inputs.detach(), outputs))
-        if onlooker is not None:
-            onlooker.follow(self.group, outputs)
+        onlooker.follow(self.group, outputs)
+        return outputs
 
-    def see_used(self, inputs: Tensor, outputs: Tensor, onlooker: Onlooker | None) -> Tensor:
+    def see_used(self, onlooker: Onlooker, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Note a call of the user; return the outputs to go on with."""
+        path = onlooker.path(self.group, inputs)
+        if isinstance(path, str):
+            raise _unfit(self.group, path)
+        self.pair.path = path
         outputs = outputs if outputs.requires_grad else outputs.detach().requires_grad_()
         self.used.append((inputs, outputs))
-        if onlooker is not None:
-            path = onlooker.path(self.group, inputs)
-            if isinstance(path, str):
-                raise _unfit(self.group, path)
-            self.pair.path = path
         return outputs.clone()  # what follows may change it in place
 
 
@@ -141,18 +135,17 @@ def _site(model: nn.Module, units: Units, name: str, count: int) -> _Site:
             f"{len(makers)} layers make and {len(users)} use its units"
             + "".join(f", one is {role}" for role in sorted(others)),
         )
-    maker, making, _ = _layer(model, units, index, makers[0])
-    user, using, num_places = _layer(model, units, index, users[0])
+    maker, _ = _layer(model, units, index, makers[0])
+    user, num_places = _layer(model, units, index, users[0])
     keeps_slope = not {Obstacle.DEAD_AT_ZERO, Obstacle.MOVES_ZERO} & set(obstacles)
-    return _Site(name, count, maker, user, Pair(making, using, num_places, Path(())), keeps_slope)
+    return _Site(name, count, Pair(maker, user, num_places, Path(())), keeps_slope)
 
 
-def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> tuple[nn.Module, Layer, int]:
+def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> tuple[Layer, int]:
     """Return the layer that holds a weight, and how many positions a unit has in it."""
     name = units.layout.groups[group].name
     owner, _, attribute = part.tensor.rpartition(".")
-    module = model.get_submodule(owner)
-    layer = layer_of(module)
+    layer = layer_of(model.get_submodule(owner))
     if attribute != "weight" or isinstance(layer, str):
         why = layer if isinstance(layer, str) else "holds it beside another weight"
         raise _unfit(name, f"{part.tensor} is needed, and {owner} {why}")
@@ -161,7 +154,7 @@ def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> tuple[nn.
     is_alone = len(own) == 1 and all(len(dimension) == 1 for dimension in blocks)
     if not is_alone or (own[0].repeat != 1 and part.role == Role.INCOMING):
         raise _unfit(name, f"{part.tensor} holds other units beside its units, or several positions of each")
-    return module, layer, own[0].repeat
+    return layer, own[0].repeat
 
 
 def _unfit(name: str, why: str) -> SurgeryError:
@@ -171,24 +164,16 @@ def _unfit(name: str, why: str) -> SurgeryError:
     )
 
 
-@contextmanager
-def _watching(sites: list[_Site], onlooker: Onlooker | None) -> Iterator[None]:
-    """Note what goes into and comes out of the layers around each group."""
-    handles = []
-    for site in sites:
-        handles += [
-            site.maker.register_forward_hook(_hook(site.see_made, onlooker)),
-            site.user.register_forward_hook(_hook(site.see_used, onlooker)),
-        ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _layers(sites: list[_Site]) -> dict[int, See]:
+    """Return who looks at the calls with each weight; one that uses units of a group may make those of another."""
+    users = {id(site.pair.user.weight): site.see_used for site in sites}
+    makers = {id(site.pair.maker.weight): site.see_made for site in sites}
+    both = {key: _first_used_then_made(users[key], see) for key, see in makers.items() if key in users}
+    return {**users, **makers, **both}
 
 
-def _hook(see: Callable[[Tensor, Tensor, Onlooker | None], Any], onlooker: Onlooker | None) -> Callable[..., Any]:
-    return lambda _, inputs, outputs: see(inputs[0], outputs, onlooker)
+def _first_used_then_made(see_used: See, see_made: See) -> See:
+    return lambda onlooker, inputs, outputs: see_made(onlooker, inputs, see_used(onlooker, inputs, outputs))
 
 
 def _check_calls(sites: list[_Site]) -> None:
@@ -218,8 +203,8 @@ def _directions(site: _Site) -> Directions:
         vectors = leading_vectors(by_outgoing, by_incoming, (num_incoming, num_outgoing), site.count, pair.rank)
     if vectors is None:
         raise SurgeryError(
-            f"group {site.group}: the loss has no slope behind its units, so gradmax has no direction to choose. Pass "
-            "other batches, or choose another start, such as zero_outgoing."
+            f"group {site.group}: the loss's slope behind its units is 0 or no number, so gradmax has no direction to "
+            "choose. Pass other batches, or choose another start, such as zero_outgoing."
         )
     if not is_exact and pair.path.is_bent:
         vectors = _best_in_truth(pair, vectors)

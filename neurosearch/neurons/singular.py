@@ -20,7 +20,7 @@ Product = Callable[[Tensor], Tensor]
 def leading_vectors(
     by_columns: Product, by_rows: Product, shape: tuple[int, int], count: int, rank: int
 ) -> Tensor | None:
-    """Return left singular vectors, the largest singular value first, `(n, r)`, or None if the matrix is 0.
+    """Return left singular vectors, the largest value first, `(n, r)`, or None if the matrix is 0 or no number.
 
     A subspace iteration (Halko et al., arXiv:0909.4061, algorithm 4.4); small matrices come out exactly. Where the rank
     is too low (c classes leave c - 1 directions behind the last layer), the missing vectors are mixtures of those that
@@ -37,13 +37,15 @@ def leading_vectors(
     rows, is_factor = _rows(by_columns, by_rows, shape, min(count + _EXTRA, rank), generator)
     products = rows if is_factor else by_rows(rows)
     # Squares are decomposed: half the digits are enough here, and cost a third.
-    squares, turned = torch.linalg.eigh(products @ products.T)
-    values = squares.clamp(min=0).sqrt().flip(0)
-    num_useful = min(int((values > _TOLERANCE * values[0]).sum()), count)
+    try:
+        squares, turned = torch.linalg.eigh(products @ products.T)  # ascending
+    except RuntimeError:  # LinAlgError, which has no public type: there is something that is no number
+        return None
+    num_useful = min(_num_above(squares.tolist(), _TOLERANCE**2), count)
     if not num_useful:
         return None
-    values = values[:num_useful]
-    vectors: Tensor = turned.T.flip(0)[:num_useful] @ rows
+    values = squares[-num_useful:].flip(0).sqrt()
+    vectors: Tensor = turned[:, -num_useful:].T.flip(0) @ rows
     if is_factor:
         vectors = vectors / values[:, None]
     vectors = vectors * vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()
@@ -51,6 +53,10 @@ def leading_vectors(
         return vectors
     shares = torch.randn(count - num_useful, num_useful, generator=generator, dtype=torch.float64)
     return torch.cat([vectors, F.normalize(shares * values @ vectors, dim=1)])
+
+
+def _num_above(squares: list[float], share: float) -> int:
+    return sum(square > max(share * squares[-1], 0.0) for square in squares)
 
 
 def _rows(

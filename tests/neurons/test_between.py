@@ -65,7 +65,7 @@ def test_what_cannot_be_done_again_to_new_units_is_refused_by_name(between, user
 
 
 def watched(code, values):
-    onlooker = Onlooker()
+    onlooker = Onlooker({})
     with onlooker:
         onlooker.follow("a", values)
         result = code(values)
@@ -108,7 +108,7 @@ def test_nothing_between_is_a_path_without_steps():
 
 
 def test_what_did_not_come_of_the_values_is_told():
-    onlooker = Onlooker()
+    onlooker = Onlooker({})
     with onlooker:
         onlooker.follow("a", torch.zeros(2, 3))
         assert onlooker.path("a", torch.zeros(2, 3)) == "what is between its layers could not be followed"

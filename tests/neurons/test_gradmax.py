@@ -339,8 +339,11 @@ def test_what_does_not_fit_is_refused():
         grow(grow(units, {"2": 1}).units_after(units), {"0": 2}, start="gradmax", directions=directions)
     with pytest.raises(SurgeryError, match=r"shared_copy takes no directions"):
         grow(units, {"0": 2}, start="shared_copy", directions=directions)
-    with pytest.raises(SurgeryError, match=r"group 0: the loss has no slope behind its units"):
-        gradmax_directions(model, units, [batch], {"0": 1}, loss=lambda outputs, _: outputs.sum() * 0)
+    for factor in (0.0, math.nan, math.inf):
+        with pytest.raises(
+            SurgeryError, match=r"group 0: the loss's slope behind its units is 0 or no number.*zero_out"
+        ):
+            gradmax_directions(model, units, [batch], {"0": 1}, loss=lambda outputs, _, by=factor: outputs.sum() * by)
     with pytest.raises(SurgeryError, match=r"no batch"):
         gradmax_directions(model, units, [], {"0": 1})
     assert gradmax_directions(model, units, [], {"0": 0}) == {}

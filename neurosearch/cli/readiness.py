@@ -173,7 +173,8 @@ def _bytes(raw: "RawArrays") -> int:
 def _gpu_problems(study: StudyConfig) -> Iterator[Problem]:
     import torch
 
-    wanted = study.study.search.gpus_per_trial
+    asked = study.study.search.gpus_per_trial
+    wanted = 1.0 if asked == "auto" else asked
     found = torch.cuda.device_count() if wanted and torch.cuda.is_available() else 0
     if wanted > found:
         place = study.template.source.place(("search", "gpus_per_trial"))

@@ -1,14 +1,41 @@
 """Fields of the search section: what is optimised, on what, for how long, and how sure the answer must be."""
 
+from math import inf
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
+from neurosearch.config.base import Count, Fields, Index, Number, PositiveFloat
 from neurosearch.names import BALANCED_ACCURACY, LATENCY_SECONDS, OBJECTIVES
 
 Direction = Literal["maximize", "minimize"]
+
+
+def _gpus(value: object) -> float | Literal["auto"]:
+    """Reads what is neither a number nor a choice alone, so that what is wrong is said once and not for each."""
+    try:
+        gpus = -1.0 if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # others raise
+    except (TypeError, ValueError):
+        gpus = -1.0
+    if value == "auto":
+        return "auto"
+    if not 0 <= gpus < inf:
+        raise PydanticCustomError(
+            "gpus",
+            "must be auto or a number of at least 0, such as 0.25, but is {value}",
+            {"value": repr(value)},
+        )
+    if gpus > 1 and gpus != round(gpus):
+        raise PydanticCustomError(
+            "gpus",
+            "a trial has a share of one GPU or several whole ones, not {gpus}; write {fewer} or {more}",
+            {"gpus": f"{gpus:g}", "fewer": int(gpus), "more": int(gpus) + 1},
+        )
+    return gpus
+
+
+Gpus = Annotated[float | Literal["auto"], PlainValidator(_gpus)]
 
 
 def _known_metric(metric: str) -> str:
@@ -96,10 +123,10 @@ class SearchFields(Fields):
     trials: Count = Field(20, description="Trials to run; a resumed study counts the ones it has")
     concurrency: Count = Field(1, description="Trials that run at the same time")
     cpus_per_trial: PositiveFloat = Field(1.0, description="CPU cores of one trial; also its number of threads")
-    gpus_per_trial: NonNegativeFloat = Field(
+    gpus_per_trial: Gpus = Field(
         0.0,
         description="GPUs of one trial; a share such as 0.25 shares one and its memory, several of one machine train "
-        "it together",
+        "it together; auto: the share that its largest network will need, in eighths",
     )
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=4)] = Field(
         (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),
@@ -167,22 +194,27 @@ class SearchFields(Fields):
         True, description="Train the largest static network within the size limit beside the winner, as its control"
     )
 
-    @field_validator("gpus_per_trial")
-    @classmethod
-    def _several_are_whole(cls, gpus: float) -> float:
-        if gpus > 1 and gpus != round(gpus):
-            raise PydanticCustomError(
-                "gpus",
-                "a trial has a share of one GPU or several whole ones, not {gpus}; write {fewer} or {more}",
-                {"gpus": f"{gpus:g}", "fewer": int(gpus), "more": int(gpus) + 1},
-            )
-        return gpus
-
     @property
     def metrics(self) -> frozenset[str]:
         """Names of the metrics that trials are judged by."""
         wanted = [objective.metric for objective in self.objectives]
         return frozenset(wanted + [constraint.metric for constraint in self.constraints])
+
+    @property
+    def devices_per_trial(self) -> float:
+        """What an hour of a trial costs in hours of compute: its GPUs, or its CPU cores if it has none."""
+        gpus = 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
+        return gpus or self.cpus_per_trial
+
+    @model_validator(mode="after")
+    def _hours_can_be_counted(self) -> Self:
+        if self.gpus_per_trial == "auto" and self.compute_budget_hours is not None:
+            raise PydanticCustomError(
+                "hours",
+                "compute_budget_hours counts GPUs, and gpus_per_trial: auto gives each trial another share; write a "
+                "number, such as gpus_per_trial: 0.25, or take time_budget_seconds",
+            )
+        return self
 
     @model_validator(mode="after")
     def _objectives_differ(self) -> Self:

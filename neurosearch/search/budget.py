@@ -24,7 +24,7 @@ class Spending:
 
     def add(self, trial: TrialSummary) -> None:
         """Takes note of an ended trial; those of the search, in the order of their ends."""
-        self._hours += (trial.seconds or 0.0) / _HOUR * (self._search.gpus_per_trial or self._search.cpus_per_trial)
+        self._hours += (trial.seconds or 0.0) / _HOUR * self._search.devices_per_trial
         if trial.role != "search":
             return
         self._since_better += 1

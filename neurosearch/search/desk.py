@@ -44,6 +44,7 @@ class Desk:
         listener: Listener,
         describe: Callable[[TrialInfo], Mapping[str, str]],
         follow_up: Callable[[], Sequence[TrialInfo]],
+        usual_room: Callable[[TrialInfo], Room] = lambda _: Room(0.0),
     ) -> None:
         """Opens the desk.
 
@@ -53,6 +54,7 @@ class Desk:
             listener: Is told everything.
             describe: Returns a trial's tags, and makes ready what it needs; a ValueError fails the trial.
             follow_up: Returns more trials once all others have ended.
+            usual_room: Returns what a trial runs in that has not run out of memory.
         """
         self.halted: str | None = None
         self.finished = False
@@ -67,12 +69,12 @@ class Desk:
         self._follow_ups: deque[TrialInfo] | None = None  # None before the search itself is over
         self._again: deque[TrialInfo] = deque()  # their worker was lost, or they need more room
         self._awaited: set[int] = set()  # handed out into more room, and not heard of yet
-        self._alone: set[int] = set()  # handed out with no other beside them
         self._losses: dict[int, int] = {}  # of a trial's workers, without an epoch in between
         self._stopping: StopRequest | None = None
         self._polled = 0.0
         self._lost_in_a_row = 0
-        self._usual_room = Room(study.config.study.search.gpus_per_trial)
+        self._usual_room = usual_room
+        self._rooms: dict[int, Room] = {}  # of running trials
         self._keeper = Keeper(study.stored.folder, study.config.study.search)
         self._keeper.ended(study.stored.trials())  # an earlier process may have died before it did this
         self._candidates: CandidateKeeper | None = None
@@ -116,11 +118,10 @@ class Desk:
         levels = halving.levels if halving else ()
         candidates = self._candidates is not None and trial.role == "search"
         leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels, candidates)
-        room = self._study.room(trial.number)
-        if room != self._usual_room:
+        enlarged = self._study.enlarged_room(trial.number)
+        if enlarged is not None:
             self._awaited.add(trial.number)
-        if room.alone:
-            self._alone.add(trial.number)
+        room = self._rooms[trial.number] = enlarged or self._usual_room(trial)
         silence_seconds = self._study.config.study.search.silence_seconds
         return Lease(str(self._study.stored.folder.path), (leased,), room, silence_seconds)
 
@@ -163,7 +164,7 @@ class Desk:
                 f"`{self._study.stored.folder.command('resume')}`."
             )  # this trial goes on then
         elif self._losses[number] < _LOSSES_OF_A_TRIAL:
-            del self._running[number]
+            del self._running[number], self._rooms[number]
             self._again.append(trial)
         else:
             self._fail(number, reason)
@@ -188,12 +189,14 @@ class Desk:
 
     def _asked(self) -> TrialInfo | None:
         # Others would take the room that a trial waits for, again and again.
-        if self._awaited or any(number in self._alone for number in self._running):
+        if self._awaited or any(room.alone for room in self._rooms.values()):
             return None
         trial = self._again.popleft() if self._again else self._new()
-        if trial is not None and self._running and self._study.room(trial.number).alone:
-            self._again.appendleft(trial)
-            return None
+        if trial is not None and self._running:
+            enlarged = self._study.enlarged_room(trial.number)
+            if enlarged is not None and enlarged.alone:
+                self._again.appendleft(trial)
+                return None
         return trial
 
     def _new(self) -> TrialInfo | None:
@@ -236,12 +239,11 @@ class Desk:
 
     def _make_room(self, number: int, shortage: str) -> None:
         """Tries a trial that ran out of memory once more in a larger room, from its checkpoint; then it fails."""
-        before = self._study.room(number)
-        larger = self._study.enlarge(number)
-        if larger is not None:
+        room = self._rooms.pop(number)
+        tried = "" if self._study.enlarged_room(number) is None else f" This was its second try, {room_words(room)}."
+        if self._study.enlarge(number, room) is not None:
             self._again.append(self._running.pop(number))
             return
-        tried = "" if before == self._usual_room else f" This was its second try, {room_words(before)}."
         self._end(number, TrialOutcome.failed(shortage + tried, last_epoch(self._known_records(number))))
 
     def _cut_short(self, number: int, reason: str, per_seed: Sequence[Mapping[str, float]]) -> TrialOutcome:
@@ -264,6 +266,7 @@ class Desk:
             self._candidates.ended(summary, self._study.stored.reports(number))
         del self._running[number], self._records[number]
         self._losses.pop(number, None)
+        self._rooms.pop(number, None)
         self._best = best_of(
             [each for each in (self._best, summary) if each], self._study.config.study.search.objectives[0]
         )

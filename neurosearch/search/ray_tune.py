@@ -70,6 +70,19 @@ class Workers:
     address: str | None
 
 
+def gpu_bytes() -> int:
+    """Returns how large the memory of one of the cluster's GPUs is; inside `cluster`. All are taken to be alike."""
+
+    @ray.remote(num_gpus=1)
+    def measured() -> int:
+        import torch
+
+        return int(torch.cuda.get_device_properties(0).total_memory)
+
+    found: int = ray.get(measured.remote())
+    return found
+
+
 @contextmanager
 def cluster(workers: Workers, folder: StudyFolder) -> Iterator[None]:
     """Connects to a Ray cluster for the block, or makes one of this machine that listens on loopback only.

@@ -1,8 +1,16 @@
 """How much of a machine a trial has for itself, and how much it has after it ran out of memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal
+
+from neurosearch.config.trial import TrialConfig
+from neurosearch.search.data_cache import opened_data
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.seams import TrialInfo
+
+Gpus = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +54,37 @@ def room_words(room: Room) -> str:
     if room.alone:
         return "with no other trial beside it"
     return f"with {room.gpus:g} of a GPU" if room.gpus <= 1 else f"with {room.gpus:g} GPUs"
+
+
+class UsualRooms:
+    """What each trial runs in that has not run out of memory: what the config says, or what it will need."""
+
+    def __init__(self, gpus: Gpus, folder: StudyFolder, gpu_bytes: Callable[[], int]) -> None:
+        """Takes what is needed to tell.
+
+        Args:
+            gpus: `search.gpus_per_trial`.
+            folder: The study's.
+            gpu_bytes: Returns how large the memory of a GPU is; asked at most once, and only for `auto`.
+        """
+        self._gpus = gpus
+        self._folder = folder
+        self._gpu_bytes = cache(gpu_bytes)
+
+    def __call__(self, trial: TrialInfo) -> Room:
+        """Returns the room of a trial; its data is prepared."""
+        if self._gpus != "auto":
+            return Room(self._gpus)
+        from neurosearch.build.memory import gpu_share, memory_need
+
+        config = TrialConfig.model_validate(trial.config)
+        try:
+            need = memory_need(config, opened_data(config, self._folder).manifest, on_gpu=True)
+        except RuntimeError:  # somebody's network has an operator that cannot tell shapes without content
+            return Room(1.0)
+        return Room(gpu_share(need, self._gpu_bytes()))
+
+
+def least_gpus(gpus: Gpus) -> float:
+    """Returns what a cluster must have for any trial to run."""
+    return 1.0 if gpus == "auto" else gpus

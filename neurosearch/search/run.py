@@ -18,6 +18,7 @@ from neurosearch.search.desk import Desk
 from neurosearch.search.finalists import leaders
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import write_text
+from neurosearch.search.room import UsualRooms, least_gpus
 from neurosearch.search.seams import (
     Listener,
     SilentListener,
@@ -90,13 +91,20 @@ def run_search(
 
 
 def _searched(study: Study, address: str | None, tracker: Tracker, listener: Listener) -> SearchResult:
-    from neurosearch.search.ray_tune import Workers, cluster, run_trials
+    from neurosearch.search.ray_tune import Workers, cluster, gpu_bytes, run_trials
 
     folder, search = study.stored.folder, study.config.study.search
     write_config(folder, study.config)
     tracker.start_study(study.stored.info)
-    desk = Desk(study, tracker, listener, lambda trial: _described(trial, folder), lambda: _confirmation(study))
-    workers = Workers(search.concurrency, search.cpus_per_trial, search.gpus_per_trial, address)
+    desk = Desk(
+        study,
+        tracker,
+        listener,
+        lambda trial: _described(trial, folder),
+        lambda: _confirmation(study),
+        UsualRooms(search.gpus_per_trial, folder, gpu_bytes),
+    )
+    workers = Workers(search.concurrency, search.cpus_per_trial, least_gpus(search.gpus_per_trial), address)
     untold, close_seconds = 0, _CLOSE_AT_ONCE_SECONDS
     try:
         with ThreadPoolExecutor(1) as pool:

@@ -267,16 +267,16 @@ class Study:
                 self._tell_suggester(ended)
         return summary
 
-    def room(self, number: int) -> Room:
-        """Returns what a trial runs in: what the config gives to all, or more if it ran out of memory before."""
+    def enlarged_room(self, number: int) -> Room | None:
+        """Returns what a trial runs in since it ran out of memory; None if it never did."""
         enlarged = self.stored.frozen_trial(number).user_attrs.get(ROOM)
-        return Room(self._search.gpus_per_trial) if enlarged is None else Room.from_dict(enlarged)
+        return None if enlarged is None else Room.from_dict(enlarged)
 
-    def enlarge(self, number: int) -> Room | None:
-        """Gives a running trial that ran out of memory more room, once for all processes that search; None: no more."""
-        if ROOM in self.stored.frozen_trial(number).user_attrs:
+    def enlarge(self, number: int, room: Room) -> Room | None:
+        """Gives a running trial that ran out of memory in `room` more, once for all processes; None: no more."""
+        if self.enlarged_room(number) is not None:
             return None
-        larger = larger_room(self.room(number), self._search.concurrency)
+        larger = larger_room(room, self._search.concurrency)
         if larger is not None:
             self.stored.storage.set_trial_user_attr(self.stored.trial_id(number), ROOM, larger.to_dict())
         return larger

@@ -38,9 +38,10 @@ class Search:
         self.desk = self.new_desk()
 
     def new_desk(self, describe=lambda trial: {}, follow_up=lambda: ()):
+        gpus = self.config.study.search.gpus_per_trial
         self.tracker = MemoryTracker(self.store)
         self.tracker.start_study(self.study.stored.info)
-        self.desk = Desk(self.study, self.tracker, self.listener, describe, follow_up)
+        self.desk = Desk(self.study, self.tracker, self.listener, describe, follow_up, lambda trial: Room(gpus))
         return self.desk
 
     def end(self):

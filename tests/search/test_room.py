@@ -2,7 +2,10 @@ import json
 
 import pytest
 
-from neurosearch.search.room import Room, larger_room, room_words
+from neurosearch.search.room import Room, UsualRooms, larger_room, least_gpus, room_words
+from neurosearch.search.seams import TrialInfo
+
+GIB = 2**30
 
 
 @pytest.mark.parametrize(("gpus", "larger"), [(0.125, 0.25), (0.25, 0.5), (0.5, 1.0), (0.75, 1.0)])
@@ -34,3 +37,29 @@ def test_rooms_in_words():
     assert room_words(Room(0.5)) == "with 0.5 of a GPU"
     assert room_words(Room(2.0)) == "with 2 GPUs"
     assert room_words(Room(0.0, alone=True)) == "with no other trial beside it"
+
+
+def trial(width):
+    config = {"data": {"kind": "digits"}, "model": {"kind": "mlp", "widths": [width]}, "training": {"epochs": 1}}
+    return TrialInfo(0, "search", {**config, "growth": {"kind": "static"}}, {}, (0,), {}, None)
+
+
+def test_a_number_is_every_trial_s_room(folder):
+    def unasked():
+        raise AssertionError("no GPU is looked at")
+
+    assert UsualRooms(0.25, folder, unasked)(trial(8)) == Room(0.25)
+
+
+def test_auto_gives_each_trial_the_share_that_it_will_need_and_looks_at_a_gpu_once(folder):
+    asked = []
+    rooms = UsualRooms("auto", folder, lambda: asked.append(1) or 8 * GIB)
+    assert rooms(trial(8)) == Room(0.125)
+    assert 0.125 < rooms(trial(300_000)).gpus < 1.0
+    assert rooms(trial(2_000_000)) == Room(1.0)
+    assert asked == [1]
+
+
+def test_auto_needs_a_whole_gpu_to_begin_with():
+    assert least_gpus("auto") == 1.0
+    assert least_gpus(0.25) == 0.25

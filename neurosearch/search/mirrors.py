@@ -90,7 +90,7 @@ class ProcessMirror:
             if entry.ending is not None and (values := entry.ending.values or worst):
                 # Without a constraint there is nothing to model beside the objectives.
                 study.end(entry.number, values, _constraint(entry) if is_bounded else None)
-        with study.drawing(GPSampler(seed=ask.seed, warn_independent_sampling=False)) as draw:
+        with study.drawing(_Process(ask.seed)) as draw:
             yield draw
 
     def _worst(self) -> tuple[float, ...] | None:
@@ -110,6 +110,19 @@ def _constraint(entry: Entry) -> float:
         return 0.0
     is_within = entry.ending.stopped_epoch is not None and entry.ending.violation <= 0
     return entry.ending.violation if is_within else entry.ending.badness
+
+
+class _Process(GPSampler):
+    """A Gaussian process that looks for the next point less thoroughly: in half a second instead of several.
+
+    The process that draws is the one that hands trials out and takes their reports, so it must not be away for long.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed, warn_independent_sampling=False)
+        self._n_preliminary_samples = 512
+        self._n_local_search = 4
+        self._n_qmc_samples_qei = self._n_qmc_samples_ehvi = 64
 
 
 class _Genetic(NSGAIISampler):

@@ -50,7 +50,7 @@ def test_an_earlier_study_is_refused_where_the_sampler_learns_nothing(problems):
     assert (problem.where, problem.field) == ("study.yaml:8", "search.warm_start")
 
 
-def test_a_branch_is_a_way_to_choose_among_nested_options(load):
+def test_a_branch_is_a_way_to_choose_among_options(load):
     growth = """
   search: one_of
   options:

@@ -212,9 +212,14 @@ class _Clerk(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         lease = self._searcher.leases.pop(trial.trial_id)
+        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+        shortage = _shortage(text)
         with _remembered(self._errors):
             for leased in lease.trials:
-                self._desk.lose(leased.number, _reason_of_death(trial))
+                if shortage is None:
+                    self._desk.lose(leased.number, _reason_of_death(text))
+                else:
+                    self._desk.take(TrialUpdate(leased.number, shortage=shortage))
 
 
 class _Messenger(tune.Stopper):
@@ -295,9 +300,22 @@ def _name(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
-def _reason_of_death(trial: Trial) -> str:
+def _shortage(text: str) -> str | None:
+    """Returns in words that Ray ended a worker because its machine was low on memory; None if it did not.
+
+    Where nobody watches, the operating system does the same, which cannot be told from any other kill.
+    """
+    found = re.search(r"running low on memory\. Memory on the node \(.*?\) was (\S+) used / (\S+) limit", text)
+    if found is None:
+        return None
+    return (
+        f"memory ran out: {found[1]} of its machine's {found[2]} were in use, so its worker was ended. Lower "
+        "search.concurrency, training.batch_size or the widths."
+    )
+
+
+def _reason_of_death(text: str) -> str:
     """Returns in one sentence what Ray wrote about a worker that failed, for people who do not know Ray."""
-    text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
     # What follows "Some common causes" is advice on Ray's own options.
     detail = re.search(r"Worker exit detail: (.+?)\.?( (There are|Some common) .*)?$", text, re.MULTILINE)
     if detail is None:

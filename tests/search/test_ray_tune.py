@@ -240,3 +240,15 @@ def test_a_hang_ends_one_trial_and_memory_that_ran_out_is_tried_again(folder):
     assert "in hang" in folder.stacks(hung.number).read_text()
     assert str(folder.stacks(hung.number)) in hung.reason
     assert [record["epoch"] for record in read_result(folder.result(trials[18].number)).records] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_ended_for_memory_is_tried_again_alone_and_then_fails_its_trial(folder, monkeypatch):
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")  # of the machine: less than any worker takes
+    config = make_study({"epochs": 100_000}, {"trials": 1, "concurrency": 2, "control": False, "finalists": 0})
+    result = run_search(config, folder)
+    assert result.counts["failed"] == 1
+    (trial,) = StoredStudy(folder).trials()
+    assert trial.reason.startswith("memory ran out: ")
+    assert "so its worker was ended. Lower search.concurrency" in trial.reason
+    assert trial.reason.endswith("This was its second try, with no other trial beside it.")

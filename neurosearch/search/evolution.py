@@ -115,16 +115,18 @@ class EvolutionMirror:
 
     def _losses(self, entries: list[Entry]) -> list[float]:
         """Returns numbers to be made small: the objective, and above all of it what is beyond bounds, by how much."""
-        endings = [entry.ending for entry in entries]
-        feasible = [
-            self._sign * ending.values[0]
-            for ending in endings
-            if ending is not None and ending.values is not None and ending.badness <= 0
+        within = [self._sign * values[0] for entry in entries if (values := _values_within(entry))]
+        worst = max(within, default=0.0)
+        return [
+            self._sign * values[0] if (values := _values_within(entry)) else worst + 1 + _badness(entry)
+            for entry in entries
         ]
-        worst = max(feasible, default=0.0)
-        losses = []
-        for ending in endings:
-            assert ending is not None
-            within = ending.values is not None and ending.badness <= 0
-            losses.append(self._sign * ending.values[0] if within and ending.values else worst + 1 + ending.badness)
-        return losses
+
+
+def _values_within(entry: Entry) -> tuple[float, ...] | None:
+    return entry.ending.values if entry.ending is not None and entry.ending.badness <= 0 else None
+
+
+def _badness(entry: Entry) -> float:
+    assert entry.ending is not None, "only ended trials are compared"
+    return entry.ending.badness

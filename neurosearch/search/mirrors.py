@@ -4,10 +4,12 @@ Each draws in a study in memory that holds the trials in the order of their numb
 they decided beside the trials; here everything is decided again from the trials alone.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
@@ -70,6 +72,8 @@ class ProcessMirror:
         """Starts without trials."""
         self._directions = tuple(directions)
         self._history = History()
+        # It would tell of a search that converges, in the middle of our own screen.
+        logging.getLogger("optuna._gp").setLevel(logging.ERROR)
 
     def add(self, number: int, point: Point) -> None:
         """Takes a trial that starts."""
@@ -90,7 +94,8 @@ class ProcessMirror:
             if entry.ending is not None and (values := entry.ending.values or worst):
                 # Without a constraint there is nothing to model beside the objectives.
                 study.end(entry.number, values, _constraint(entry) if is_bounded else None)
-        with study.drawing(_Process(ask.seed)) as draw:
+        # Optuna divides by the sum of all other starts' weights; where one start is far above them, that is 0 by 0.
+        with np.errstate(invalid="ignore"), study.drawing(_Process(ask.seed)) as draw:
             yield draw
 
     def _worst(self) -> tuple[float, ...] | None:

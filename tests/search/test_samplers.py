@@ -8,6 +8,7 @@ from optuna.trial import TrialState, create_trial
 
 from neurosearch.config.base import ConfigError
 from neurosearch.config.load import study_from_mapping
+from neurosearch.search.history import Ending, Point
 from neurosearch.search.sampling import Suggester
 
 LEARNING = ("tpe", "gp", "cmaes", "nsga2")
@@ -247,3 +248,19 @@ def test_a_listed_point_that_is_known_is_not_tried_again(sampler):
     assert found[0].values == {"model.widths[0]": 2}
     assert found[3] is None
     assert sorted(each.values["model.widths[0]"] for each in found[:3]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("sampler", LEARNING)
+def test_earlier_trials_of_a_like_space_give_a_better_start(sampler):
+    def far(config):  # from a corner, not from the middle, where some samplers start
+        return -math.log10(config.training.learning_rate) + (100 - config.model.widths[0]) / 50
+
+    config = learning(sampler)
+    at_random = Suggester(study_from_mapping({**config.to_mapping(), "search": {"sampler": "random"}}, "test"))
+    drawn = [at_random.suggest(number) for number in range(20 if sampler == "gp" else 120)]
+    earlier = [(Point(each.params, each.distributions), Ending((-far(each.config),), -0.1)) for each in drawn]
+    told, alone = (
+        searched(Suggester(config, known), range(3 if sampler == "gp" else 12), lambda trial: (-far(trial),))
+        for known in (earlier, ())
+    )
+    assert sum(map(far, told)) < 0.8 * sum(map(far, alone))

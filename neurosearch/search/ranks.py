@@ -81,23 +81,24 @@ class RankedTraining:
         self._config = config
         self._group = _Group(config, study, folder, device, size)
         self.history = [EpochRecord.from_dict(record) for record in self._group.ask("open")]
-        self._kept: dict[int, str | None] = {}
 
     def epochs(self) -> Iterator[EpochRecord]:
         """Trains what is left; closed before its end, it ends the processes."""
         try:
             while len(self.history) < self._config.training.epochs:
-                answer = self._group.ask("epoch")
-                self.history.append(EpochRecord.from_dict(answer["record"]))
-                self._kept[self.history[-1].epoch] = answer["kept"]
+                self.history.append(EpochRecord.from_dict(self._group.ask("epoch")))
                 yield self.history[-1]
         except BaseException:
             self._group.kill()
             raise
 
     def kept(self, record: EpochRecord) -> str | None:
-        """Returns the name of the record's checkpoint; None also for those of before this process."""
-        return self._kept.get(record.epoch)
+        """Returns the name of the record's checkpoint."""
+        from neurosearch.build.trial import training_settings
+        from neurosearch.training.checkpoint import checkpoint_name
+
+        settings = training_settings(self._config.training, self._config.seed)
+        return checkpoint_name(record.epoch) if settings.is_checkpointed(record.epoch) else None
 
     def deliver(self) -> EpochRecord:
         """Makes the network final; the first process writes it."""
@@ -242,8 +243,7 @@ def _done(command: Command, training: BuiltTraining, epochs: Iterator[EpochRecor
         case "open":
             return [record.to_dict() for record in training.history]
         case "epoch":
-            record = next(epochs)
-            return {"record": record.to_dict(), "kept": training.kept(record)}
+            return next(epochs).to_dict()
         case "deliver":
             return training.deliver().to_dict()
 

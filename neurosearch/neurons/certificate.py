@@ -33,8 +33,8 @@ def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_wh
         if tensor is None or tuple(tensor.shape) != shape:
             real = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
             raise SurgeryError(
-                f"{name} of {what} is {real}, but the plan needs {shape}. Make the plan from the units that apply_plan "
-                "or find_units returned last for this network."
+                f"{name} of {what} is {real}, but its units say {shape}. Plans and units must be those of this network "
+                "as it is now: take the units that apply_plan or find_units returned last for it."
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
 
+from neurosearch.neurons.asked import a_module
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.fingerprint import fingerprint
 from neurosearch.neurons.forward import Pass, needs_training_run
@@ -59,8 +60,9 @@ def plain_model(model: nn.Module) -> nn.Module:
     """Return the module inside `torch.compile`'s wrapper, or the module itself.
 
     Raises:
-        SurgeryError: If it is wrapped for distributed training.
+        SurgeryError: If it is no module, or wrapped for distributed training.
     """
+    model = a_module(model)
     if isinstance(model, OptimizedModule):
         model = model.get_submodule("_orig_mod")
     if isinstance(model, nn.parallel.DistributedDataParallel):

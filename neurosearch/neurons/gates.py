@@ -60,12 +60,16 @@ def fold_gates(model: nn.Module, units: Units, gates: Mapping[str, Tensor]) -> N
 def _checked(units: Units, name: str, gate: Tensor) -> Tensor:
     group = group_by_name(units, name)
     if tuple(gate.shape) != (group.size,):
-        raise SurgeryError(f"group {name} has {group.size} units, but its gate has shape {tuple(gate.shape)}.")
+        raise SurgeryError(
+            f"group {name} has {group.size} units, but its gate has shape {tuple(gate.shape)}. Pass one factor for "
+            f"each unit, of shape ({group.size},)."
+        )
     obstacles = units.layout.groups[units.layout.index[name]].obstacles
     for obstacle in (Obstacle.NO_OUTGOING, Obstacle.DERIVED, Obstacle.MIXED):
         if obstacle in obstacles:
             raise SurgeryError(
-                f"group {name} cannot be gated: its outgoing weights are not plain ({obstacles[obstacle]})."
+                f"group {name} cannot be gated: its outgoing weights are not plain ({obstacles[obstacle]}). Gate the "
+                "other groups alone."
             )
     return gate
 

@@ -25,12 +25,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurosearch.neurons.asked import Batch, by_group, pairs, whole_count
 from neurosearch.neurons.between import Onlooker, Path
+from neurosearch.neurons.certificate import check_tensors
 from neurosearch.neurons.correlation import Layer, Pair, Seen, layer_of
 from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
-from neurosearch.neurons.importance import Batch, Loss, evaluating
+from neurosearch.neurons.importance import Loss, evaluating
 from neurosearch.neurons.labels import Obstacle, Role
 from neurosearch.neurons.plan import group_by_name
 from neurosearch.neurons.singular import leading_vectors
@@ -68,12 +70,13 @@ def gradmax_directions(
             or no batch.
     """
     model = plain_model(model)
-    sites = [_site(model, units, name, count) for name, count in counts.items() if count > 0]
+    wanted = {name: whole_count(name, count) for name, count in by_group(counts, '{"name": 2}').items()}
+    sites = [_site(model, units, name, count) for name, count in wanted.items() if count]
     if not sites:
         return {}
     layers = _layers(sites)
     with evaluating(model):
-        for inputs, targets in batches:
+        for inputs, targets in pairs(batches):
             with Onlooker(layers):
                 outputs = model(inputs)
             _check_calls(sites)
@@ -149,6 +152,7 @@ def _layer(model: nn.Module, units: Units, group: int, part: Slice) -> tuple[Lay
     if attribute != "weight" or isinstance(layer, str):
         why = layer if isinstance(layer, str) else "holds it beside another weight"
         raise _unfit(name, f"{part.tensor} is needed, and {owner} {why}")
+    check_tensors({part.tensor: layer.weight}, units, "the model", is_whole=False)
     blocks = units.layout.tensors[part.tensor]
     own = blocks[part.dimension]
     is_alone = len(own) == 1 and all(len(dimension) == 1 for dimension in blocks)

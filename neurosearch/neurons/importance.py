@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neurosearch.neurons.anatomy import anatomy_of
+from neurosearch.neurons.asked import Batch, pairs, refuse_inference_mode
+from neurosearch.neurons.certificate import check_tensors
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.observer import Observer
@@ -19,7 +21,6 @@ from neurosearch.neurons.units import Units
 
 KINDS = ("l2", "taylor", "class_balanced_taylor", "activation", "gradient", "random")
 Loss = Callable[..., Tensor]
-Batch = tuple[Tensor, Tensor]
 
 
 def importance(
@@ -64,6 +65,7 @@ def importance(
     if kind not in KINDS:
         raise SurgeryError(f"importance kind {kind!r} is unknown. Choose one of {', '.join(KINDS)}.")
     model = plain_model(model)
+    check_tensors(anatomy_of(model).tensors, units, "the model")
     if kind == "l2":
         weights = {
             name: weight.detach()
@@ -75,6 +77,7 @@ def importance(
         generator = generator or torch.Generator().manual_seed(0)
         return _by_name(units, [torch.rand(size, generator=generator) for size in units.sizes])
     num_classes = None if class_counts is None else len(class_counts)
+    batches = pairs(batches)
     with evaluating(model):
         if kind in {"taylor", "gradient"}:
             return _by_name(units, _from_gradients(model, units, batches, kind, loss))
@@ -89,7 +92,12 @@ def _by_name(units: Units, scores: Sequence[Tensor]) -> dict[str, Tensor]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run in eval mode, so that no running statistic moves; every module's own mode is restored."""
+    """Run in eval mode, so that no running statistic moves; every module's own mode is restored.
+
+    Raises:
+        SurgeryError: Inside `torch.inference_mode`.
+    """
+    refuse_inference_mode()
     modes = [(module, module.training) for module in model.modules()]
     has_recurrence = any(isinstance(module, nn.RNNBase) for module, _ in modes)
     model.eval()

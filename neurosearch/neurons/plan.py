@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from neurosearch.neurons.asked import by_group, whole_count, whole_positions
 from neurosearch.neurons.directions import Directions, checked, directions_of
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.labels import Obstacle
@@ -126,7 +127,8 @@ class Plan:
             return _plan_of(json.loads(text))
         except (ValueError, KeyError, TypeError) as error:
             raise SurgeryError(
-                f"This is no plan of format {_FORMAT_VERSION}: {error}. Pass Plan.to_json's text."
+                f"This is no plan of format {_FORMAT_VERSION} ({type(error).__name__}: {error}). Pass what "
+                "Plan.to_json returned."
             ) from error
 
 
@@ -141,7 +143,7 @@ def prune(units: Units, positions: Mapping[str, Iterable[int]]) -> Plan:
         SurgeryError: For an unknown group, a position out of range, or fewer units than the group's minimum.
     """
     changes = []
-    for name, wanted in positions.items():
+    for name, wanted in by_group(positions, '{"name": [0, 2]}').items():
         group = group_by_name(units, name)
         removed = _removed(group, wanted)
         if removed:
@@ -178,18 +180,18 @@ def grow(
             or widths, or a group that cannot start this way.
     """
     if start not in STARTS:
-        raise SurgeryError(f"start {start!r} is unknown{_nearest(start, STARTS)}. Choose one of {', '.join(STARTS)}.")
+        known = ", ".join(STARTS)
+        raise SurgeryError(f"start {start!r} is unknown{_nearest(start, STARTS)} Choose one of {known}.")
     changes = []
-    for name, count in counts.items():
+    for name, asked in by_group(counts, '{"name": 2}').items():
         group_by_name(units, name)
-        if count < 0:
-            raise SurgeryError(f"group {name}: {count} new units were asked for. Use prune to remove units.")
+        count = whole_count(name, asked)
         if count:
             facts = units.layout.groups[units.layout.index[name]]
             given = checked(units, name, count, start, directions or {})
             kind = "zero_incoming" if given and given.zero == "incoming" else start
             _check_start(facts, count, kind, allow_inexact=allow_inexact)
-            changes.append(Change(name, (), int(count), start, _draw_seed(generator), given))
+            changes.append(Change(name, (), count, start, _draw_seed(generator), given))
     return _plan(units, changes)
 
 
@@ -204,14 +206,13 @@ def group_by_name(units: Units, name: str) -> Group:
         names = tuple(units.layout.index)
         frozen = [one.reason for one in units.frozen if one.tensor.rpartition(".")[0] == name or one.tensor == name]
         why = f" It is frozen: {frozen[0]}." if frozen else ""
-        raise SurgeryError(
-            f"There is no group {name!r}{_nearest(name, names)}.{why} Groups: {', '.join(names) or 'none'}."
-        )
+        known = ", ".join(map(repr, names)) or "none"
+        raise SurgeryError(f"There is no group {name!r}{_nearest(name, names)}{why} Groups: {known}.")
     return units.groups[index]
 
 
 def _removed(group: Group, positions: Iterable[int]) -> tuple[int, ...]:
-    removed = tuple(sorted({int(position) for position in positions}))
+    removed = tuple(sorted(set(whole_positions(group.name, positions))))
     if removed and not 0 <= removed[0] <= removed[-1] < group.size:
         wrong = removed[0] if removed[0] < 0 else removed[-1]
         raise SurgeryError(
@@ -274,7 +275,7 @@ def _plan_of(value: Mapping[str, Any]) -> Plan:
 
 def _misfit(what: str, wanted: Mapping[str, int], real: Mapping[str, int]) -> SurgeryError:
     different = [
-        f"{name} {wanted.get(name, 'absent')} instead of {real.get(name, 'absent')}"
+        f"group {name} has {real.get(name, 0)} units, and the plan was made for {wanted.get(name, 0)}"
         for name in dict.fromkeys((*wanted, *real))
         if wanted.get(name) != real.get(name)
     ]
@@ -284,6 +285,6 @@ def _misfit(what: str, wanted: Mapping[str, int], real: Mapping[str, int]) -> Su
     )
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    close = get_close_matches(name, names, 1)
-    return f", did you mean {close[0]!r}?" if close else ""
+def _nearest(name: object, names: Sequence[str]) -> str:
+    close = get_close_matches(str(name), names, 1)
+    return f", did you mean {close[0]!r}?" if close else "."

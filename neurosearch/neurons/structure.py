@@ -52,8 +52,7 @@ def restore_structure(model: nn.Module, value: Mapping[str, Any]) -> Units:
             f"The structure has format version {value.get('format_version')}, this code reads {_FORMAT_VERSION}. "
             "Restore it with the version that wrote it."
         )
-    layout = layout_from_json(value["layout"])
-    wanted = [int(value["sizes"][facts.name]) for facts in layout.groups]
+    layout, wanted = _stored(value)
     units = remember(Units(layout, _sizes_of(plain_model(model), layout)))
     changes = []
     for facts, old, new in zip(layout.groups, units.sizes, wanted, strict=True):
@@ -61,6 +60,17 @@ def restore_structure(model: nn.Module, value: Mapping[str, Any]) -> Units:
             changes.append(Change(facts.name, tuple(range(new, old)), max(new - old, 0), "zero_outgoing", 0))
     named = tuple((facts.name, size) for facts, size in zip(layout.groups, units.sizes, strict=True))
     return apply_plan(Plan(layout.digest, named, (tuple(changes),) if changes else ()), model)
+
+
+def _stored(value: Mapping[str, Any]) -> tuple[Layout, list[int]]:
+    """Return the layout and the sizes that were stored."""
+    try:
+        layout = layout_from_json(value["layout"])
+        return layout, [int(value["sizes"][facts.name]) for facts in layout.groups]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SurgeryError(
+            f"The structure is damaged: {type(error).__name__}: {error}. Take the one that was stored before it."
+        ) from error
 
 
 def _sizes_of(model: nn.Module, layout: Layout) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from neurosearch.neurons.anatomy import Anatomy, anatomy_of
+from neurosearch.neurons.asked import optimizers_of, refuse_inference_mode
 from neurosearch.neurons.certificate import check_tensors
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
@@ -51,9 +52,7 @@ def apply_plan(
     Raises:
         SurgeryError: If anything does not fit; then everything is bit for bit as before.
     """
-    units = Units(layout_by_digest(plan.layout), tuple(size for _, size in plan.sizes))
-    optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer or ())
-    patient = _Patient(units, anatomy_of(plain_model(model)), optimizers, tuple(map(_averaged, averaged)))
+    patient = _patient(plan, model, optimizer, averaged)
     patient.check()
     journal = Journal()
     try:
@@ -64,10 +63,28 @@ def apply_plan(
         journal.roll_back()
         if isinstance(error, SurgeryError) or not isinstance(error, Exception):
             raise
-        raise SurgeryError(f"The plan could not be applied, nothing changed: {error}") from error
+        raise SurgeryError(
+            f"The plan could not be applied, nothing changed: {type(error).__name__}: {error}. Where memory ran out, "
+            "plan fewer new units; anything else is a mistake of this package."
+        ) from error
     if isinstance(model, OptimizedModule) and plan.steps:
         torch.compiler.reset()
     return patient.units
+
+
+def _patient(plan: Plan, model: nn.Module, optimizer: object, averaged: Iterable[Averaged]) -> "_Patient":
+    """Take in a network with all that belongs to it."""
+    if not isinstance(plan, Plan):
+        raise SurgeryError(
+            f"A {type(plan).__name__} was given where a plan is needed. Write apply_plan(plan, model, optimizer), with "
+            "a plan from grow or prune."
+        )
+    refuse_inference_mode()
+    units = Units(layout_by_digest(plan.layout), tuple(size for _, size in plan.sizes))
+    if isinstance(averaged, (nn.Module, MutableMapping)):
+        raise SurgeryError("averaged is one copy, and must be all of them. Write averaged=(copy,).")
+    copies = tuple(map(_averaged, averaged))
+    return _Patient(units, anatomy_of(plain_model(model)), optimizers_of(optimizer), copies)
 
 
 def _averaged(averaged: Averaged) -> Anatomy | MutableMapping[str, Tensor]:

@@ -6,8 +6,9 @@ import torch
 from torch.optim import Optimizer
 
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.neurons import apply_plan, fold_gates
+from neurosearch.neurons import SurgeryError, apply_plan, fold_gates
 from neurosearch.randomness import derive_seed
+from neurosearch.training.memory import is_out_of_memory
 from neurosearch.training.network import Network
 from neurosearch.training.records import GrowthEvent
 from neurosearch.training.scores import measure
@@ -61,7 +62,12 @@ class Surgeon:
         return snapshot, found.num_examples
 
     def apply(self, decisions: Sequence[Decision], clock: Clock) -> None:
-        """Change the network and the optimizer, decision by decision, and note one event per changed group."""
+        """Change the network and the optimizer, decision by decision, and note one event per changed group.
+
+        Raises:
+            SurgeryError: A plan does not fit; the network is as before that plan.
+            RuntimeError: There was no memory for one, in the words of whoever was asked for it; as before, too.
+        """
         # Gradients of the last step belong to the old shapes, and no autograd graph may be alive during surgery.
         self._optimizer.zero_grad(set_to_none=True)
         network = self._network
@@ -69,8 +75,13 @@ class Surgeon:
             if decision.fold is not None:
                 fold_gates(network.model, network.units, decision.fold)
                 network.is_gated = False
+            try:
+                network.units = apply_plan(decision.plan, network.model, self._optimizer)
+            except SurgeryError as error:
+                if error.__cause__ is not None and is_out_of_memory(error.__cause__):
+                    raise error.__cause__ from None  # no mistake of the plan: with more memory it could be done
+                raise
             self.events += _events(decision, clock)
-            network.units = apply_plan(decision.plan, network.model, self._optimizer)
 
 
 def _events(decision: Decision, clock: Clock) -> list[GrowthEvent]:

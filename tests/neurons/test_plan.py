@@ -43,7 +43,7 @@ def test_the_order_of_groups_does_not_matter(units):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (lambda units: prune(units, {"10": [0]}), r"no group '10', did you mean '0'\?.*Groups: 0, 4, 7"),
+        (lambda units: prune(units, {"10": [0]}), r"no group '10', did you mean '0'\?.*Groups: '0', '4', '7'"),
         (lambda units: prune(units, {"9": [0]}), r"It is frozen: it is an output of the network"),
         (lambda units: prune(units, {"0": [4]}), r"group 0: position 4 is out of range, it has 4 units \(0 to 3\)"),
         (lambda units: prune(units, {"0": [-1]}), r"position -1 is out of range"),
@@ -61,7 +61,7 @@ def test_what_cannot_be_planned_is_refused(units, plan, message):
 
 
 def test_plans_that_do_not_follow_each_other_do_not_combine(units):
-    with pytest.raises(SurgeryError, match=r"0 4 instead of 3.*Make it anew"):
+    with pytest.raises(SurgeryError, match=r"group 0 has 3 units, and the plan was made for 4.*Make it anew"):
         prune(units, {"0": [0]}).combine(prune(units, {"0": [1]}))
 
 

@@ -350,7 +350,7 @@ def test_a_plan_for_another_structure_is_refused(cases, snapshot, same):
     plan = prune(units, {"1": [0]})
     apply_plan(plan, model)
     before = snapshot(model)
-    with pytest.raises(SurgeryError, match=r"1\.weight of the model is of shape \(5, 6\), but the plan needs \(6, 6\)"):
+    with pytest.raises(SurgeryError, match=r"1\.weight of the model is of shape \(5, 6\), but its units say \(6, 6\)"):
         apply_plan(plan, model)
     same(snapshot(model), before)
 

@@ -1,8 +1,10 @@
+import pytest
 import torch
 from torch import nn
 
 from neurosearch.growth import Clock, Decision, StaticPolicy
-from neurosearch.neurons import find_units, grow, prune
+from neurosearch.neurons import SurgeryError, find_units, grow, prune
+from neurosearch.training.memory import is_out_of_memory
 from neurosearch.training.network import Network
 from neurosearch.training.records import GrowthEvent
 from neurosearch.training.surgeon import Surgeon
@@ -39,6 +41,19 @@ def test_the_optimizer_follows_and_old_gradients_are_gone():
     assert [id(p) for p in group["params"]] == [id(p) for p in network.model.parameters()]
     assert all(optimizer.state[p]["exp_avg"].shape == p.shape for p in group["params"])
     assert all(p.grad is None for p in group["params"])
+
+
+def test_memory_that_is_not_there_is_no_mistake_of_the_plan():
+    surgeon, network, _, name = make()
+    before = [parameter.detach().clone() for parameter in network.model.parameters()]
+    with pytest.raises(RuntimeError, match="allocate") as caught:
+        surgeon.apply([Decision(grow(network.units, {name: 10**12}), "too many", None)], CLOCK)
+    assert is_out_of_memory(caught.value)
+    assert all(torch.equal(old, new) for old, new in zip(before, network.model.parameters(), strict=True))
+    misfit = Decision(prune(network.units.with_sizes((7,)), {name: [0]}), "of another network", None)
+    with pytest.raises(SurgeryError, match="its units say"):
+        surgeon.apply([misfit], CLOCK)
+    assert surgeon.events == []
 
 
 def test_folded_gates_are_in_the_weights_and_gone():

@@ -99,9 +99,11 @@ class Observer:
         """
         for index, facts in enumerate(self._units.layout.groups):
             if index not in self._magnitudes:
+                users = [part.tensor for part in self._units.layout.slices[index] if part.role in USES]
                 raise SurgeryError(
-                    f"group {facts.name}: its units are used inside a fused operation, where activations cannot be "
-                    "seen. Choose another kind of importance, such as taylor."
+                    f"group {facts.name}: its activations cannot be seen where they are used ({', '.join(users)}): "
+                    "inside a fused operation, such as a recurrent layer's, or by a weight that is transposed. Choose "
+                    "another kind of importance, such as taylor or class_balanced_taylor."
                 )
         return [self._magnitudes[index] / num_examples for index in range(len(self._units.sizes))]
 

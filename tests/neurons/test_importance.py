@@ -5,7 +5,6 @@ from torch.func import functional_call
 
 from neurosearch.neurons import KINDS, SurgeryError, find_units, gated_parameters, importance
 
-
 UNSEEN = {"rnn", "encode"}  # what uses these units does so inside fused operations, or transposed
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from neurosearch.neurons import Units, apply_plan, certify, find_units, gated_parameters, grow, prune
+from neurosearch.neurons import SurgeryError, Units, apply_plan, certify, find_units, gated_parameters, grow, prune
 
 
 def mlp(widths: tuple[int, ...] = (6, 5), *, norm: bool = True, activation: type[nn.Module] = nn.GELU) -> nn.Module:
@@ -357,3 +357,19 @@ def trained() -> Callable[..., torch.optim.Optimizer]:
         return optimizer
 
     return train
+
+
+@pytest.fixture(scope="session")
+def growable() -> Callable[..., list[str]]:
+    def find(units: Units, start: str = "zero_outgoing") -> list[str]:
+        """Return the groups that can grow in some way."""
+        names = []
+        for group in units.groups:
+            try:
+                grow(units, {group.name: 2}, start=start)
+            except SurgeryError:
+                continue
+            names.append(group.name)
+        return names
+
+    return find

@@ -1,0 +1,109 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from neurosearch.neurons import apply_plan, find_units, grow, prune
+
+
+def newest(units, counts):
+    """Return the positions of units that a growth by some counts has added."""
+    return {g.name: range(g.size, g.size + counts[g.name]) for g in units.groups if g.name in counts}
+
+
+def test_attributes_agree_with_shapes_and_copies_work(case):
+    model, inputs = case.model(), case.inputs()
+    units = find_units(model, (inputs,))
+    plan = prune(units, {group.name: [0] for group in units.groups if group.size > group.minimum})
+    apply_plan(plan, model)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            assert (module.out_features, module.in_features) == tuple(module.weight.shape)
+        if isinstance(module, nn.Conv2d):
+            assert (module.out_channels, module.in_channels // module.groups) == tuple(module.weight.shape[:2])
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            assert module.num_features == len(module.running_mean)
+    assert torch.equal(copy.deepcopy(model).eval()(inputs), model.eval()(inputs))
+    assert repr(model)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "fused", "sgd"])
+def test_parameters_stay_the_same_objects_and_old_units_train_on_as_before(growable, case, trained, kind):
+    model, inputs = case.model(), case.inputs()
+    optimizer = trained(model, inputs, kind)
+    twin = case.model()
+    twin_optimizer = trained(twin, inputs, kind)
+    units = find_units(model, (inputs,))
+    names = growable(units)
+    objects = [id(parameter) for parameter in model.parameters()]
+    held = [[id(parameter) for parameter in group["params"]] for group in optimizer.param_groups]
+    after = apply_plan(grow(units, dict.fromkeys(names, 2)), model, optimizer)
+    assert [id(parameter) for parameter in model.parameters()] == objects
+    assert [[id(parameter) for parameter in group["params"]] for group in optimizer.param_groups] == held
+    for one, one_optimizer in ((model, optimizer), (twin, twin_optimizer)):
+        outputs = one(inputs)
+        outputs.backward(torch.ones_like(outputs))
+        one_optimizer.step()
+    # New units get a step, too, in outgoing weights that are no longer 0: drop them before comparing the old ones.
+    apply_plan(prune(after, newest(units, dict.fromkeys(names, 2))), model, optimizer)
+    for (name, one), (_, other) in zip(model.named_parameters(), twin.named_parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-9), name
+
+
+def test_moments_of_new_units_are_zero(cases, trained):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    optimizer = trained(model, inputs)
+    apply_plan(grow(find_units(model, (inputs,)), {"1": 3}), model, optimizer)
+    for key in ("exp_avg", "exp_avg_sq"):
+        assert (optimizer.state[model[1].weight][key][6:] == 0).all()
+        assert (optimizer.state[model[4].weight][key][:, 6:] == 0).all()
+    assert optimizer.state[model[1].weight]["step"] == 2
+
+
+def test_factored_optimizer_state_follows(cases):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    optimizer = torch.optim.Adafactor(model.parameters())
+    for _ in range(2):
+        model(inputs).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    units = apply_plan(prune(find_units(model, (inputs,)), {"1": [0, 3]}), model, optimizer)
+    apply_plan(grow(units, {"1": 1}), model, optimizer)
+    model(inputs).sum().backward()
+    optimizer.step()
+    assert optimizer.state[model[1].weight]["row_var"].shape == (5, 1)
+
+
+def test_hooks_stay(cases):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    calls = []
+    model[1].weight.register_hook(lambda gradient: calls.append(tuple(gradient.shape)))
+    model[1].register_forward_hook(lambda *_: calls.append("forward"))
+    units = find_units(model, (inputs,))
+    calls.clear()
+    apply_plan(grow(units, {"1": 2}), model)
+    model(inputs).sum().backward()
+    assert calls == ["forward", (8, 6)]
+
+
+def test_tied_weights_stay_tied_and_frozen_ones_frozen(cases):
+    model, inputs = cases["tied"].model(), cases["tied"].inputs()
+    model.copy = nn.Linear(4, 4)
+    model.copy.weight = model.again.weight
+    model.hidden.weight.requires_grad_(requires_grad=False)
+    units = find_units(model, (inputs,))
+    apply_plan(prune(units, {"hidden": [1], "encode": [0, 2]}), model)
+    assert model.copy.weight is model.again.weight
+    assert model.copy.weight.shape == (3, 3)
+    assert (model.copy.in_features, model.copy.out_features) == (3, 3)
+    assert not model.hidden.weight.requires_grad
+
+
+def test_channels_last_weights_keep_their_memory_order(cases):
+    model = cases["cnn_pool"].model().to(memory_format=torch.channels_last)
+    inputs = cases["cnn_pool"].inputs().contiguous(memory_format=torch.channels_last)
+    units = find_units(model, (inputs,))
+    units = apply_plan(grow(units, {"0": 2}), model)
+    apply_plan(prune(units, {"0": [0]}), model)
+    assert model[4].weight.is_contiguous(memory_format=torch.channels_last)

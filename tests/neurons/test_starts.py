@@ -1,0 +1,93 @@
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from neurosearch.neurons import SurgeryError, apply_plan, find_units, grow, prune
+from neurosearch.neurons.squares import sums_of_squares
+
+EXACT = 1e-11
+STARTS = ["zero_outgoing", "symmetric_pair", "shared_copy", "zero_incoming"]
+
+
+def newest(units, counts):
+    """Return the positions of units that a growth by some counts has added."""
+    return {g.name: range(g.size, g.size + counts[g.name]) for g in units.groups if g.name in counts}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), training=st.booleans(), start=st.sampled_from(STARTS))
+def test_growing_keeps_the_function_and_the_running_statistics(growable, cases, trained, training, data, start):
+    case = cases[data.draw(st.sampled_from(sorted(cases)), label="network")]
+    model, inputs = case.model(), case.inputs()
+    trained(model, inputs)
+    units = find_units(model, (inputs,))
+    model.train(training)
+    counts = {name: 2 * data.draw(st.integers(0, 2)) for name in growable(units, start)}
+    twin = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    after = apply_plan(grow(units, counts, start=start, generator=generator), model)
+    assert after.sizes == tuple(group.size + counts.get(group.name, 0) for group in units.groups)
+    assert (model(inputs) - twin(inputs)).abs().max() < EXACT
+    restored = apply_plan(prune(after, newest(units, counts)), model)
+    assert restored == units
+    for (name, old), (_, new) in zip(twin.named_buffers(), model.named_buffers(), strict=True):
+        assert torch.allclose(old.double(), new.double(), rtol=0, atol=EXACT), name
+
+
+def unit_norms(units, index, tensors):
+    inside = {name: value.detach() for name, value in tensors.items() if name in units.layout.tensors}
+    return sums_of_squares(units, inside)[index]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_new_units_get_gradients_within_two_steps_and_never_have_both_sides_zero(growable, case, trained, start):
+    model, inputs = case.model(), case.inputs(16)
+    trained(model, inputs)
+    units = find_units(model, (inputs,))
+    for name in growable(units, start):
+        if "dead_at_zero" in units.layout.groups[units.layout.index[name]].obstacles:
+            continue  # a rectified unit may be silent for all these inputs by chance
+        twin = copy.deepcopy(model)
+        twin_optimizer = torch.optim.SGD(twin.parameters(), lr=0.1)
+        after = apply_plan(grow(units, {name: 2}, start=start), twin, twin_optimizer)
+        index = units.layout.index[name]
+        new = slice(units.sizes[index], None)
+        seen = torch.zeros(2, dtype=torch.bool)
+        for _ in range(2):
+            twin_optimizer.zero_grad()
+            outputs = twin(inputs)
+            outputs.backward(
+                torch.randn(outputs.shape, dtype=outputs.dtype, generator=torch.Generator().manual_seed(3))
+            )
+            values = {key: parameter.grad for key, parameter in twin.named_parameters()}
+            seen |= unit_norms(after, index, values)[new] > 0
+            twin_optimizer.step()
+        assert seen.all(), name
+        assert (unit_norms(after, index, dict(twin.named_parameters()))[new] > 0).all(), name
+
+
+def test_the_same_seed_gives_the_same_bytes(growable, case):
+    inputs = case.inputs()
+    results = []
+    for _ in range(2):
+        model = case.model()
+        units = find_units(model, (inputs,))
+        plan = grow(units, dict.fromkeys(growable(units), 3), generator=torch.Generator().manual_seed(5))
+        apply_plan(plan, model)
+        results.append((plan.to_json(), model.state_dict()))
+    assert results[0][0] == results[1][0]
+    assert all(torch.equal(value, results[1][1][name]) for name, value in results[0][1].items())
+
+
+def test_growth_of_a_normalised_group_is_refused_unless_allowed(cases):
+    model, inputs = cases["transformer"].model(), cases["transformer"].inputs()
+    units = find_units(model, (inputs,))
+    with pytest.raises(SurgeryError, match=r"embed cannot grow with zero_outgoing: a mean or variance .*norm1"):
+        grow(units, {"embed": 1})
+    apply_plan(grow(units, {"embed": 1}, allow_inexact=True), model)
+    assert model.norm1.normalized_shape == (7,)
+    assert math.isfinite(model(inputs).sum().item())

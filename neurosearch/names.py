@@ -25,7 +25,7 @@ NEURONS: Final = "neurons"
 NEURONS_PREFIX: Final = "neurons/"
 PARAMETERS: Final = "parameters"
 MULTIPLY_ADDS: Final = "multiply_adds"  # of one forward pass of one example
-LATENCY_SECONDS: Final = "latency_seconds"  # one forward pass of one example, on the trial's device; with training.measure_latency
+LATENCY_SECONDS: Final = "latency_seconds"  # of one forward pass of one example; with training.measure_latency
 
 # Cost.
 TRAINING_MULTIPLY_ADDS: Final = "training_multiply_adds"  # spent since the start, three forward passes a step

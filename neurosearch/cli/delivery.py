@@ -20,6 +20,7 @@ from neurosearch.export.rebuild import CARD_NAME
 from neurosearch.export.write import Exported
 from neurosearch.search.candidates import candidate_file
 from neurosearch.search.data_cache import opened_data
+from neurosearch.search.outcome import mean_metrics
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import best_seed
 from neurosearch.tracking.models import LoggedNetwork, NetworkFiles, log_model
@@ -102,15 +103,21 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
     return Delivery(trial, exported, model, remarks)
 
 
-def test_scores(study: "StoredStudy", trial: TrialSummary) -> dict[str, float]:
-    """Returns a finished trial's scores on the test part, which is read once for each network."""
-    config, training = _chosen_training(study, trial)
+def test_scores(study: "StoredStudy", trial: TrialSummary) -> tuple[dict[str, float], ...]:
+    """Returns a finished trial's scores on the test part for each of its seeds; it is read once for each network."""
+    return tuple(_test_scores(study, *_training(study, trial, index)) for index in range(len(trial.per_seed)))
+
+
+def _test_scores(study: "StoredStudy", config: TrialConfig, training: Path) -> dict[str, float]:
     return final_test_scores(config, opened_data(config, study.folder), training)
 
 
 def _chosen_training(study: "StoredStudy", trial: TrialSummary) -> tuple[TrialConfig, Path]:
     """Returns config and folder of the one of a trial's trainings that is exported: its best by the first objective."""
-    index = best_seed(trial, study.config.study)
+    return _training(study, trial, best_seed(trial, study.config.study))
+
+
+def _training(study: "StoredStudy", trial: TrialSummary, index: int) -> tuple[TrialConfig, Path]:
     config = TrialConfig.model_validate({**trial.config, "seed": trial.seeds[index]})
     return config, study.folder.training(trial.number, index)
 
@@ -145,5 +152,6 @@ def _registered(
 
 
 def winner_facts(study: "StoredStudy", trial: TrialSummary) -> dict[str, Any]:
-    """Returns a trial with its test scores, as plain values."""
-    return {**trial_facts(trial), "test": test_scores(study, trial)}
+    """Returns a trial with its test scores, as plain values; means over its seeds, as its other scores."""
+    per_seed = test_scores(study, trial)
+    return {**trial_facts(trial), "test": mean_metrics(per_seed), "test_per_seed": list(per_seed)}

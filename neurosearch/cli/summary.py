@@ -59,13 +59,15 @@ def _nothing_feasible(study: StoredStudy, result: SearchResult, remarks: tuple[s
 
 
 def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, remarks: tuple[str, ...]) -> Report:
-    from neurosearch.cli.delivery import deliver_trial, winner_facts
+    from neurosearch.cli.delivery import deliver_trial, test_scores, winner_facts
 
     rival = _rival(study, result, winner)
     answer = answered(study.trials(), study.config.study)
     try:
         delivery = deliver_trial(study, winner, study.folder.export)
         shown = [winner_facts(study, trial) for trial in (winner, rival) if trial is not None]
+        if answer is not None:
+            answer = answer.with_test(*(test_scores(study, study.trial(n)) for n in (answer.searched, answer.control)))
     except KeyboardInterrupt as error:
         raise CommandError(
             "interrupted while the winner was exported; the search itself is complete.",
@@ -87,6 +89,7 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
         "winner": shown[0],
         "control": by_number.get(result.control.number) if result.control else None,
         **outcome_facts(study),
+        "answer": answer.facts() if answer else None,
         "export": delivery.facts(),
         "remarks": list(remarks),
     }

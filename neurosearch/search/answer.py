@@ -1,12 +1,13 @@
 """Whether changing neurons helped: the best network that changed beside the control, on the same fresh seeds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from neurosearch import names
 from neurosearch.config.study import StudyFields
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.statistics import Comparison, compare, words
+from neurosearch.search.statistics import Comparison, compare, difference_words, words
 from neurosearch.search.summaries import best_of
 
 _STATIC = "static"
@@ -23,6 +24,7 @@ class Answered:
         comparisons: That finalist against the control, one for each objective.
         fixed_winner: Whether the best of all finalists and the control is a network whose neurons never changed.
         changed: Whether the neurons of that finalist changed.
+        on_test: The same comparisons on the test part, where it was read; sizes are left out.
     """
 
     searched: int
@@ -30,11 +32,29 @@ class Answered:
     comparisons: tuple[Comparison, ...]
     fixed_winner: bool
     changed: bool
+    on_test: tuple[Comparison, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """Says it for people."""
         subject = "The best network whose neurons changed" if self.changed else "The best of the search"
-        return words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject)
+        tests = (f"{each.metric} {difference_words(each)}" for each in self.on_test)
+        on_test = (f"On the test part, which chose nothing: {', '.join(tests)}.",) if self.on_test else ()
+        return (*words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject), *on_test)
+
+    def with_test(self, searched: Sequence[Mapping[str, float]], control: Sequence[Mapping[str, float]]) -> "Answered":
+        """Returns the answer with what the test part says.
+
+        Args:
+            searched: Test scores of the searched network on each fresh seed, under `test/` names.
+            control: Those of the control, in the same order.
+        """
+        metrics = [(f"{names.TEST_PREFIX}{each.metric}", each.direction) for each in self.comparisons]
+        found = tuple(
+            compare(metric, direction, [each[metric] for each in searched], [each[metric] for each in control])
+            for metric, direction in metrics
+            if all(metric in each for each in (*searched, *control))
+        )
+        return replace(self, on_test=found)
 
     def facts(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
@@ -44,6 +64,7 @@ class Answered:
             "fixed_winner": self.fixed_winner,
             "changed": self.changed,
             "comparisons": [comparison.facts() for comparison in self.comparisons],
+            "on_test": [comparison.facts() for comparison in self.on_test],
             "words": list(self.lines()),
         }
 

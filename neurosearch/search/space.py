@@ -39,14 +39,11 @@ def distribution_of(node: Node) -> BaseDistribution:
             return FloatDistribution(node.low, node.high)
         case LogUniformNode(steps=None):
             return FloatDistribution(node.low, node.high, log=True)
-        case LogIntNode():
-            return IntDistribution(0, len(node.values) - 1)
-        case UniformNode() | LogUniformNode():
-            return IntDistribution(0, positions.num_steps(node) - 1)
-        case ChoiceNode():
-            return CategoricalDistribution(list(_options(node)))
-        case OneOfNode():
-            return CategoricalDistribution(node.labels)
+        case LogIntNode() | UniformNode() | LogUniformNode():
+            num_values = len(node.values) if isinstance(node, LogIntNode) else positions.num_steps(node)
+            return IntDistribution(0, num_values - 1)
+        case ChoiceNode() | OneOfNode():
+            return CategoricalDistribution(node.labels if isinstance(node, OneOfNode) else list(_options(node)))
 
 
 def value_of(node: Node, suggested: Any) -> Any:

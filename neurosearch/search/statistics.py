@@ -138,13 +138,13 @@ def words(comparisons: Sequence[Comparison], *, fixed_winner: bool, subject: str
         subject: What the control is compared with, as the subject of a sentence.
     """
     if fixed_winner:
-        lines = [f"{subject} has {each.metric} {_figures(each)} against the control." for each in comparisons]
+        lines = [f"{subject} has {each.metric} {difference_words(each)} against the control." for each in comparisons]
         return ("The winner is itself a fixed network: changing neurons did not help here.", *lines)
     return (*(_sentence(each) for each in comparisons), *_advice(comparisons))
 
 
 def _sentence(comparison: Comparison) -> str:
-    figures = f"{comparison.metric} {_figures(comparison)}"
+    figures = f"{comparison.metric} {difference_words(comparison)}"
     match comparison.answer:
         case "helped":
             return f"Changing neurons helped: {figures} against the control."
@@ -161,7 +161,7 @@ def _advice(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     return ("More fresh_seeds would narrow the interval.",) if unsure else ()
 
 
-def _figures(comparison: Comparison) -> str:
+def difference_words(comparison: Comparison) -> str:
     """Writes +.021 (95 % interval .004 to .038, 5 seeds, p = .02)."""
     mean, low, high = comparison.difference.mean, comparison.difference.low, comparison.difference.high
     seeds = comparison.difference.num_seeds

@@ -16,7 +16,8 @@ def test_mlflow_is_brought_up_to_the_study_once(type_in: TypeIn, start: Callable
     study = start(tmp_path / "runs", tracking={})
     trial = study.ask()
     assert trial is not None
-    for update in trial_updates(LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, ()), study.stored.folder, "cpu"):
+    leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, ())
+    for update in trial_updates(leased, study.stored.folder, "cpu"):
         study.report(trial.number, update.records)
         if update.outcome is not None:
             study.tell(trial.number, update.outcome)

@@ -85,3 +85,24 @@ def test_beside_a_fixed_finalist_a_changing_one_stands_for_the_search(study):
 )
 def test_without_two_trials_on_the_same_fresh_seeds_nothing_can_tell(study, trials):
     assert answered(trials, study) is None
+
+
+def test_the_test_part_stands_beside_the_answer(study):
+    searched, control = (
+        tuple({"test/balanced_accuracy": score} for score in scores) for scores in ((0.8, 0.7, 0.9), (0.9, 0.9, 0.9))
+    )
+    found = answered([FINALIST, CONTROL], study).with_test(searched, control)
+    (comparison,) = found.on_test
+    assert comparison.difference.mean == pytest.approx(-0.1)
+    assert found.lines()[-1].startswith(
+        "On the test part, which chose nothing: test/balanced_accuracy -.10 (95 % interval"
+    )
+    assert found.facts()["on_test"][0]["metric"] == "test/balanced_accuracy"
+
+
+def test_sizes_are_not_tested(make_config):
+    objectives = [{"metric": "parameters", "direction": "minimize"}]
+    study = make_config(**{"search.objectives": objectives}).study
+    sized = [replace(each, per_seed=({"parameters": 9.0},) * 3) for each in (FINALIST, CONTROL)]
+    found = answered(sized, study).with_test(({"test/accuracy": 0.5},) * 3, ({"test/accuracy": 0.5},) * 3)
+    assert found.on_test == ()

@@ -107,13 +107,13 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.lost = 0
-        self._cut_at = None
+        self._lost_words = None
         self._pairs = []
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def lose_answer_to(self, words):
-        """Pass the next message that contains these words on to the server, and break the connection for the answer."""
-        self._cut_at = words
+    def lose_answer(self, words):
+        """Break the connection instead of passing on the next answer with these words; what was asked is done."""
+        self._lost_words = words
 
     def fall_silent(self):
         """Pass nothing on over the connections there are; the server keeps them, and new ones work."""
@@ -132,7 +132,7 @@ class Wire:
             except OSError:
                 return
             far = socket.create_connection(("127.0.0.1", self._server.port))
-            pair = {"near": near, "far": far, "silent": False, "cut": False}
+            pair = {"near": near, "far": far, "silent": False}
             self._pairs.append(pair)
             threading.Thread(target=self._pass, args=(pair, near, far, True), daemon=True).start()
             threading.Thread(target=self._pass, args=(pair, far, near, False), daemon=True).start()
@@ -140,9 +140,8 @@ class Wire:
     def _pass(self, pair, source, target, is_asked):
         with suppress(OSError):
             while data := source.recv(65536):
-                if is_asked and self._cut_at and self._cut_at in data:
-                    self._cut_at, pair["cut"] = None, True
-                if not is_asked and pair["cut"]:
+                if not is_asked and self._lost_words and self._lost_words in data:
+                    self._lost_words = None
                     self.lost += 1
                     break
                 if not pair["silent"]:

@@ -14,8 +14,10 @@ from optuna.trial import FrozenTrial
 from neurosearch.config.database import DatabaseAddress, SqliteAddress
 from neurosearch.search.connections import connect
 from neurosearch.search.errors import StudyError
+from neurosearch.search.mishaps import is_collision
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.orm import Session
 
 _TOKEN = "neurosearch:token"  # noqa: S105  # no secret: tells apart the trials whose making was not answered
@@ -32,6 +34,7 @@ class Database(RDBStorage):
 
     def __init__(self, address: DatabaseAddress) -> None:
         """Opens a database; the tables are made where there are none."""
+        from sqlalchemy import event
         from sqlalchemy.pool import QueuePool
 
         self.guard: Callable[[], None] = lambda: None
@@ -44,6 +47,8 @@ class Database(RDBStorage):
             if hasattr(self, "engine"):
                 self.engine.dispose()
             raise
+        # The driver has one class for all that a server refuses; Optuna tells two writers that collide by another.
+        event.listen(self.engine, "handle_error", _collision)
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: "Session"
@@ -69,6 +74,14 @@ def with_token(trial: FrozenTrial) -> FrozenTrial:
     marked = copy(trial)
     marked.system_attrs = {**trial.system_attrs, _TOKEN: uuid4().hex}
     return marked
+
+
+def _collision(context: "ExceptionContext") -> Exception | None:
+    """Returns the error that other drivers raise for two equal keys; None for an error of another kind."""
+    from sqlalchemy.exc import IntegrityError
+
+    error = context.original_exception
+    return IntegrityError(context.statement, context.parameters, error) if is_collision(error) else None
 
 
 def has_tables(address: DatabaseAddress) -> bool:

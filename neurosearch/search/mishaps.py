@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from neurosearch.config.database import DatabaseAddress, PostgresAddress, SqliteAddress
 from neurosearch.search.connections import password
 
+_COLLISION = "23505"
 # PostgreSQL's codes of errors that pass: the server stops, starts or has no free connection, two writes collided, or
 # two processes made the tables at the same time (the later one finds them when it looks again).
-_PASSING = {"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01", "55P03", "23505", "42P07"}
+_PASSING = {"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006", "40001", "40P01", "55P03", "42P07"}
+_PASSING |= {_COLLISION}
 _SQLITE_PASSING = ("locked", "already exists", "UNIQUE constraint failed")
 _BROKEN = "broken"  # what the driver finds itself has no code
 _WRONG_PASSWORD, _NO_PASSWORD = "28P01", "no password"  # codes, no secrets
@@ -45,6 +47,11 @@ _OTHER_SQLITE_WORDS = "{text}. See that the file and its folder can be written"
 def is_passing(error: BaseException) -> bool:
     """Tells whether an error may pass by itself: the same may succeed when it is tried again."""
     return any(_passes(each) for each in _causes(error))
+
+
+def is_collision(error: BaseException) -> bool:
+    """Tells whether PostgreSQL refused a row because there is one of the same key."""
+    return _code(error)[0] == _COLLISION
 
 
 def explained(error: BaseException, address: DatabaseAddress) -> str | None:

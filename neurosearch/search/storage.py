@@ -4,6 +4,7 @@ The search sees Optuna's storage and `batch`. A journal writes a batch in one pi
 for itself, in order, so whoever writes several puts the one that counts (the change of a trial's state) last.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def open_storage(folder: StudyFolder) -> Storage:
         StudyError: It cannot be used; says how to mend that.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study it opens
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # of broken connections we tell ourselves
     if folder.database is None:
         journal, storage = open_journal(folder.journal)
         return Storage(storage, journal.batch, lambda _: None)

@@ -6,13 +6,17 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from neurosearch.search.desk import Desk
 from neurosearch.search.errors import RightLost, StorageLost
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lock import search_lock
+from neurosearch.search.seams import SilentListener, SilentTracker
 from neurosearch.search.storage import open_storage
+from neurosearch.search.study import create_study, resume_study
 from tests.postgres import Wire
 
 pytestmark = pytest.mark.servers
+COMMITTED = b"COMMIT\0"  # how the server says that it has committed
 TRIAL = optuna.create_trial(state=TrialState.RUNNING, user_attrs={"config": {}})
 
 
@@ -65,7 +69,7 @@ def test_a_server_that_restarts_is_waited_for(opened, postgres, caplog):
 
 
 def test_a_trial_whose_making_was_not_answered_is_made_once(wired, wire):
-    wire.lose_answer_to(b"commit")
+    wire.lose_answer(COMMITTED)
     wired.storage.create_new_trial(wired.study, TRIAL)
     assert wire.lost == 1
     assert [trial.number for trial in wired.trials()] == [0]
@@ -75,7 +79,7 @@ def test_a_trial_whose_making_was_not_answered_is_made_once(wired, wire):
 
 def test_an_end_that_was_not_answered_is_told_once(wired, wire):
     trial = wired.storage.create_new_trial(wired.study, TRIAL)
-    wire.lose_answer_to(b"commit")
+    wire.lose_answer(COMMITTED)
     assert wired.storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
     assert wire.lost == 1
     assert [trial.values for trial in wired.trials()] == [[0.5]]
@@ -84,11 +88,11 @@ def test_an_end_that_was_not_answered_is_told_once(wired, wire):
 
 
 def test_a_study_whose_making_or_removal_was_not_answered_is_made_and_removed_once(wired, wire):
-    wire.lose_answer_to(b"commit")
+    wire.lose_answer(COMMITTED)
     suns = wired.storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "suns")
     assert wire.lost == 1
     assert wired.storage.get_study_id_from_name("suns") == suns
-    wire.lose_answer_to(b"commit")
+    wire.lose_answer(COMMITTED)
     wired.storage.delete_study(suns)
     assert wire.lost == 2
     assert [study.study_name for study in wired.storage.get_all_studies()] == ["moons"]
@@ -102,7 +106,7 @@ def test_values_that_were_not_answered_are_set_once(wired, wire):
         lambda: wired.storage.set_trial_intermediate_value(trial, 3, 0.5),
         lambda: wired.storage.set_study_user_attr(wired.study, "c", 4),
     ):
-        wire.lose_answer_to(b"commit")
+        wire.lose_answer(COMMITTED)
         tell()
     assert wire.lost == 4
     (found,) = wired.trials()
@@ -138,3 +142,32 @@ def test_nothing_is_written_once_another_process_has_the_right_to_search(opened,
     assert opened.trials() == []
     assert opened.storage.get_study_user_attrs(opened.study) == {}
     other.release()
+
+
+def desk_of(study):
+    return Desk(study, SilentTracker(), SilentListener(), lambda trial: {}, lambda: ())
+
+
+def test_a_search_whose_server_does_not_come_back_halts_and_goes_on_later(
+    new_database, postgres, tmp_path, make_config, run_desk
+):
+    folder = StudyFolder(tmp_path, "moons", new_database())
+    study = create_study(folder, make_config())
+    study.stored.storage._patience.seconds = 0.5  # not the minute that a search waits
+    desk = desk_of(study)
+    run_desk(desk, updates=3)
+    postgres.stop()
+    try:
+        run_desk(desk)
+        assert "nothing listens" in desk.halted
+        assert "Nothing is lost: once it can, go on with `neurosearch resume moons" in desk.halted
+        assert desk.next_lease() is None
+        assert desk.finished
+        with pytest.raises(StorageLost):
+            study.close()
+    finally:
+        postgres.start()
+    again = resume_study(folder)
+    run_desk(desk_of(again))
+    assert [trial.state for trial in again.stored.trials()] == ["finished"] * 5
+    again.close()

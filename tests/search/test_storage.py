@@ -9,6 +9,8 @@ from dataclasses import replace
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.exceptions import DuplicatedStudyError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from neurosearch.config.database import database_address
@@ -118,6 +120,32 @@ class TestEveryStorage:
         create_study(other, make_config(name="suns")).close()
         assert set(stored_names(folder)) == {"moons", "suns"}
         assert len(StoredStudy(folder).trials()) == 1
+
+    def test_one_name_is_given_to_one_study(self, study, folder):
+        storage = open_storage(folder).optuna
+        with pytest.raises(DuplicatedStudyError):
+            storage.create_new_study([StudyDirection.MAXIMIZE], "moons")
+        assert stored_names(folder) == ("moons",)
+
+    def test_processes_that_open_a_new_storage_at_once_all_get_it(self, folder):
+        folder.path.mkdir(parents=True)
+        begin = FORK.Barrier(4)
+
+        def make(number):
+            begin.wait(20)
+            storage = open_storage(folder).optuna
+            try:
+                study_id = storage.create_new_study([StudyDirection.MAXIMIZE], "moons")
+            except DuplicatedStudyError:
+                study_id = storage.get_study_id_from_name("moons")
+            storage.set_study_user_attr(study_id, f"key {number}", number)
+
+        makers = [started(make, number) for number in range(4)]
+        for maker in makers:
+            maker.join(60)
+            assert maker.exitcode == 0
+        (study,) = open_storage(folder).optuna.get_all_studies()
+        assert study.user_attrs == {f"key {number}": number for number in range(4)}
 
     def test_a_study_without_a_trial_does_not_hold_its_name(self, study, folder, make_config):
         study.close()

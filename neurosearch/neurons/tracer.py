@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch._C import DispatchKey
 from torch._ops import OpOverload
@@ -102,7 +103,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rule = self._rules.get(name) or self._rules.get(name.rstrip("_"))
         if rule is None and func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd):
             with self:
-                return func.decompose(*args, **kwargs)
+                out = func.decompose(*args, **kwargs)
+                return _with_flat_states(out, args) if func is torch.ops.aten.lstm.input else out
         shortcut = self._shortcuts.get(name)
         out = None if shortcut is None else shortcut(args, kwargs)
         if out is None:
@@ -147,6 +149,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return describe(self._names[id(owner)], owner)
             frame = frame.f_back
         return "the model"
+
+
+def _with_flat_states(out: Sequence[Tensor], args: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """Return an LSTM's results with states in the shape of those it began with.
+
+    PyTorch 2.11's decomposition leaves a dimension of 1 in them (`squeeze(1)` where `squeeze(0)` is meant).
+    """
+    outputs, *states = out
+    flat = (state.reshape(begun.shape) for state, begun in zip(states, args[1], strict=True))
+    return (outputs, *flat)
 
 
 def describe(name: str, module: nn.Module) -> str:

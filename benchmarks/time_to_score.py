@@ -1,8 +1,9 @@
 """How long our search takes to reach the score that the stock one has found after ten minutes.
 
 Stock is Ray Tune as its documentation shows it: Tuner, OptunaSearch, ASHA (by epochs) and MLflowLoggerCallback. Both
-search the same space on MNIST-LT with the same trainer and the same cores, one seed after the other. Stock runs for the
-given time and names its best trial; ours runs at most as long, on the same machine and after it.
+search the same space on MNIST-LT with the same trainer, one seed after the other, at the same time: each has a core of
+its own, which its driver, its trials and its tracking share. The clock of both starts with their processes. Stock runs
+for the given time and names its best trial; ours runs at most as long.
 
 A score that a search reports of its own best trial is in part luck, so both are measured again: the configuration that
 stock ends with, and each one that was our best for a while, are trained on the same fresh seeds. Ours has reached the
@@ -17,6 +18,8 @@ import json
 import logging
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -42,8 +45,8 @@ from neurosearch.search.seams import SilentListener, TrialSummary
 from neurosearch.tracking.mlflow_tracker import MlflowTracker
 from neurosearch.tracking.store import choose_store
 
-METRIC = "balanced_accuracy"
-EPOCHS, CORES, FRESH_SEEDS, NEVER = 20, 2, 3, 3.0
+METRIC, ARMS = "balanced_accuracy", ("stock", "ours")
+EPOCHS, FRESH_SEEDS, NEVER = 20, 3, 3.0
 DATA = Path(os.environ.get("NEUROSEARCH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist_lt.npz"
 CPU = torch.device("cpu")
 GROW_SHARE = {"search": "uniform", "low": 0.2, "high": 1.0}
@@ -55,7 +58,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of the stock search")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--arm", nargs=4, metavar=("ARM", "ROOT", "SEED", "STARTED"), help="used by the script itself")
     arguments = parser.parse_args()
+    if arguments.arm:
+        arm, root, seed, started = arguments.arm
+        run = our_search if arm == "ours" else stock_search
+        print(json.dumps(run(Path(root), int(seed), 60 * arguments.minutes, float(started))))
+        return
     if not DATA.exists():
         raise SystemExit(f"there is no {DATA}; set NEUROSEARCH_TEST_DATA to the folder that holds mnist_lt.npz")
     torch.set_num_threads(1)
@@ -70,8 +79,10 @@ def main() -> None:
 
 def compared(root: Path, seed: int, seconds: float) -> dict[str, Any]:
     """Runs both searches with one seed and measures what they found."""
-    stock = stock_search(root / "stock", seed, seconds)
-    ours = our_search(root / "ours", seed, seconds)
+    cores = sorted(os.sched_getaffinity(0))
+    assert len(cores) > 1, "two cores are needed, one for each search"
+    arms = {name: started_arm(name, root / name, seed, seconds, core) for name, core in zip(ARMS, cores, strict=False)}
+    stock, ours = (json.loads(arms[name].communicate()[0].splitlines()[-1]) for name in ARMS)
     fresh = [10_000 * (seed + 1) + index for index in range(FRESH_SEEDS)]
     wanted = measured(stock["config"], fresh, root / "data")
     reached, scores = None, []
@@ -88,6 +99,15 @@ def compared(root: Path, seed: int, seconds: float) -> dict[str, Any]:
         "our_scores": scores,
         "our_trials": ours["trials"],
     }
+
+
+def started_arm(name: str, root: Path, seed: int, seconds: float, core: int) -> "subprocess.Popen[str]":
+    """Starts a search in a process of its own, on a core of its own, which all that it starts inherits."""
+    arm = ["--arm", name, str(root), str(seed), str(time.time())]
+    command = [sys.executable, __file__, "--minutes", str(seconds / 60), *arm]
+    affinity = ["taskset", "--cpu-list", str(core)]
+    with (root.parent / f"{name}.log").open("w") as log:
+        return subprocess.Popen([*affinity, *command], stdout=subprocess.PIPE, stderr=log, text=True)
 
 
 def study(seed: int, seconds: float, root: Path) -> StudyConfig:
@@ -114,7 +134,7 @@ def study(seed: int, seconds: float, root: Path) -> StudyConfig:
             },
             "search": {
                 "trials": 10_000,
-                "concurrency": CORES,
+                "concurrency": 1,
                 "time_budget_seconds": seconds,
                 "objectives": [{"metric": METRIC, "direction": "maximize"}],
                 "stopping": {"kind": "halving", "reduction": 3, "first_share": 0.1},
@@ -130,20 +150,20 @@ def study(seed: int, seconds: float, root: Path) -> StudyConfig:
 class Incumbents(SilentListener):
     """Notes when which trial became the best."""
 
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
+    def __init__(self, started: float) -> None:
+        self.started = started
         self.found: list[tuple[float, dict[str, Any]]] = []
 
     def on_trial_finished(self, trial: TrialSummary, best: TrialSummary | None) -> None:
         """Notes it if this trial is the best."""
         if best is not None and best.number == trial.number:
-            self.found.append((time.perf_counter() - self.started, dict(trial.config)))
+            self.found.append((time.time() - self.started, dict(trial.config)))
 
 
-def our_search(root: Path, seed: int, seconds: float) -> dict[str, Any]:
-    """Runs our search; its clock starts before everything else does."""
-    incumbents = Incumbents()
-    config = study(seed, seconds, root)
+def our_search(root: Path, seed: int, seconds: float, started: float) -> dict[str, Any]:
+    """Runs our search; its clock started with its process."""
+    incumbents = Incumbents(started)
+    config = study(seed, seconds - (time.time() - started), root)
     tracker = MlflowTracker(choose_store(root, None), config.study.tracking.experiment, Path.cwd())
     result = run_search(config, StudyFolder(root, config.study.name), tracker=tracker, listener=incumbents)
     return {"incumbents": incumbents.found, "trials": dict(result.counts)}
@@ -188,13 +208,12 @@ def stock_trial(chosen: dict[str, Any]) -> None:
         tune.report({METRIC: record.metrics[METRIC], "task_loss": record.metrics["task_loss"]})
 
 
-def stock_search(root: Path, seed: int, seconds: float) -> dict[str, Any]:
-    """Runs the stock search; the clock starts before Ray does, and its data are prepared."""
+def stock_search(root: Path, seed: int, seconds: float, started: float) -> dict[str, Any]:
+    """Runs the stock search; its clock started with its process."""
     root.mkdir()
     data_folder = root / "data"
     prepare_data(TrialConfig.model_validate(stock_config(midpoint(), seed)), data_folder)
-    started = time.perf_counter()
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     mlflow = MLflowLoggerCallback(tracking_uri=f"sqlite:///{root}/mlflow.db", experiment_name="stock")
     results = tune.Tuner(
         stock_trial,
@@ -205,8 +224,8 @@ def stock_search(root: Path, seed: int, seconds: float) -> dict[str, Any]:
             search_alg=OptunaSearch(seed=seed),
             scheduler=ASHAScheduler(max_t=EPOCHS, grace_period=2, reduction_factor=3),
             num_samples=-1,
-            max_concurrent_trials=CORES,
-            time_budget_s=seconds - (time.perf_counter() - started),
+            max_concurrent_trials=1,
+            time_budget_s=seconds - (time.time() - started),
         ),
         run_config=tune.RunConfig(name="stock", storage_path=str(root), verbose=0, callbacks=[mlflow]),
     ).fit()

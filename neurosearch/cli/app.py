@@ -9,13 +9,14 @@ from neurosearch.cli.check import check
 from neurosearch.cli.export import export
 from neurosearch.cli.predict import predict
 from neurosearch.cli.resume import resume
+from neurosearch.cli.schema import schema
 from neurosearch.cli.search import search
 from neurosearch.cli.status import status
 from neurosearch.cli.stop import stop
 from neurosearch.cli.sync import sync
 from neurosearch.cli.ui import ui
 
-_COMMANDS = (check, search, status, stop, resume, export, predict, sync, ui)
+_COMMANDS = (schema, check, search, status, stop, resume, export, predict, sync, ui)
 
 app = typer.Typer(
     help="Hyperparameter search for networks whose number of neurons changes while they train.",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from neurosearch.config.base import Count, Fields, Index, Number, PositiveFloat
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
 from neurosearch.names import BALANCED_ACCURACY, LATENCY_SECONDS, OBJECTIVES
 
 Direction = Literal["maximize", "minimize"]
@@ -35,7 +35,9 @@ def _gpus(value: object) -> float | Literal["auto"]:
     return gpus
 
 
-Gpus = Annotated[float | Literal["auto"], PlainValidator(_gpus)]
+Gpus = Annotated[
+    float | Literal["auto"], PlainValidator(_gpus, json_schema_input_type=NonNegativeFloat | Literal["auto"])
+]
 
 
 def _known_metric(metric: str) -> str:

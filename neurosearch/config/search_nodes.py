@@ -31,6 +31,7 @@ from neurosearch.config.widths_node import WidthsNode
 from neurosearch.config.yaml_source import Source
 
 __all__ = [
+    "NODE_CLASSES",
     "SEARCHED_SECTIONS",
     "ChoiceNode",
     "Choose",
@@ -57,7 +58,8 @@ SEARCHED_SECTIONS = ("data", "model", "training", "growth")
 
 #: What is chosen: a hyperparameter's value, or the label of an option.
 Node = LeafNode | OneOfNode
-_NODE_CLASSES: Mapping[str, type[Fields]] = {
+#: Every kind of node by the word after `search:`.
+NODE_CLASSES: Mapping[str, type[Fields]] = {
     "int": IntNode,
     "uniform": UniformNode,
     "log_uniform": LogUniformNode,
@@ -224,8 +226,8 @@ def _parsed(value: Any, path: Path, source: Source, problems: list[Problem]) -> 
 def _node_problems(error: ValidationError, value: Mapping[str, Any], path: Path, source: Source) -> Iterator[Problem]:
     for each in error.errors():
         if each["type"].startswith("union_tag"):
-            hint = nearest(value.get("search"), _NODE_CLASSES)
-            text = f"unknown kind of search node.{hint} Write search: {', '.join(_NODE_CLASSES)}."
+            hint = nearest(value.get("search"), NODE_CLASSES)
+            text = f"unknown kind of search node.{hint} Write search: {', '.join(NODE_CLASSES)}."
             yield Problem(source.place((*path, "search")), dotted((*path, "search")), text)
             continue
         tag, *below = [part for part in each["loc"] if part not in (ONE, RANGE)]
@@ -236,7 +238,7 @@ def _node_problems(error: ValidationError, value: Mapping[str, Any], path: Path,
                 yield Problem(source.place(inners[0]), " and ".join(map(dotted, inners)), conflict.text)
             continue
         inner = (*path, *below)
-        yield Problem(source.place(inner), dotted(inner), message(each, tuple(below), _NODE_CLASSES[str(tag)]))
+        yield Problem(source.place(inner), dotted(inner), message(each, tuple(below), NODE_CLASSES[str(tag)]))
 
 
 def _option_problems(node: OneOfNode, path: Path, source: Source) -> Iterator[Problem]:

@@ -15,6 +15,12 @@ MEDIUM_RECALL: Final = "medium_recall"  # 20 to 100
 FEW_RECALL: Final = "few_recall"  # fewer than 20
 RECALL_PREFIX: Final = "recall/"
 
+# Scores of quantities on the validation part, in the units of the targets; several targets: means over them.
+RMSE: Final = "rmse"  # root of the mean squared error
+MAE: Final = "mae"  # mean absolute error
+R2: Final = "r2"  # share of the targets' variance that is explained; higher is better
+TARGET_SCORES: Final = (RMSE, MAE, R2)  # of single targets, where there are several: `rmse/<target>` and so on
+
 # Losses; lower is better.
 TASK_LOSS: Final = "task_loss"  # mean over the epoch's training batches
 SIZE_LOSS: Final = "size_loss"  # mean over the epoch's training batches, 0 for a fixed size
@@ -66,11 +72,20 @@ OBJECTIVES: Final[dict[str, str]] = {
     MANY_RECALL: "maximize",
     MEDIUM_RECALL: "maximize",
     FEW_RECALL: "maximize",
+    R2: "maximize",
+    RMSE: "minimize",
+    MAE: "minimize",
     VALIDATION_LOSS: "minimize",
     NEURONS: "minimize",
     PARAMETERS: "minimize",
     MULTIPLY_ADDS: "minimize",
     LATENCY_SECONDS: "minimize",
+}
+
+#: Which of these only a task has, by its kind; the others are there for every task.
+TASK_OBJECTIVES: Final[dict[str, tuple[str, ...]]] = {
+    "classification": (BALANCED_ACCURACY, ACCURACY, WORST_CLASS_RECALL, MANY_RECALL, MEDIUM_RECALL, FEW_RECALL),
+    "regression": TARGET_SCORES,
 }
 
 #: What `size_limit` may bound.

@@ -6,6 +6,7 @@ Shape letters: n images, b images of a batch.
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,12 +26,12 @@ class ArrayBatches:
     On the CPU the tensors are the memory map itself; for another device they are copied there once.
 
     Args:
-        train: (n, ...) float32 and (n,) int64.
+        train: (n, ...) float32 and labels (n,) int64, or targets (n, T) float32.
         validation: As `train`.
         batch_size: Training images per step.
         seed: The trial's seed.
         device: Where the batches are wanted.
-        num_classes: C.
+        num_classes: C; 0 where the targets are not classes.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class ArrayBatches:
         self._large = large_batch(batch_size, _bytes_each(self._x))
         gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
         self._blocks = [self._sizes[first : first + gathered] for first in range(0, len(self._sizes), gathered)]
-        self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist())
+        self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist()) if num_classes else ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -54,11 +55,11 @@ class ArrayBatches:
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """Return the training images of each class, in label order."""
+        """Return the training images of each class, in label order; empty where the targets are not classes."""
         return self._class_counts
 
     def train(self, epoch: int) -> Iterator[Batch]:
-        """Yield the training part once, shuffled by the seed and `epoch`: (b, ...) float32 and (b,) int64.
+        """Yield the training part once, shuffled by the seed and `epoch`: (b, ...) float32 and their targets.
 
         A lone last image goes into the batch before it, since batch normalisation cannot train on one.
         """
@@ -81,7 +82,7 @@ class ArrayBatches:
     def balanced(self, per_class: int, seed: int) -> list[Batch]:
         """Return training images with `per_class` of each class, all of a smaller one, each image once.
 
-        The classes take turns, so that every batch has about as many of each.
+        The classes take turns, so that every batch has about as many of each. Without classes all images are one.
 
         Args:
             per_class: Images of each class, at least 1.
@@ -89,14 +90,19 @@ class ArrayBatches:
         """
         generator = np.random.default_rng(derive_seed(seed, "balanced"))
         drawn, turns = [], []
-        for label in range(len(self._class_counts)):
-            positions = generator.permutation(np.flatnonzero(self._labels == label))[:per_class]
+        for members in self._members():
+            positions = generator.permutation(members)[:per_class]
             drawn.append(positions)
             turns.append(np.arange(len(positions)))
         by_turn = np.argsort(np.concatenate(turns), kind="stable")
         chosen = torch.from_numpy(np.concatenate(drawn)[by_turn]).to(self._device)
         x, y = self._x.index_select(0, chosen), self._y.index_select(0, chosen)
         return list(zip(torch.split(x, self._large), torch.split(y, self._large), strict=True))
+
+    def _members(self) -> list[npt.NDArray[np.int64]]:
+        """Return the positions of each class's images; those of all where there are no classes."""
+        classes = range(len(self._class_counts))
+        return [np.flatnonzero(self._labels == label) for label in classes] or [np.arange(len(self._labels))]
 
 
 def batch_sizes(num_images: int, batch_size: int) -> list[int]:

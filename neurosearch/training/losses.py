@@ -1,11 +1,11 @@
-"""Losses for classification, plain and made for imbalanced classes.
+"""Losses for classification, plain and made for imbalanced classes, and losses for regression.
 
-Shape letters: b batch, c classes. All take logits `(b, c)` and labels `(b,)` and return the scalar mean; they read
-their per-class vector `(c,)`, if any, from a buffer in float64 until it is moved to the network's device and type, so
-that no step converts it.
+Shape letters: b batch, c classes, t targets. The first take logits `(b, c)` and labels `(b,)`, those for regression
+outputs and standardised targets `(b, t)`; all return the scalar mean. Per-class vectors `(c,)` stand in a buffer in
+float64 until it is moved to the network's device and type, so that no step converts them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LossKind = Literal["cross_entropy", "class_balanced", "balanced_softmax"]
+RegressionLossKind = Literal["mse", "mae", "huber"]
 
 _BETA = 0.9999  # the value the paper uses for long-tailed CIFAR
 
@@ -85,3 +86,26 @@ def make_loss(kind: LossKind, class_counts: Sequence[int]) -> nn.Module:
             return BalancedSoftmax(class_counts)
         case _:
             assert_never(kind)
+
+
+_REGRESSION_LOSSES: dict[RegressionLossKind, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": F.mse_loss,
+    "mae": F.l1_loss,
+    "huber": F.huber_loss,
+}
+
+
+class RegressionLoss(nn.Module):
+    """Mean over batch and targets of the squared error, the absolute one, or Huber's, in standardised units.
+
+    Huber's loss turns from squared to absolute where the error exceeds one standard deviation of the target (Huber
+    1964, doi:10.1214/aoms/1177703732, with delta 1).
+    """
+
+    def __init__(self, kind: RegressionLossKind) -> None:
+        super().__init__()
+        self._loss = _REGRESSION_LOSSES[kind]
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the scalar loss; outputs in bfloat16 are compared in the targets' type."""
+        return self._loss(outputs.to(targets.dtype), targets)

@@ -38,7 +38,10 @@ class Batches(Protocol):
         """Yield the validation part once, in a fixed order, in batches as large as memory allows."""
 
     def balanced(self, per_class: int, seed: int) -> list[Batch]:
-        """Return training examples with `per_class` of each class (all of a smaller one), drawn by `seed` alone."""
+        """Return training examples with `per_class` of each class (all of a smaller one), drawn by `seed` alone.
+
+        Where the targets are not classes: `per_class` examples in all.
+        """
 
 
 class Tally(Protocol):

@@ -1,6 +1,6 @@
 """Opening a study by its name, and telling how it stands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.summaries import counts
 
 if TYPE_CHECKING:
+    from neurosearch.search.reached import Reached
     from neurosearch.search.seams import TrialSummary
     from neurosearch.search.stored import StoredStudy
 
@@ -159,7 +160,11 @@ def front_lines(study: "StoredStudy") -> Iterator[str]:
     metrics = [objective.metric for objective in fields.search.objectives]
     if len(metrics) == 1:
         return
-    found = study.reached()
+    yield from reached_lines(metrics, study.reached())
+
+
+def reached_lines(metrics: Sequence[str], found: "Reached") -> Iterator[str]:
+    """Tells a front, whose objectives have these names: a line for each network on it."""
     yield f"front: {len(found.front)} networks that none dominates, hypervolume {number(found.hypervolume)}"
     for each in found.front:
         values = ", ".join(

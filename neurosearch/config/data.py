@@ -52,3 +52,52 @@ class NpzFields(DataFields):
     scale: PositiveFloat | None = Field(
         None, description="Divisor of the raw values before normalisation; absent: 255 for uint8, 1 for floats"
     )
+
+
+class TorchvisionDataFields(DataFields):
+    """A published data set of small images, by its name in torchvision."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: Literal["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST"] = Field(description="As torchvision spells it")
+    path: Annotated[str, Field(min_length=1)] = Field(
+        description="torchvision's root folder, relative to the config file; ~ and $VARIABLES are expanded"
+    )
+    download: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Whether files that are missing or damaged may be downloaded into the folder"
+    )
+
+
+class ImageFields(DataFields):
+    """What images in files share."""
+
+    path: Annotated[str, Field(min_length=1)] = Field(
+        description="Folder of the images, relative to the config file; ~ and $VARIABLES are expanded"
+    )
+    test_share: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
+        0.2, description="Share of every class that becomes the test part where none is given; the same in every study"
+    )
+    colour: Literal["rgb", "grey"] = Field("rgb", description="What the colours of every image are converted to")
+    broken_share: Annotated[Number, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="Largest share of broken images to leave out; with more of them nothing is trained"
+    )
+
+
+class ImageFolderFields(ImageFields):
+    """A folder with one folder of images for each class, or with folders train and test that have these."""
+
+    kind: Literal["image_folder"] = "image_folder"
+
+
+class ImageListFields(ImageFields):
+    """Images named by list files of "path label" lines, as ImageNet-LT, Places-LT and iNaturalist have them."""
+
+    kind: Literal["image_list"] = "image_list"
+    train_list: Annotated[str, Field(min_length=1)] = Field(
+        description="List of the training part; its paths start from data.path"
+    )
+    test_list: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="List of the test part; absent: test_share of the training part"
+    )
+    num_classes: Annotated[Count, Field(ge=2)] | None = Field(
+        None, description="Number of classes; absent: one more than the largest label of train_list"
+    )

@@ -1,6 +1,7 @@
 """Data: a source's raw arrays in, normalised memory-mapped parts and batches out.
 
-In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource` or a user's own) and `prepared.PrepareSettings`.
+In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.TorchvisionSource` or a user's own) and
+`prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
 with a manifest; `batches.ArrayBatches`, what the trainer draws from; `preprocess.Preprocess`, the raw-to-normalised
 module that made the arrays and goes into the exported graph unchanged. Bad data is refused by one `problems.DataError`
@@ -11,13 +12,16 @@ __all__ = [
     "arrays",
     "batches",
     "digits",
+    "idx",
     "long_tail",
     "manifest",
     "npz",
+    "plain_pickle",
     "prepared",
     "preprocess",
     "problems",
     "selection",
     "spec",
     "split",
+    "torchvision",
 ]

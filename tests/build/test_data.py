@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosearch.build.data import build_digits, build_npz
-from neurosearch.config.data import DigitsFields, NpzFields
+from neurosearch.build.data import build_digits, build_npz, build_torchvision_data
+from neurosearch.config.data import DigitsFields, NpzFields, TorchvisionDataFields
 from neurosearch.data.problems import DataError
 
 
@@ -24,3 +24,9 @@ def test_a_missing_archive_is_a_problem_of_its_field() -> None:
     with pytest.raises(DataError) as caught:
         build_npz(NpzFields(path="absent.npz")).load()
     assert [problem.field for problem in caught.value.problems] == ["data.path"]
+
+
+def test_a_published_data_set_is_downloaded_only_where_the_config_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Write `download: true` under data"):
+        build_torchvision_data(TorchvisionDataFields(name="MNIST", path=str(tmp_path))).load()
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from neurosearch.cli.best import best
 from neurosearch.cli.check import check
 from neurosearch.cli.export import export
 from neurosearch.cli.front import front
+from neurosearch.cli.logs import logs
 from neurosearch.cli.predict import predict
 from neurosearch.cli.resume import resume
 from neurosearch.cli.schema import schema
@@ -18,7 +19,7 @@ from neurosearch.cli.stop import stop
 from neurosearch.cli.sync import sync
 from neurosearch.cli.ui import ui
 
-_COMMANDS = (front, best, schema, check, search, status, stop, resume, export, predict, sync, ui)
+_COMMANDS = (logs, front, best, schema, check, search, status, stop, resume, export, predict, sync, ui)
 
 app = typer.Typer(
     help="Hyperparameter search for networks whose number of neurons changes while they train.",

@@ -5,6 +5,7 @@ and the study's business, so Tune's own ids, loggers, snapshots and restoring ar
 """
 
 import json
+import logging
 import math
 import re
 import socket
@@ -27,6 +28,7 @@ from neurosearch.search.desk import Desk
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease
+from neurosearch.search.log_files import ray_log, session_line
 from neurosearch.search.ranks import ranked
 from neurosearch.search.room import Room
 from neurosearch.search.signals import stopping_on_signals
@@ -92,9 +94,10 @@ def cluster(workers: Workers, folder: StudyFolder) -> Iterator[None]:
     Raises:
         StudyError: The cluster cannot be reached, or has not what one trial needs.
     """
-    with environment(_ENVIRONMENT), logging_to(folder.logs / "ray.log", "ray", _NOISE):
+    with environment(_ENVIRONMENT), logging_to(ray_log(folder), "ray", _NOISE):
         _start(workers)
         try:
+            logging.getLogger("ray").info(session_line(ray.get_runtime_context().get_session_name()))
             _check_resources(workers)
             yield
         finally:

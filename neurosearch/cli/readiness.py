@@ -103,9 +103,9 @@ def _variants(study: StudyConfig, problems: list[Problem]) -> Iterator[_Variant]
 
 def _load(config: TrialConfig) -> "RawArrays":
     from neurosearch.build.trial import data_source, prepare_settings
-    from neurosearch.data.selection import load_checked
+    from neurosearch.data.selection import survey_checked
 
-    return load_checked(prepare_settings(config), data_source(config))
+    return survey_checked(prepare_settings(config), data_source(config))
 
 
 def _input_shape(config: TrialConfig, raw: "RawArrays") -> tuple[int, ...]:

@@ -21,6 +21,8 @@ from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import Source, read_yaml
 
+_FILES = frozenset({"path", "train_list", "test_list"})  # keys of the data section that name files or folders
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -130,7 +132,7 @@ def _in_file_order(problem: Problem) -> tuple[str, int, str]:
 
 
 def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
-    """Makes every `path` of the data section absolute, so that a study resumes from any working directory."""
+    """Makes every path in the data section absolute, so that a study resumes from any working directory."""
     data = source.values.get("data")
     if not isinstance(data, dict):
         return source
@@ -141,7 +143,7 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
             return {key: item if key == "search" else absolute(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [absolute(item, (*path, index)) for index, item in enumerate(value)]
-        if "path" not in path or not isinstance(value, str) or not value or "://" in value:
+        if _FILES.isdisjoint(path) or not isinstance(value, str) or not value or "://" in value:
             return value
         expanded = os.path.expandvars(value)
         problems.extend(

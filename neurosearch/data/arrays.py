@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ class RawArrays:
         class_names: C names in label order.
         layout: What the axes after the first mean.
         scale: Divisor that brings the raw values to about 0..1, such as 255.
+        broken: Files that could not be read and were left out.
     """
 
     x_train: npt.NDArray[Any]
@@ -37,6 +39,7 @@ class RawArrays:
     class_names: tuple[str, ...]
     layout: Layout
     scale: float
+    broken: tuple[str, ...] = ()
 
 
 class ArraySource(Protocol):
@@ -50,6 +53,28 @@ class ArraySource(Protocol):
 
         Raises:
             DataError: If they cannot be read.
+        """
+
+
+@runtime_checkable
+class LargeSource(ArraySource, Protocol):
+    """A source whose arrays need not fit in memory: `load` is for small ones, and these two for all."""
+
+    def survey(self) -> RawArrays:
+        """Return what `load` would, cheaply: shapes, dtypes and labels hold, the values of x need not.
+
+        Raises:
+            DataError: If the data cannot be used, as far as that can be told without reading all of it.
+        """
+
+    def stage(self, folder: Path) -> RawArrays:
+        """Return the arrays, x mapped from files that are written into a folder; the folder may be there already.
+
+        Files that an earlier call with the same `identity` left there, whole or not, are gone on with.
+
+        Raises:
+            DataError: If the data cannot be used.
+            OSError: If something cannot be read or written.
         """
 
 

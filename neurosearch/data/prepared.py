@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from neurosearch.data import writing
-from neurosearch.data.arrays import ArraySource
+from neurosearch.data.arrays import ArraySource, LargeSource, RawArrays
 from neurosearch.data.manifest import FORMAT_VERSION, Manifest, read_manifest
 from neurosearch.data.preprocess import Preprocess
 from neurosearch.data.problems import DataError, Problem
-from neurosearch.data.selection import PrepareSettings, load_checked
+from neurosearch.data.selection import PrepareSettings, checked
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class PreparedData:
 def prepare(settings: PrepareSettings, source: ArraySource, folder: Path) -> PreparedData:
     """Return the prepared data of a source, writing them below `folder` unless they are there.
 
-    Any number of processes may call this at the same time; one writes, the others wait for it.
+    Any number of processes may call this at the same time; one writes, the others wait for it. What a large source has
+    decoded lies in a hidden folder until all is written; if the writer is killed, the next one goes on with it.
 
     Args:
         settings: How the parts are made.
@@ -89,7 +91,7 @@ def prepare(settings: PrepareSettings, source: ArraySource, folder: Path) -> Pre
 
     Raises:
         DataError: If the data cannot be used as asked.
-        OSError: If the folder cannot be written, for example because the disk is full; nothing half-made stays behind.
+        OSError: If the folder cannot be written, for example because the disk is full; nothing half-made gets a name.
     """
     key = prepared_key(settings, source)
     target = folder / key
@@ -149,7 +151,20 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(settings: PrepareSettings, source: ArraySource, target: Path) -> None:
-    raw = load_checked(settings, source)
+    scratch = target.with_name(f".{target.name}.scratch")
+    try:
+        raw = checked(settings, source.stage(scratch) if isinstance(source, LargeSource) else source.load())
+    except DataError:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    _write_parts(settings, raw, target)
+    if raw.broken:
+        text = f"{len(raw.broken)} broken images are left out; {target / writing.BROKEN_NAME} names them"
+        warnings.warn(text, stacklevel=2)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_parts(settings: PrepareSettings, raw: RawArrays, target: Path) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         writing.write_parts(settings, raw, temporary)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.arrays import ArraySource, RawArrays, check_arrays
+from neurosearch.data.arrays import ArraySource, LargeSource, RawArrays, check_arrays
 from neurosearch.data.long_tail import Imbalance, check_imbalance, class_counts, subsample
 from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.split import check_split, stratified_split
@@ -37,13 +37,17 @@ class Selection:
     validation: npt.NDArray[np.int64]
 
 
-def load_checked(settings: PrepareSettings, source: ArraySource) -> RawArrays:
-    """Return the source's arrays after finding nothing wrong with them or with what is asked of them.
+def survey_checked(settings: PrepareSettings, source: ArraySource) -> RawArrays:
+    """Return what `checked` does, of a large source only as far as it tells without reading all of its values."""
+    return checked(settings, source.survey() if isinstance(source, LargeSource) else source.load())
+
+
+def checked(settings: PrepareSettings, raw: RawArrays) -> RawArrays:
+    """Return a source's arrays after finding nothing wrong with them or with what is asked of them.
 
     Raises:
         DataError: With every problem found.
     """
-    raw = source.load()
     problems = check_arrays(raw)
     if settings.resize is not None and raw.layout == "features":
         text = "the data are features, not images, so there is nothing to resize. Remove resize, or set data.layout."

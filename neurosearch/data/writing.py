@@ -16,6 +16,7 @@ from neurosearch.data.preprocess import Moments, Preprocess
 from neurosearch.data.selection import PrepareSettings, select
 from neurosearch.data.spec import PreprocessSpec
 
+BROKEN_NAME = "broken.txt"  # names the files that were left out, one a line
 _CHUNK_VALUES = 1 << 22  # 16 MiB of float32
 
 Array = npt.NDArray[Any]
@@ -63,6 +64,8 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
     )
+    if raw.broken:
+        (folder / BROKEN_NAME).write_text("\n".join(raw.broken) + "\n", encoding="utf-8")
     (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ import pytest
 from neurosearch.data.arrays import RawArrays
 from neurosearch.data.long_tail import Imbalance
 from neurosearch.data.problems import DataError
-from neurosearch.data.selection import PrepareSettings, load_checked, select
+from neurosearch.data.selection import PrepareSettings, select, survey_checked
 
 
 class MemorySource:
@@ -69,12 +69,12 @@ def test_the_seed_decides_alone():
 )
 def test_all_problems_come_in_one_error(settings, counts, fields):
     with pytest.raises(DataError) as caught:
-        load_checked(settings, MemorySource(raw_arrays(counts)))
+        survey_checked(settings, MemorySource(raw_arrays(counts)))
     assert [problem.field for problem in caught.value.problems] == fields
 
 
 def test_problems_of_the_arrays_and_of_the_resize_come_together():
     raw = raw_arrays((4, 0, 4))
     with pytest.raises(DataError) as caught:
-        load_checked(PrepareSettings(None, 0.2, 0, (8, 8)), MemorySource(raw))
+        survey_checked(PrepareSettings(None, 0.2, 0, (8, 8)), MemorySource(raw))
     assert [problem.field for problem in caught.value.problems] == ["data.path", "data.path", "data.resize"]

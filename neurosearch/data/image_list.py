@@ -1,0 +1,101 @@
+"""List files with "path label" on every line, as ImageNet-LT, Places-LT and iNaturalist are published."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from neurosearch.data.listing import ListedImages, Listing, hold_out
+from neurosearch.data.problems import DataError, Problem
+
+
+def read_lists(
+    root: Path, train_list: Path, test_list: Path | None, num_classes: int | None, test_share: float
+) -> Listing:
+    """Return the images that the lists name; empty lines are passed over.
+
+    Args:
+        root: Folder that the paths in the lists start from.
+        train_list: List of the training part.
+        test_list: List of the test part; None holds out `test_share` of every class of the training part.
+        num_classes: C; None takes one more than the largest label of the training part.
+        test_share: Used without a test list alone.
+
+    Raises:
+        DataError: With every wrong line of all lists, each with file and line: no label, a label that is no whole
+            number or out of range, a path that a line before it named, a file that is not there.
+    """
+    problems: list[Problem] = []
+    readers = [_ListReader(root, train_list, "data.train_list")]
+    if test_list is not None:
+        readers.append(_ListReader(root, test_list, "data.test_list"))
+    seen: dict[str, str] = {}
+    for reader in readers:
+        reader.read(seen)
+    known = num_classes or max(readers[0].labels, default=-1) + 1
+    for reader in readers:
+        reader.check(known)
+        problems += reader.problems()
+    if problems:
+        raise DataError(problems)
+    train, *rest = (ListedImages(tuple(each.paths), np.array(each.labels, np.int64)) for each in readers)
+    parts = (train, rest[0]) if rest else hold_out(train, test_share)
+    return Listing(*parts, tuple(str(label) for label in range(known)))
+
+
+class _ListReader:
+    """One list: its lines, and what is wrong with them."""
+
+    def __init__(self, root: Path, path: Path, field: str) -> None:
+        self.paths: list[str] = []
+        self.labels: list[int] = []
+        self._root = root
+        self._path = path
+        self._field = field
+        self._lines: list[int] = []
+        self._wrong: dict[int, str] = {}
+
+    def read(self, seen: dict[str, str]) -> None:
+        """Take in every line; `seen` says where a path was named before."""
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            problem = Problem(self._field, f'{self._path} cannot be read: {reason}. Give a text file of "path label".')
+            raise DataError([problem]) from error
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                self._take(number, line.strip(), seen)
+
+    def check(self, num_classes: int) -> None:
+        """Find labels out of range and files that are not there."""
+        for number, path, label in zip(self._lines, self.paths, self.labels, strict=True):
+            if not 0 <= label < num_classes:
+                self._wrong[number] = f"the label {label} is outside 0..{num_classes - 1}"
+            elif not os.path.isfile(path):  # noqa: PTH113 (a million of them)
+                self._wrong[number] = f"there is no file {path}"
+
+    def problems(self) -> list[Problem]:
+        """Return every wrong line, one to a line of the text."""
+        if not self._wrong:
+            return [] if self.paths else [Problem(self._field, f"{self._path} names no image. Give another list.")]
+        lines = [f"{self._path}:{number}: {text}" for number, text in sorted(self._wrong.items())]
+        text = f"{len(lines)} wrong lines:\n" + "\n".join(lines) + '\nEvery line says "path label", the path below '
+        return [Problem(self._field, f"{text}{self._root}. Mend the list, or data.path.")]
+
+    def _take(self, number: int, line: str, seen: dict[str, str]) -> None:
+        path, *written = line.rsplit(maxsplit=1)  # a path may hold spaces
+        if not written:
+            self._wrong[number] = f'"{line}" has no label'
+            return
+        if not re.fullmatch(r"-?[0-9]{1,9}", written[0]):
+            self._wrong[number] = f'the label "{written[0]}" is no whole number'
+            return
+        place = f"{self._path}:{number}"
+        if (first := seen.setdefault(path, place)) != place:
+            self._wrong[number] = f"{path} stands already in {first}"
+            return
+        self.paths.append(os.path.join(self._root, path))  # noqa: PTH118 (a million of them)
+        self.labels.append(int(written[0]))
+        self._lines.append(number)

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurosearch.data.image_list import read_lists
+from neurosearch.data.problems import DataError
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in "abcdef":
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    return tmp_path
+
+
+def write(root, name, *lines):
+    (root / name).write_text("\n".join(lines) + "\n")
+    return root / name
+
+
+def test_lists_are_read_as_published(root):
+    (root / "a cat").mkdir()
+    (root / "a cat" / "it self.png").write_bytes(b"")
+    train = write(root, "train.txt", "a.png 0", "b.png\t1", "", "a cat/it self.png 2", "c.png 1 ")
+    test = write(root, "test.txt", "d.png 0", "e.png 1", "f.png 2")
+    listing = read_lists(root, train, test, None, 0.2)
+    assert [str(Path(path).relative_to(root)) for path in listing.train.paths] == [
+        "a.png",
+        "b.png",
+        "a cat/it self.png",
+        "c.png",
+    ]
+    assert listing.train.labels.tolist() == [0, 1, 2, 1]
+    assert listing.test.labels.tolist() == [0, 1, 2]
+    assert listing.class_names == ("0", "1", "2")
+
+
+def test_without_a_test_list_a_share_is_held_out(root):
+    listing = read_lists(root, write(root, "train.txt", *(f"{name}.png 0" for name in "abcd"), "e.png 1"), None, 2, 0.5)
+    assert (len(listing.train.paths), len(listing.test.paths)) == (3, 2)
+
+
+def test_every_wrong_line_is_named_with_file_and_line(root):
+    train = write(
+        root, "train.txt", "a.png 0", "b.png", "c.png one", "d.png 7", "a.png 1", "gone.png 1", "e.png -1", "f.png 1.0"
+    )
+    test = write(root, "test.txt", "a.png 1", "b.png 2")
+    with pytest.raises(DataError) as caught:
+        read_lists(root, train, test, 2, 0.2)
+    first, second = caught.value.problems
+    assert (first.field, second.field) == ("data.train_list", "data.test_list")
+    assert first.text.splitlines()[:-1] == [
+        "7 wrong lines:",
+        f'{train}:2: "b.png" has no label',
+        f'{train}:3: the label "one" is no whole number',
+        f"{train}:4: the label 7 is outside 0..1",
+        f"{train}:5: a.png stands already in {train}:1",
+        f"{train}:6: there is no file {root / 'gone.png'}",
+        f"{train}:7: the label -1 is outside 0..1",
+        f'{train}:8: the label "1.0" is no whole number',
+    ]
+    assert f"{test}:1: a.png stands already in {train}:1" in second.text
+    assert f"{test}:2: the label 2 is outside 0..1" in second.text
+
+
+def test_a_test_label_that_no_training_image_has_is_out_of_range(root):
+    with pytest.raises(DataError, match=r"test.txt:1: the label 2 is outside 0\.\.1"):
+        read_lists(root, write(root, "train.txt", "a.png 0", "b.png 1"), write(root, "test.txt", "c.png 2"), None, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(None, "cannot be read: No such file"), (b"\xff\xfe\x00", "it is no text"), (b"\n", "names no image")],
+)
+def test_what_is_no_list_is_refused(root, content, text):
+    if content is not None:
+        (root / "train.txt").write_bytes(content)
+    with pytest.raises(DataError, match=text):
+        read_lists(root, root / "train.txt", None, None, 0.2)
+
+
+@given(text=st.text())
+def test_any_text_is_read_or_refused_with_a_word(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("lists") / "train.txt"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    with pytest.raises(DataError):  # no line names a file that is there
+        read_lists(path.parent, path, None, None, 0.2)

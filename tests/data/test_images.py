@@ -1,0 +1,143 @@
+import os
+
+import numpy as np
+import pytest
+
+from neurosearch.data.arrays import LargeSource
+from neurosearch.data.image_folder import list_folder
+from neurosearch.data.images import ImageSettings, ImageSource
+from neurosearch.data.prepared import prepare
+from neurosearch.data.problems import DataError
+from neurosearch.data.selection import PrepareSettings, survey_checked
+
+PREPARE = PrepareSettings(None, 0.25, 0, None)
+
+
+def source(root, resize=None, colour="rgb", broken_share=0.0):
+    return ImageSource(lambda: list_folder(root, 0.2), ImageSettings(resize, colour, broken_share))
+
+
+def break_image(path):
+    path.write_bytes(path.read_bytes()[:-40])  # a whole header before missing pixels
+
+
+def test_pixels_come_as_in_the_files(make_folder):
+    root, pixels = make_folder()
+    images = source(root)
+    raw, listing = images.load(), list_folder(root, 0.2)
+    expected = {str(path): value for path, value in pixels.items()}
+    assert np.array_equal(raw.x_train, np.stack([expected[path] for path in listing.train.paths]))
+    assert np.array_equal(raw.x_test, np.stack([expected[path] for path in listing.test.paths]))
+    assert np.array_equal(raw.y_test, listing.test.labels)
+    assert (raw.class_names, raw.layout, raw.scale, raw.broken) == (("cat", "dog"), "HWC", 255.0, ())
+    assert isinstance(images, LargeSource)
+
+
+def test_grey_images_have_no_channel_axis(make_folder):
+    root, _ = make_folder(mode="L")
+    raw = source(root, colour="grey").load()
+    assert (raw.x_train.shape, raw.layout) == ((8, 6, 8), "HW")
+
+
+def test_staged_images_are_mapped_and_equal(make_folder, tmp_path):
+    root, _ = make_folder()
+    staged, loaded = source(root).stage(tmp_path / "stage"), source(root).load()
+    assert isinstance(staged.x_train, np.memmap)
+    assert np.array_equal(staged.x_train, loaded.x_train)
+    assert np.array_equal(staged.x_test, loaded.x_test)
+
+
+def test_a_survey_tells_shapes_and_labels_without_pixels(make_folder):
+    root, _ = make_folder()
+    raw, loaded = survey_checked(PREPARE, source(root)), source(root).load()
+    assert (raw.x_train.shape, raw.x_test.shape) == (loaded.x_train.shape, loaded.x_test.shape)
+    assert np.array_equal(raw.y_train, loaded.y_train)
+    assert raw.x_train.base is not None
+    assert raw.x_train.strides == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["load", "survey"])
+def test_mixed_sizes_need_a_size(make_folder, save_image, method):
+    root, _ = make_folder()
+    save_image(root / "cat" / "9.png", 5, 5)
+    with pytest.raises(
+        DataError, match=r"2 sizes, such as 6 x 8 \(10 images\), 5 x 5 \(1 images\)\. Set data\.resize"
+    ) as caught:
+        getattr(source(root), method)()
+    assert caught.value.problems[0].field == "data.resize"
+    assert getattr(source(root, (4, 4)), method)().x_train.shape == (9, 4, 4, 3)
+
+
+def test_broken_images_are_named_and_refused(make_folder):
+    root, pixels = make_folder()
+    broken = list(pixels)[3]
+    break_image(broken)
+    with pytest.raises(DataError, match="1 of 10 images are broken, a share of 0.1, but 0 is the most") as caught:
+        source(root).load()
+    assert str(broken) in str(caught.value)
+    assert caught.value.problems[0].field == "data.broken_share"
+
+
+def test_a_broken_header_is_found_by_the_survey(make_folder):
+    root, pixels = make_folder()
+    list(pixels)[3].write_bytes(b"no image")
+    with pytest.raises(DataError, match="1 of 10 images are broken"):
+        source(root).survey()
+    assert len(source(root, broken_share=0.1).survey().broken) == 1
+
+
+def test_up_to_the_share_broken_images_are_left_out(make_folder):
+    root, pixels = make_folder()
+    listing = list_folder(root, 0.2)
+    for path in (listing.train.paths[2], listing.test.paths[0]):
+        break_image(root / path)
+    raw = source(root, broken_share=0.2).load()
+    kept = [path for path in listing.train.paths if path != listing.train.paths[2]]
+    expected = {str(path): value for path, value in pixels.items()}
+    assert np.array_equal(raw.x_train, np.stack([expected[path] for path in kept]))
+    assert np.bincount(raw.y_train).tolist() == [3, 4]
+    assert len(raw.x_test) == len(raw.y_test) == 1
+    assert raw.broken == (listing.train.paths[2], listing.test.paths[0])
+
+
+def test_images_are_prepared_as_their_pixels_say_and_the_scratch_goes(make_folder, tmp_path):
+    root, _ = make_folder()
+    prepared = prepare(PREPARE, source(root), tmp_path / "data")
+    assert np.array_equal(prepared.raw_test().x, source(root).load().x_test)
+    assert sorted(path.suffix for path in (tmp_path / "data").iterdir()) == ["", ".lock"]
+
+
+def test_images_that_are_left_out_are_told_and_listed(make_folder, tmp_path):
+    root, pixels = make_folder()
+    break_image(next(iter(pixels)))
+    with pytest.warns(UserWarning, match="1 broken images are left out"):
+        prepared = prepare(PREPARE, source(root, broken_share=0.1), tmp_path / "data")
+    assert (prepared.folder / "broken.txt").read_text() == f"{next(iter(pixels))}\n"
+
+
+def test_a_killed_preparation_is_gone_on_with(make_folder, tmp_path, monkeypatch):
+    root, _ = make_folder()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"):
+            prepare(PREPARE, source(root), tmp_path / "data")
+    assert any(path.name.endswith(".scratch") for path in (tmp_path / "data").iterdir())
+    prepared = prepare(PREPARE, source(root), tmp_path / "data")
+    assert np.array_equal(prepared.raw_test().x, source(root).load().x_test)
+
+
+def test_refused_images_leave_nothing_behind(make_folder, tmp_path):
+    root, pixels = make_folder()
+    break_image(next(iter(pixels)))
+    with pytest.raises(DataError, match="broken"):
+        prepare(PREPARE, source(root), tmp_path / "data")
+    assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".lock"]
+
+
+def test_the_identity_follows_every_file(make_folder):
+    root, pixels = make_folder()
+    before = source(root).identity()
+    assert source(root).identity() == before
+    assert source(root, (4, 4)).identity() != before
+    os.utime(next(iter(pixels)), ns=(1, 1))
+    assert source(root).identity() != before

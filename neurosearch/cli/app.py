@@ -10,6 +10,7 @@ from neurosearch.cli.check import check
 from neurosearch.cli.export import export
 from neurosearch.cli.front import front
 from neurosearch.cli.logs import logs
+from neurosearch.cli.plan import plan
 from neurosearch.cli.predict import predict
 from neurosearch.cli.resume import resume
 from neurosearch.cli.schema import schema
@@ -19,13 +20,12 @@ from neurosearch.cli.stop import stop
 from neurosearch.cli.sync import sync
 from neurosearch.cli.ui import ui
 
-_COMMANDS = (logs, front, best, schema, check, search, status, stop, resume, export, predict, sync, ui)
+_COMMANDS = (logs, front, best, schema, check, plan, search, status, stop, resume, export, predict, sync, ui)
 
 app = typer.Typer(
     help="Hyperparameter search for networks whose number of neurons changes while they train.",
     epilog="Exit codes: 0 ok, 2 the config or the command is wrong, 3 the system failed, 4 nothing feasible was found.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for _each in _COMMANDS:

@@ -1,9 +1,12 @@
 """Arguments and options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from neurosearch.cli.completion import study_names
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The study's YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -15,7 +18,10 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
+StudyName = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="The study's name.", show_default=False, autocompletion=study_names),
+]
 Folder = Annotated[
     Path, typer.Option("--folder", metavar="FOLDER", help="The folder of all studies (storage.folder of the config).")
 ]
@@ -34,4 +40,30 @@ Database = Annotated[
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="ADDRESS", help="Address of a running Ray cluster; this machine without it."),
+]
+
+
+class Progress(StrEnum):
+    """How a search tells what happens while it runs."""
+
+    AUTO = "auto"
+    SCREEN = "screen"
+    LINES = "lines"
+    JSON = "json"
+
+
+ProgressOption = Annotated[
+    Progress,
+    typer.Option(
+        "--progress",
+        help="What to show meanwhile: a live screen, a line for every trial, or JSON lines; auto: a screen on a "
+        "terminal, JSON lines elsewhere.",
+    ),
+]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Show it live until the search ends or you press Ctrl-C, which leaves the search alone.",
+    ),
 ]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from neurosearch.cli.completion import study_names
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import RUNS, Database, Folder
 from neurosearch.cli.report import FAILED, CommandError, Report, neurosearch, say
@@ -12,7 +13,13 @@ from neurosearch.cli.report import FAILED, CommandError, Report, neurosearch, sa
 @command
 def ui(
     name: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="A study, for its tracking server.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A study, for its tracking server.",
+            show_default=False,
+            autocompletion=study_names,
+        ),
     ] = None,
     folder: Folder = RUNS,
     database: Database = None,

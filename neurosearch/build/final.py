@@ -2,6 +2,7 @@
 
 import json
 import os
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from neurosearch import names
 from neurosearch.build.trial import build_model
 from neurosearch.config.trial import TrialConfig
+from neurosearch.data.batches import large_batch
 from neurosearch.data.manifest import Manifest
 from neurosearch.data.prepared import PreparedData
 from neurosearch.neurons import Units, restore_structure, structure
@@ -20,7 +22,6 @@ from neurosearch.training.tasks import Classification
 FORMAT_VERSION = 1
 FILE_NAME = "final.pt"
 _TEST_NAME = "test.json"
-_BATCH = 2048
 
 
 def save_final(folder: Path, model: nn.Module, units: Units) -> Path:
@@ -81,9 +82,10 @@ def score_test_part(model: nn.Module, data: PreparedData) -> dict[str, float]:
     manifest, arrays = data.manifest, data.test()
     tally = Classification("cross_entropy", manifest.train_counts, manifest.class_names).tally()
     x, y = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)
+    normalise, size = data.normalise() or nn.Identity(), large_batch(1, 4 * prod(data.manifest.input_shape))
     with torch.inference_mode():
-        for inputs, targets in zip(torch.split(x, _BATCH), torch.split(y, _BATCH), strict=True):
-            tally.add(model(inputs), targets)
+        for inputs, targets in zip(torch.split(x, size), torch.split(y, size), strict=True):
+            tally.add(model(normalise(inputs)), targets)
     metrics = tally.metrics(tally.sums().tolist())
     return {names.TEST_PREFIX + name: value for name, value in metrics.items()}
 

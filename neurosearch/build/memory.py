@@ -149,5 +149,7 @@ def _bytes_of(model: nn.Module) -> int:
 
 
 def _data_bytes(manifest: Manifest) -> int:
+    if not manifest.is_normalised:
+        return 8 * (sum(manifest.train_counts) + sum(manifest.validation_counts))  # the inputs come batch by batch
     examples = sum(manifest.train_counts) + sum(manifest.validation_counts)
     return examples * (4 * prod(manifest.input_shape) + 8)  # float32 inputs, int64 labels

@@ -104,8 +104,9 @@ def build_trainer(
     """
     manifest = data.manifest
     training = config.training
+    parts = data.train(), data.validation()
     batches = ArrayBatches(
-        data.train(), data.validation(), training.batch_size, config.seed, device, manifest.num_classes
+        *parts, training.batch_size, config.seed, device, manifest.num_classes, data.normalise()
     )
     return Trainer(
         settings=training_settings(training, config.seed),

@@ -1,14 +1,18 @@
-"""Batches from arrays in memory: as fast as indexing tensors, in an order that only the seed and the epoch decide.
+"""Batches from mapped arrays: as fast as indexing tensors, in an order that only the seed and the epoch decide.
+
+Arrays that are too large to lie normalised are read from the disk through the system's cache, one gathering ahead of
+the training, and normalised batch by batch.
 
 Shape letters: n images, b images of a batch.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurosearch.data.prepared import Arrays
 from neurosearch.randomness import derive_seed
@@ -23,22 +27,33 @@ _LARGE_BATCH = 2048
 class ArrayBatches:
     """The training and the validation part of prepared data as the trainer's `Batches`.
 
-    On the CPU the tensors are the memory map itself; for another device they are copied there once.
+    On the CPU the tensors are the memory map itself; for another device they are copied there once, unless they are to
+    be normalised: then they stay where they are, and each batch goes to the device as it is stored.
 
     Args:
-        train: (n, ...) float32 and labels (n,) int64, or targets (n, T) float32.
+        train: (n, ...) float32, or what `normalise` takes, and labels (n,) int64, or targets (n, T) float32.
         validation: As `train`.
         batch_size: Training images per step.
         seed: The trial's seed.
         device: Where the batches are wanted.
         num_classes: C; 0 where the targets are not classes.
+        normalise: Makes float32 of a batch as stored; None where the arrays lie normalised.
     """
 
     def __init__(
-        self, train: Arrays, validation: Arrays, batch_size: int, seed: int, device: torch.device, num_classes: int
+        self,
+        train: Arrays,
+        validation: Arrays,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        num_classes: int,
+        normalise: nn.Module | None = None,
     ) -> None:
-        self._x, self._y = _tensors(train, device)
-        self._validation = _tensors(validation, device)
+        self._normalise = None if normalise is None else normalise.to(device)
+        place = device if normalise is None else torch.device("cpu")
+        self._x, self._y = torch.from_numpy(train.x).to(place), torch.from_numpy(train.y).to(device)
+        self._validation = torch.from_numpy(validation.x).to(place), torch.from_numpy(validation.y).to(device)
         self._seed = seed
         self._device = device
         self._labels = train.y
@@ -65,10 +80,12 @@ class ArrayBatches:
         """
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
         # Drawn on the CPU whatever the device, so that the order is the same on both.
-        order = torch.randperm(len(self._labels), generator=generator).to(self._device)
-        blocks = torch.split_with_sizes(order, [sum(sizes) for sizes in self._blocks])
-        for sizes, positions in zip(self._blocks, blocks, strict=True):
-            x, y = self._x.index_select(0, positions), self._y.index_select(0, positions)
+        order = torch.randperm(len(self._labels), generator=generator)
+        lengths = [sum(sizes) for sizes in self._blocks]
+        gathered = (self._x.index_select(0, each) for each in order.to(self._x.device).split_with_sizes(lengths))
+        blocks = zip(self._blocks, order.to(self._device).split_with_sizes(lengths), strict=True)
+        for (sizes, positions), stored in zip(blocks, self._in_time(gathered), strict=True):
+            x, y = self._ready(stored), self._y.index_select(0, positions)
             if len(sizes) == 1:
                 yield x, y
             else:
@@ -76,8 +93,8 @@ class ArrayBatches:
 
     def validation(self) -> Iterator[Batch]:
         """Yield the validation part once, in its stored order, in batches larger than the training's."""
-        x, y = self._validation
-        yield from zip(torch.split(x, self._large), torch.split(y, self._large), strict=True)
+        for stored, y in zip(*(torch.split(each, self._large) for each in self._validation), strict=True):
+            yield self._ready(stored), y
 
     def balanced(self, per_class: int, seed: int) -> list[Batch]:
         """Return training images with `per_class` of each class, all of a smaller one, each image once.
@@ -95,9 +112,21 @@ class ArrayBatches:
             drawn.append(positions)
             turns.append(np.arange(len(positions)))
         by_turn = np.argsort(np.concatenate(turns), kind="stable")
-        chosen = torch.from_numpy(np.concatenate(drawn)[by_turn]).to(self._device)
-        x, y = self._x.index_select(0, chosen), self._y.index_select(0, chosen)
+        chosen = torch.from_numpy(np.concatenate(drawn)[by_turn])
+        x = self._ready(self._x.index_select(0, chosen.to(self._x.device)))
+        y = self._y.index_select(0, chosen.to(self._device))
         return list(zip(torch.split(x, self._large), torch.split(y, self._large), strict=True))
+
+    def _ready(self, stored: Tensor) -> Tensor:
+        """Return a batch as the network reads it."""
+        if self._normalise is None:
+            return stored
+        ready: Tensor = self._normalise(stored.to(self._device))
+        return ready.contiguous()  # channels in front in memory, too, as in a part that lies normalised
+
+    def _in_time(self, gathered: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Return the gathered inputs, taken one ahead where taking them may wait for the disk."""
+        return gathered if self._normalise is None else _ahead(gathered)
 
     def _members(self) -> list[npt.NDArray[np.int64]]:
         """Return the positions of each class's images; those of all where there are no classes."""
@@ -121,9 +150,15 @@ def large_batch(batch_size: int, bytes_each: int) -> int:
     return max(batch_size, min(_LARGE_BATCH, _LARGE_BATCH_BYTES // max(1, bytes_each)))
 
 
-def _tensors(arrays: Arrays, device: torch.device) -> Batch:
-    return torch.from_numpy(arrays.x).to(device), torch.from_numpy(arrays.y).to(device)
+def _ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Yield all items; a thread takes the next one while the one before it is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def _bytes_each(x: Tensor) -> int:
-    return max(1, x[0].numel() * x.element_size())
+    """Return the bytes of one normalised example: float32, whatever it is stored as."""
+    return max(1, 4 * x[0].numel())

@@ -33,6 +33,7 @@ class Manifest:
         value_range: Smallest and largest raw value of the training part.
         mean: Per channel or feature, of the scaled training part.
         std: As `mean`, the standard deviation, nowhere 0.
+        is_normalised: Whether the parts lie there normalised; else as stored, to be normalised batch by batch.
     """
 
     format_version: int
@@ -50,6 +51,7 @@ class Manifest:
     value_range: tuple[float, float]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    is_normalised: bool = True
 
     @property
     def num_classes(self) -> int:
@@ -67,9 +69,10 @@ class Manifest:
         expected = {}
         counts = {"train": self.train_counts, "validation": self.validation_counts, "test": self.test_counts}
         for part, per_class in counts.items():
-            expected[f"{part}_x"] = ("float32", (sum(per_class), *self.input_shape))
+            if self.is_normalised:
+                expected[f"{part}_x"] = ("float32", (sum(per_class), *self.input_shape))
             expected[f"{part}_y"] = ("int64", (sum(per_class),))
-            if part != "train":
+            if part != "train" or not self.is_normalised:
                 expected[f"{part}_raw"] = (self.dtype, (sum(per_class), *self.raw_shape))
         return expected
 

@@ -49,16 +49,16 @@ class PreparedData:
     manifest: Manifest
 
     def train(self) -> Arrays:
-        """Return the training part, normalised."""
-        return self._open("train_x", "train_y")
+        """Return the training part: normalised, or what `normalise` takes."""
+        return self._open(self._inputs("train"), "train_y")
 
     def validation(self) -> Arrays:
-        """Return the validation part, normalised."""
-        return self._open("validation_x", "validation_y")
+        """Return the validation part: normalised, or what `normalise` takes."""
+        return self._open(self._inputs("validation"), "validation_y")
 
     def test(self) -> Arrays:
-        """Return the test part, normalised: to be read once, for the chosen configuration."""
-        return self._open("test_x", "test_y")
+        """Return the test part, normalised or what `normalise` takes: to be read once, for the chosen configuration."""
+        return self._open(self._inputs("test"), "test_y")
 
     def raw_validation(self) -> Arrays:
         """Return the validation part as stored: what an exported network reads."""
@@ -71,6 +71,13 @@ class PreparedData:
     def preprocess(self) -> Preprocess:
         """Return the module that turned raw examples into the normalised ones."""
         return writing.build_preprocess(self.manifest)
+
+    def normalise(self) -> Preprocess | None:
+        """Return what normalises batches of the three parts where they are too large to lie normalised; None else."""
+        return None if self.manifest.is_normalised else self.preprocess()
+
+    def _inputs(self, part: str) -> str:
+        return f"{part}_x" if self.manifest.is_normalised else f"{part}_raw"
 
     def _open(self, x_name: str, y_name: str) -> Arrays:
         # Copy-on-write: torch takes such arrays without a warning, and no worker can change what the others see.

@@ -1,6 +1,7 @@
 """Writing the parts of prepared data: chunk by chunk, so that memory stays small whatever the source's size."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from neurosearch.data.selection import PrepareSettings, select
 from neurosearch.data.spec import PreprocessSpec
 
 BROKEN_NAME = "broken.txt"  # names the files that were left out, one a line
+NORMALISED_BYTES = 1 << 30  # largest training part that is written normalised, where it can be kept smaller
 _CHUNK_VALUES = 1 << 22  # 16 MiB of float32
 
 Array = npt.NDArray[Any]
@@ -29,6 +31,7 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
     spec = _spec(settings, raw)
     mean, std, value_range = _statistics(spec, raw.x_train, selection.train)
     preprocess = Preprocess(spec, mean, std)
+    is_normalised = not is_streamed(spec, len(selection.train))
     everything = np.arange(len(raw.y_test))
     parts = (
         ("train", raw.x_train, raw.y_train, selection.train),
@@ -41,10 +44,11 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
         counts.append(tuple(np.bincount(labels, minlength=len(raw.class_names)).tolist()))
         _write(folder / f"{name}_y.npy", "int64", labels.shape, [labels])
         chunks = _chunks(x, positions)
-        shape = (len(positions), *spec.input_shape)
-        normalised = (preprocess(torch.from_numpy(x[chunk])).numpy() for chunk in chunks)
-        _write(folder / f"{name}_x.npy", "float32", shape, normalised)
-        if name != "train":
+        if is_normalised:
+            shape = (len(positions), *spec.input_shape)
+            normalised = (preprocess(torch.from_numpy(x[chunk])).numpy() for chunk in chunks)
+            _write(folder / f"{name}_x.npy", "float32", shape, normalised)
+        if name != "train" or not is_normalised:
             _write(folder / f"{name}_raw.npy", spec.dtype, (len(positions), *spec.raw_shape), (x[c] for c in chunks))
     train_counts, validation_counts, test_counts = counts
     manifest = Manifest(
@@ -63,10 +67,21 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
         value_range=value_range,
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
+        is_normalised=is_normalised,
     )
     if raw.broken:
         (folder / BROKEN_NAME).write_text("\n".join(raw.broken) + "\n", encoding="utf-8")
     (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def is_streamed(spec: PreprocessSpec, num_train: int) -> bool:
+    """Return whether the parts are kept as stored and normalised batch by batch.
+
+    They are if the training part is large and whole numbers of 8 bits, which take a quarter of the place of normalised
+    ones in the system's cache and of the way from the disk. Resizing a batch costs more than that gains.
+    """
+    is_small = 4 * num_train * math.prod(spec.raw_shape) <= NORMALISED_BYTES
+    return spec.dtype == "uint8" and spec.resize in (None, spec.sides) and not is_small
 
 
 def build_preprocess(manifest: Manifest) -> Preprocess:

@@ -1,11 +1,16 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurosearch.data import batches as batches_room
 from neurosearch.data.batches import ArrayBatches, batch_sizes
 from neurosearch.data.prepared import Arrays
+from neurosearch.data.preprocess import Preprocess
+from neurosearch.data.spec import PreprocessSpec
 from neurosearch.randomness import derive_seed
 
 CPU = torch.device("cpu")
@@ -106,3 +111,52 @@ def test_the_order_is_the_same_on_a_gpu():
         assert x.device.type == "cuda"
         assert torch.equal(x.cpu(), expected_x)
         assert torch.equal(y.cpu(), expected_y)
+
+
+def streamed(batch_size=8, device=CPU):
+    generator = np.random.default_rng(0)
+    parts = [
+        Arrays(generator.integers(0, 256, (count, 5, 4, 3), np.uint8), np.arange(count) % 3) for count in (50, 2100)
+    ]
+    spec = PreprocessSpec("HWC", "uint8", (5, 4, 3), 255.0, None)
+    normalise = Preprocess(spec, torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.1, 0.2, 0.3]))
+    normalised = [Arrays(normalise(torch.from_numpy(part.x)).contiguous().numpy(), part.y) for part in parts]
+    settings = batch_size, 0, device, 3
+    return ArrayBatches(*parts, *settings, normalise), ArrayBatches(*normalised, *settings)
+
+
+def as_one(batches):
+    return [torch.cat(each) for each in zip(*batches, strict=True)]
+
+
+@pytest.mark.parametrize("batch_size", [8, 7, 50])
+def test_batches_normalised_on_the_way_are_bit_for_bit_those_that_lie_normalised(batch_size):
+    made, expected = streamed(batch_size)
+    for (x, y), (expected_x, expected_y) in zip(made.train(4), expected.train(4), strict=True):
+        assert torch.equal(x, expected_x)
+        assert torch.equal(y, expected_y)
+        assert x.is_contiguous()
+    for batches, others in (
+        (made.validation(), expected.validation()),
+        (made.balanced(3, 1), expected.balanced(3, 1)),
+    ):
+        for mine, other in zip(as_one(batches), as_one(others), strict=True):
+            assert torch.equal(mine, other)
+
+
+def test_an_epoch_that_is_left_early_leaves_no_thread(monkeypatch):
+    monkeypatch.setattr("neurosearch.data.batches._GATHER_BYTES", 1)
+    before = threading.active_count()
+    epoch = streamed()[0].train(0)
+    next(epoch)
+    epoch.close()
+    assert threading.active_count() == before
+
+
+def test_what_goes_wrong_while_reading_ahead_is_raised():
+    def items():
+        yield torch.zeros(1)
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        list(batches_room._ahead(items()))

@@ -1,12 +1,15 @@
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from neurosearch.data import writing
 from neurosearch.data.arrays import LargeSource
 from neurosearch.data.image_folder import list_folder
 from neurosearch.data.images import ImageSettings, ImageSource
-from neurosearch.data.prepared import prepare
+from neurosearch.data.prepared import open_prepared, prepare
 from neurosearch.data.problems import DataError
 from neurosearch.data.selection import PrepareSettings, survey_checked
 
@@ -141,3 +144,26 @@ def test_the_identity_follows_every_file(make_folder):
     assert source(root, (4, 4)).identity() != before
     os.utime(next(iter(pixels)), ns=(1, 1))
     assert source(root).identity() != before
+
+
+def test_large_parts_are_kept_as_stored_and_give_the_same_batches(make_folder, tmp_path, monkeypatch):
+    root, _ = make_folder()
+    normalised = prepare(PREPARE, source(root), tmp_path / "normalised")
+    monkeypatch.setattr(writing, "NORMALISED_BYTES", 6 * 4 * 6 * 8 * 3 - 1)
+    stored = prepare(PREPARE, source(root), tmp_path / "stored")
+    assert stored.train().x.dtype == np.uint8
+    assert not stored.manifest.is_normalised
+    assert replace(stored.manifest, is_normalised=True) == normalised.manifest
+    assert open_prepared(stored.folder) == stored
+    assert normalised.normalise() is None
+    for part in ("train", "validation", "test"):
+        raw, x = getattr(stored, part)().x, getattr(normalised, part)().x
+        assert np.array_equal(stored.normalise()(torch.from_numpy(raw)).numpy(), x)
+
+
+def test_images_that_the_network_resizes_lie_normalised(make_folder, tmp_path, monkeypatch):
+    root, _ = make_folder()
+    monkeypatch.setattr(writing, "NORMALISED_BYTES", 0)
+    settings = replace(PREPARE, resize=(3, 4))
+    assert prepare(settings, source(root), tmp_path / "data").manifest.is_normalised
+    assert not prepare(settings, source(root, (3, 4)), tmp_path / "data").manifest.is_normalised

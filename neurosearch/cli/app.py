@@ -7,6 +7,7 @@ import typer
 from neurosearch import __version__
 from neurosearch.cli.best import best
 from neurosearch.cli.check import check
+from neurosearch.cli.doctor import doctor
 from neurosearch.cli.export import export
 from neurosearch.cli.front import front
 from neurosearch.cli.logs import logs
@@ -20,7 +21,7 @@ from neurosearch.cli.stop import stop
 from neurosearch.cli.sync import sync
 from neurosearch.cli.ui import ui
 
-_COMMANDS = (logs, front, best, schema, check, plan, search, status, stop, resume, export, predict, sync, ui)
+_COMMANDS = (doctor, logs, front, best, schema, check, plan, search, status, stop, resume, export, predict, sync, ui)
 
 app = typer.Typer(
     help="Hyperparameter search for networks whose number of neurons changes while they train.",

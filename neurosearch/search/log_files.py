@@ -33,7 +33,7 @@ def ray_sessions(folder: StudyFolder) -> tuple[Path, ...]:
     except OSError:
         return ()
     names = dict.fromkeys(reversed(_SESSION_NAME.findall(text)))
-    return tuple(_ray_folder() / name / "logs" for name in names)
+    return tuple(ray_folder() / name / "logs" for name in names)
 
 
 def log_files(folder: StudyFolder) -> tuple[Path, ...]:
@@ -82,6 +82,6 @@ class Follower:
         yield from whole.decode(errors="replace").splitlines()
 
 
-def _ray_folder() -> Path:
+def ray_folder() -> Path:
     """Returns where Ray keeps its sessions, by Ray's own rule."""
     return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray"  # noqa: S108  # Ray's place

@@ -118,7 +118,7 @@ def connect(store: Store) -> "MlflowClient":
 
     if store.embedded:
         if store.database.exists():
-            _require_readable(store.database)
+            require_readable(store.database)
         else:
             _create_database(store.database)
     return MlflowClient(tracking_uri=store.uri)
@@ -167,8 +167,12 @@ def patient(seconds: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _require_readable(path: Path) -> None:
-    """Looks into the database first: MLflow tries to open a damaged one for minutes."""
+def require_readable(path: Path) -> None:
+    """Looks into an embedded store's database first: MLflow tries to open a damaged one for minutes.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()

@@ -1,0 +1,52 @@
+"""`neurosearch doctor`: is everything here that a search needs?"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurosearch.cli.frame import command
+from neurosearch.cli.options import RUNS, Address, Database, Folder
+from neurosearch.cli.report import FAILED, OK, Report, neurosearch
+
+if TYPE_CHECKING:
+    from neurosearch.cli.machine_health import Finding
+
+
+@command
+def doctor(
+    folder: Folder = RUNS,
+    database: Database = None,
+    uri: Annotated[
+        str | None,
+        typer.Option("--tracking", metavar="ADDRESS", help="MLflow's server (tracking.uri).", show_default=False),
+    ] = None,
+    address: Address = None,
+) -> Report:
+    """Examine this machine in seconds: versions, GPU, memory, Ray, storage, MLflow, disk and clock; nothing is run."""
+    from neurosearch.cli.machine_health import clock, disk, gpu, memory, versions
+    from neurosearch.cli.service_health import mlflow, ray, storage
+
+    checks: tuple[Callable[[], Finding], ...] = (
+        versions,
+        gpu,
+        memory,
+        partial(ray, address),
+        partial(storage, folder, database),
+        partial(mlflow, folder, uri),
+        partial(disk, folder),
+        partial(clock, folder),
+    )
+    with ThreadPoolExecutor(len(checks)) as pool:  # most of them wait: for PyTorch, for servers
+        findings = [future.result() for future in [pool.submit(check) for check in checks]]
+    wrong = sum(finding.state == "wrong" for finding in findings)
+    facts = {"ok": not wrong, "findings": [finding.facts() for finding in findings]}
+    again = neurosearch("doctor", *([] if folder == RUNS else ["--folder", folder]))
+    return Report(
+        facts,
+        tuple(finding.line for finding in findings),
+        next=(again,) if wrong else (neurosearch("init"),),
+        code=FAILED if wrong else OK,
+    )

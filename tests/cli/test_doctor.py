@@ -1,0 +1,24 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NAMES = ["versions", "GPU", "memory", "Ray", "storage", "MLflow", "disk", "clock"]
+
+
+def test_each_thing_has_a_line_within_ten_seconds(type_in: Callable[..., Any]) -> None:
+    began = time.monotonic()
+    facts = type_in("doctor", "--json").facts
+    assert time.monotonic() - began < 10
+    assert [finding["name"] for finding in facts["findings"]] == NAMES
+    assert facts["ok"] == all(finding["state"] != "wrong" for finding in facts["findings"])
+
+
+def test_what_is_wrong_has_a_remedy_and_an_exit_code(type_in: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").write_bytes(b"no database" * 100)
+    done = type_in("doctor", "--address", "127.0.0.1:1")
+    assert done.code == 3
+    assert "wrong  Ray: no cluster answers at 127.0.0.1:1: Connection refused. Start it with `ray start" in done.err
+    assert "If it is damaged, move it away" in done.err
+    assert done.err.endswith("next: neurosearch doctor\n")

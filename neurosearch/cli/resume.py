@@ -1,8 +1,8 @@
 """`neurosearch resume`: goes on with a study, from its storage alone."""
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Address, Database, Folder, Overrides, StudyName
-from neurosearch.cli.report import Report, say
+from neurosearch.cli.options import RUNS, Address, Database, Folder, Overrides, Progress, ProgressOption, StudyName
+from neurosearch.cli.report import Report
 
 
 @command
@@ -12,6 +12,7 @@ def resume(
     database: Database = None,
     overrides: Overrides = None,
     address: Address = None,
+    progress: ProgressOption = Progress.AUTO,
 ) -> Report:
     """Go on with a study that was stopped or killed, or give it a larger budget: --set search.trials=50."""
     from neurosearch.cli.studies import open_study
@@ -27,6 +28,5 @@ def resume(
     from neurosearch.cli.readiness import check_readiness
     from neurosearch.cli.searching import run_study
 
-    for note in check_readiness(study, is_resumed=True):
-        say(f"note: {note}")
-    return run_study(study, stored.folder, resume=True, address=address)
+    notes = check_readiness(study, is_resumed=True)
+    return run_study(study, stored.folder, resume=True, address=address, progress=progress, notes=notes)

@@ -1,12 +1,24 @@
 """`neurosearch search`: the main job, from a config to an exported network."""
 
+from typing import Annotated
+
+import typer
+
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import Address, ConfigFile, Overrides
-from neurosearch.cli.report import CommandError, Report, say
+from neurosearch.cli.options import Address, ConfigFile, Overrides, Progress, ProgressOption
+from neurosearch.cli.report import CommandError, Report, neurosearch
 
 
 @command
-def search(config: ConfigFile, overrides: Overrides = None, address: Address = None) -> Report:
+def search(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    address: Address = None,
+    progress: ProgressOption = Progress.AUTO,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Only try one tiny trial through everything, in a folder apart.")
+    ] = False,
+) -> Report:
     """Search: check everything, run the trials, export the best network within the size limit."""
     from neurosearch.config.load import load_study
 
@@ -18,6 +30,12 @@ def search(config: ConfigFile, overrides: Overrides = None, address: Address = N
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
+    if smoke:
+        from neurosearch.cli.smoking import smoke_report
+
+        check_readiness(study, is_resumed=True)  # a study of this name may be there: none is made
+        set_words = [word for text in overrides or () for word in ("--set", text)]
+        return smoke_report(study, (neurosearch("plan", config, *set_words), neurosearch("search", config, *set_words)))
     folder = StudyFolder.of(study.study)
     existing = existing_study(study)
     if existing is not None and existing.fingerprint() == study.fingerprint():
@@ -27,6 +45,5 @@ def search(config: ConfigFile, overrides: Overrides = None, address: Address = N
             raise CommandError(
                 str(error), next_commands=(on_study("resume", folder), on_study("status", folder))
             ) from error
-    for note in check_readiness(study):
-        say(f"note: {note}")
-    return run_study(study, folder, resume=False, address=address)
+    notes = check_readiness(study)
+    return run_study(study, folder, resume=False, address=address, progress=progress, notes=notes)

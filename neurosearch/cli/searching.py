@@ -1,61 +1,78 @@
-"""What `search` and `resume` share: the search, told with a line for every trial."""
+"""What `search` and `resume` share: the search, told while it runs."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from neurosearch.cli.frame import INTERRUPTED
-from neurosearch.cli.report import FAILED, CommandError, Report, say
+from neurosearch.cli.options import Progress
+from neurosearch.cli.progress import telling
+from neurosearch.cli.report import FAILED, CommandError, Report
 from neurosearch.cli.studies import on_study
 from neurosearch.cli.summary import search_report
-from neurosearch.cli.words import trial_line
+from neurosearch.cli.terminal import outliving_the_terminal
 from neurosearch.config.load import StudyConfig
 from neurosearch.search.errors import StorageLost
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.run import run_search
-from neurosearch.search.seams import Record, SilentTracker, Tracker, TrialInfo, TrialSummary
+from neurosearch.search.run import SearchResult, run_search
+from neurosearch.search.seams import SilentTracker, Tracker
 from neurosearch.search.stored import StoredStudy
+from neurosearch.search.surroundings import environment, logging_to
 from neurosearch.search.trial import disk_takes_no_more, disk_words
 
 
-class ProgressLines:
-    """A listener that says one line for every trial that ends."""
-
-    def __init__(self, metric: str) -> None:
-        """Takes the name of the objective."""
-        self._metric = metric
-
-    def on_trial_started(self, trial: TrialInfo) -> None:
-        """Says nothing: the line comes with the result."""
-
-    def on_records(self, number: int, records: Sequence[Record]) -> None:
-        """Says nothing."""
-
-    def on_trial_finished(self, trial: TrialSummary, best: TrialSummary | None) -> None:
-        """Says how it ended."""
-        say(trial_line(trial, self._metric, best))
-
-
-def run_study(study: StudyConfig, folder: StudyFolder, *, resume: bool, address: str | None) -> Report:
+def run_study(
+    study: StudyConfig,
+    folder: StudyFolder,
+    *,
+    resume: bool,
+    address: str | None,
+    progress: Progress = Progress.AUTO,
+    notes: Sequence[str] = (),
+) -> Report:
     """Searches, exports the winner, and reports.
+
+    Args:
+        study: What to search.
+        folder: Where it lies.
+        resume: Whether to go on with the study that is there.
+        address: Address of a running Ray cluster; None: this machine.
+        progress: How to tell what happens meanwhile.
+        notes: What to tell before.
 
     Raises:
         StudyError: The study cannot be made or gone on with.
         CommandError: Interrupted by a second Ctrl-C.
     """
-    search = study.study.search
-    say(
-        f"study {folder.name} in {folder.path}: {search.trials} trials, {search.concurrency} at a time; Ctrl-C stops it"
-    )
+    with outliving_the_terminal(), _mlflow_logging(study, folder):
+        result = _searched(study, folder, resume=resume, address=address, progress=progress, notes=notes)
+        stored = StoredStudy(folder)
+        # What an earlier process told its tracker may have died with it.
+        return search_report(stored, result, tuple(_synced(stored)) if resume or result.untold else ())
+
+
+def _searched(
+    study: StudyConfig,
+    folder: StudyFolder,
+    *,
+    resume: bool,
+    address: str | None,
+    progress: Progress,
+    notes: Sequence[str],
+) -> SearchResult:
     try:
-        result = run_search(
-            study,
-            replace(folder, root=folder.root.resolve()),  # workers have another working directory
-            resume=resume,
-            address=address,
-            tracker=_tracker(study, folder),
-            listener=ProgressLines(search.objectives[0].metric),
-        )
+        with telling(progress, study, folder, resume=resume) as teller:
+            for note in notes:
+                teller.note(note)
+            return run_search(
+                study,
+                replace(folder, root=folder.root.resolve()),  # workers have another working directory
+                resume=resume,
+                address=address,
+                tracker=_tracker(study, folder),
+                listener=teller,
+            )
     except KeyboardInterrupt as error:
         raise CommandError(
             "interrupted at once; running trials go on from their last checkpoint when the study is resumed.",
@@ -70,9 +87,16 @@ def run_study(study: StudyConfig, folder: StudyFolder, *, resume: bool, address:
         raise CommandError(
             disk_words(error, folder), code=FAILED, next_commands=(on_study("resume", folder),)
         ) from error
-    stored = StoredStudy(folder)
-    # What an earlier process told its tracker may have died with it.
-    return search_report(stored, result, tuple(_synced(stored)) if resume or result.untold else ())
+
+
+@contextmanager
+def _mlflow_logging(study: StudyConfig, folder: StudyFolder) -> Iterator[None]:
+    """Sends what MLflow logs to a file; by itself it would log to the screen."""
+    if not study.study.tracking.enabled:
+        yield
+        return
+    with environment({"MLFLOW_CONFIGURE_LOGGING": "false"}), logging_to(folder.logs / "mlflow.log", "mlflow"):
+        yield
 
 
 def _tracker(study: StudyConfig, folder: StudyFolder) -> Tracker:

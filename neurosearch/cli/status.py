@@ -1,14 +1,18 @@
 """`neurosearch status`: how a study stands."""
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Database, Folder, StudyName
+from neurosearch.cli.options import RUNS, Database, Folder, StudyName, Watch
 from neurosearch.cli.report import Report
 
 
 @command
-def status(name: StudyName, folder: Folder = RUNS, database: Database = None) -> Report:
+def status(name: StudyName, folder: Folder = RUNS, database: Database = None, watch: Watch = False) -> Report:
     """Show how a study stands: trials by state, the best, what runs, the budget; works while it is searched."""
     from neurosearch.cli.studies import next_commands, open_study, study_facts, study_lines
 
     study = open_study(name, folder, database)
+    if watch:
+        from neurosearch.cli.watch import watch as watch_study
+
+        watch_study(study)
     return Report(study_facts(study), tuple(study_lines(study)), next=next_commands(study))

@@ -71,6 +71,7 @@ class Desk:
         self._awaited: set[int] = set()  # handed out into more room, and not heard of yet
         self._losses: dict[int, int] = {}  # of a trial's workers, without an epoch in between
         self._stopping: StopRequest | None = None
+        self._told_stopping = False
         self._polled = 0.0
         self._lost_in_a_row = 0
         self._usual_room = usual_room
@@ -97,6 +98,9 @@ class Desk:
                 self._stopping = self._study.stored.stop_requested or self._stopping
             except StorageLost as error:
                 self._halt_on(error)
+        if self._stopping is not None and not self._told_stopping:  # not where it is set: that may be a signal handler
+            self._told_stopping = True
+            self._listener.on_stopping()
         return self._stopping
 
     def stop(self) -> None:

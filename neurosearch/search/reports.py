@@ -22,12 +22,14 @@ class StoredReport:
         checkpoint: Name of the file that holds the state after it, in the folder of the training; None without one.
         events: The growth events of the epoch, as dicts.
         report: What decisions look at.
+        size: Size of the network after it, in the unit of `size_metric`; None in what older versions stored.
     """
 
     seed_index: int
     checkpoint: str | None
     events: tuple[Mapping[str, Any], ...]
     report: Report
+    size: float | None
 
     @property
     def epoch(self) -> int:
@@ -72,7 +74,13 @@ class Reports:
             return None
         cost = metrics.get(names.TRAINING_MULTIPLY_ADDS, 0.0)
         report = Report(record["epoch"], cost, values, violation_of(metrics, self._study), record["at_rest"])
-        return StoredReport(record["seed_index"], record["checkpoint"], tuple(record["events"]), report)
+        size = metrics.get(size_metric(self._study))
+        return StoredReport(record["seed_index"], record["checkpoint"], tuple(record["events"]), report, size)
+
+
+def size_metric(study: StudyFields) -> str:
+    """Returns what a study's networks are measured by: the metric of its size limit, or neurons without one."""
+    return names.NEURONS if study.size_limit is None else study.size_limit.metric
 
 
 def to_attribute(stored: Sequence[StoredReport]) -> tuple[str, list[dict[str, Any]]]:
@@ -89,4 +97,5 @@ def from_attributes(attributes: Mapping[str, Any]) -> list[StoredReport]:
 def _from_plain(values: Mapping[str, Any]) -> StoredReport:
     report = dict(values["report"])
     report["values"] = tuple(report["values"])
-    return StoredReport(values["seed_index"], values["checkpoint"], tuple(values["events"]), Report(**report))
+    events = tuple(values["events"])
+    return StoredReport(values["seed_index"], values["checkpoint"], events, Report(**report), values.get("size"))

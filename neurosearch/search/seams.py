@@ -171,6 +171,9 @@ class Listener(Protocol):
             best: The best feasible trial so far; None while there is none.
         """
 
+    def on_stopping(self) -> None:
+        """Called once it is known that no further trial starts: a stop was requested, or the study halted."""
+
 
 class SilentListener:
     """A listener that shows nothing."""
@@ -182,6 +185,9 @@ class SilentListener:
         """Does nothing."""
 
     def on_trial_finished(self, trial: TrialSummary, best: TrialSummary | None) -> None:
+        """Does nothing."""
+
+    def on_stopping(self) -> None:
         """Does nothing."""
 
 

@@ -23,21 +23,22 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def logging_to(path: Path, library: str, noise: str) -> Iterator[None]:
+def logging_to(path: Path, library: str, noise: str | None = None) -> Iterator[None]:
     """Sends what a library logs inside the block to a file instead of the screen.
 
     Args:
         path: The file; what is there already is kept.
         library: Name of the library's logger.
-        noise: Name of a logger below it whose warnings are not worth a line.
+        noise: Name of a logger below it whose warnings are not worth a line, if there is one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger, noisy = logging.getLogger(library), logging.getLogger(noise)
+    logger, noisy = logging.getLogger(library), logging.getLogger(noise or library)
     propagate, handlers, level = logger.propagate, logger.handlers, noisy.level
     logger.propagate, logger.handlers = False, [handler]
-    noisy.setLevel(logging.ERROR)
+    if noise is not None:
+        noisy.setLevel(logging.ERROR)
     try:
         yield
     finally:

@@ -89,16 +89,17 @@ def test_a_search_ends_with_an_exported_winner_within_the_limit(searched: tuple[
     assert max(facts["export"]["differences"].values()) <= 1e-5
 
 
-def test_every_trial_is_one_line_while_it_runs(searched: tuple[dict[str, Any], str]) -> None:
+def test_everything_that_happens_is_a_line_of_json_and_nobody_else_prints(searched: tuple[dict[str, Any], str]) -> None:
     _, progress = searched
-    lines = [line for line in progress.splitlines() if line.startswith("trial ")]
-    assert len(lines) == 5
-    assert sum(line.endswith("the control") for line in lines) == 1
-
-
-def test_nobody_else_prints(searched: tuple[dict[str, Any], str]) -> None:
-    _, progress = searched
-    assert [line for line in progress.splitlines() if not line.startswith(("trial ", "study ", "note: "))] == []
+    events = [json.loads(line) for line in progress.splitlines()]
+    assert events[0]["event"] == "study"
+    ended = [event for event in events if event["event"] == "trial_ended"]
+    assert len(ended) == 5
+    assert [event["number"] for event in ended if event["role"] == "control"] == [4]
+    epochs = {event["number"]: event["epoch"] for event in events if event["event"] == "epoch"}
+    assert epochs == dict.fromkeys(range(5), 4) | {4: epochs[4]}
+    kinds = {"study", "note", "trial_started", "epoch", "trial_ended"}
+    assert {event["event"] for event in events} <= kinds
 
 
 def test_the_exported_network_predicts_without_the_study(folder: Path, searched: tuple[dict[str, Any], str]) -> None:

@@ -37,7 +37,7 @@ def trial(number, values, state="finished", role="search"):
 
 
 def report(epoch, *values, at_rest=True, violation=0.0, checkpoint="there"):
-    return StoredReport(0, checkpoint, (), Report(epoch, 1.0 * epoch, values, violation, at_rest))
+    return StoredReport(0, checkpoint, (), Report(epoch, 1.0 * epoch, values, violation, at_rest), None)
 
 
 @pytest.fixture(scope="module")

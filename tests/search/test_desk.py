@@ -15,7 +15,7 @@ from neurosearch.tracking.memory_tracker import MemoryStore, MemoryTracker
 
 class Listener:
     def __init__(self):
-        self.started, self.finished, self.epochs, self.best = [], [], {}, None
+        self.started, self.finished, self.epochs, self.best, self.stopping = [], [], {}, None, 0
 
     def on_trial_started(self, trial):
         self.started.append(trial.number)
@@ -26,6 +26,9 @@ class Listener:
     def on_trial_finished(self, trial, best):
         self.finished.append(trial.number)
         self.best = best
+
+    def on_stopping(self):
+        self.stopping += 1
 
 
 class Search:
@@ -106,7 +109,7 @@ def test_a_stop_lets_running_trials_end_their_epoch_and_starts_no_new_one(search
     search.desk.stop()
     run_desk(search.desk, 2)
     assert search.desk.finished
-    assert search.listener.started == [0, 1]
+    assert (search.listener.started, search.listener.stopping) == ([0, 1], 1)
     assert [trial.state for trial in search.study.stored.trials()] == ["running", "running"]
     search.end()
     assert {run.status for run in search.store.runs.values()} == {"KILLED"}

@@ -60,7 +60,7 @@ def test_the_front_grows_in_the_order_of_ends(study):
 
 def test_epochs_at_rest_may_be_on_the_front(study):
     report = Report(2, 10.0, (0.6, 20.0), 0.0, at_rest=True)
-    found = reached(TRIALS, study, {3: [StoredReport(0, "checkpoint-000002.pt", (), report)]})
+    found = reached(TRIALS, study, {3: [StoredReport(0, "checkpoint-000002.pt", (), report, None)]})
     assert [(each.trial, each.epoch) for each in found.front] == [(1, None), (3, 2)]
     assert [moment.trial for moment in found.history] == [1, 0, 3]
     assert found.hypervolume == pytest.approx(0.18 + 0.6 * 0.6)

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from neurosearch.build.final import save_final
+from neurosearch.build.pretrained import without_weights
 from neurosearch.build.trial import build_trainer
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
@@ -38,7 +39,9 @@ def finish_candidate(
             f"{state} cannot be read: {error.strerror}. Only epochs on the front are kept; status lists them."
         ) from error
     # Nothing is trained any more, so all that the number of epochs decides is that this one was the last.
-    shortened = config.model_copy(update={"training": config.training.model_copy(update={"epochs": epoch})})
+    shortened = without_weights(config).model_copy(
+        update={"training": config.training.model_copy(update={"epochs": epoch})}
+    )
     payload["settings"]["epochs"] = epoch
     with TemporaryDirectory() as place:
         (Path(place) / checkpoint_name(epoch)).write_bytes(encode(payload))

@@ -10,7 +10,17 @@ Widths = Annotated[tuple[Count, ...], Field(min_length=1, max_length=MAXIMUM_LAY
 DropoutShare = Annotated[Number, Field(ge=0.0, lt=1.0)]
 
 
-class MlpFields(Fields):
+class ModelFields(Fields):
+    """What every kind of model shares; one whose fields derive from this can start from pretrained weights."""
+
+    weights: Annotated[str, Field(pattern=r"\.(safetensors|pt|pth)(#sha256=[0-9a-f]{64})?$")] | None = Field(
+        None,
+        description="File with the state dict that the network starts from (.safetensors, .pt or .pth), relative to "
+        "the config file; a class head of another size starts anew",
+    )
+
+
+class MlpFields(ModelFields):
     """A multilayer perceptron over the flattened input."""
 
     kind: Literal["mlp"] = "mlp"
@@ -20,7 +30,7 @@ class MlpFields(Fields):
     dropout: DropoutShare = Field(0.0, description="Share of hidden activations dropped while training")
 
 
-class CnnFields(Fields):
+class CnnFields(ModelFields):
     """A plain convolutional network: 3x3 convolution, batch norm, ReLU per width; pooled while the image is large."""
 
     kind: Literal["cnn"] = "cnn"
@@ -28,7 +38,7 @@ class CnnFields(Fields):
     dropout: DropoutShare = Field(0.0, description="Share of pooled features dropped while training")
 
 
-class ResnetCifarFields(Fields):
+class ResnetCifarFields(ModelFields):
     """The residual network for 32 x 32 images with parameter-free shortcuts; as it stands here, ResNet-32."""
 
     kind: Literal["resnet_cifar"] = "resnet_cifar"
@@ -41,8 +51,8 @@ class ResnetCifarFields(Fields):
     num_blocks: Count = Field(5, description="Residual blocks in each stage")
 
 
-class TorchvisionFields(Fields):
-    """Any classification network of torchvision, from scratch."""
+class TorchvisionFields(ModelFields):
+    """Any classification network of torchvision; without `weights` from scratch."""
 
     kind: Literal["torchvision"] = "torchvision"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(

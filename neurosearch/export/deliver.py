@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from neurosearch.build.final import load_final, load_structure
+from neurosearch.build.pretrained import without_weights
 from neurosearch.build.trial import build_network
 from neurosearch.config.kinds import kinds
 from neurosearch.config.trial import TrialConfig
@@ -30,7 +31,7 @@ def deliver(config: TrialConfig, data: PreparedData, trial_folder: Path, folder:
         OSError: If the disk does not take the files.
     """
     network = load_final(config, data.manifest, trial_folder)
-    model = config.model.model_dump(mode="json")
+    model = without_weights(config).model.model_dump(mode="json")  # its weights lie in the export
     return export_network(network, model, load_structure(trial_folder), data, model_from_card, folder, log)
 
 

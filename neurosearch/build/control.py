@@ -68,7 +68,7 @@ def network_sizes(config: TrialConfig, input_shape: tuple[int, ...], num_outputs
 
 def training_cost(config: TrialConfig, manifest: Manifest) -> float:
     """Returns the multiply-adds of training the config's network at its base widths over all epochs."""
-    sizes = network_sizes(config, manifest.input_shape, manifest.num_classes)
+    sizes = network_sizes(config, manifest.input_shape, manifest.num_outputs)
     return PASSES_PER_STEP * sizes[names.MULTIPLY_ADDS] * sum(manifest.train_counts) * config.training.epochs
 
 

@@ -32,7 +32,7 @@ def build_npz(fields: NpzFields) -> "ArraySource":
     """Builds the source that reads a numpy archive."""
     from neurosearch.data.npz import NpzSource
 
-    return NpzSource(fields.path, fields.layout, fields.scale)
+    return NpzSource(fields.path, fields.layout, fields.scale, fields.task)
 
 
 def build_torchvision_data(fields: TorchvisionDataFields) -> "ArraySource":

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from neurosearch import names
+from neurosearch.build.task import build_tally
 from neurosearch.build.trial import build_model
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.batches import large_batch
@@ -17,7 +18,6 @@ from neurosearch.data.manifest import Manifest
 from neurosearch.data.prepared import PreparedData
 from neurosearch.neurons import Units, restore_structure, structure
 from neurosearch.training.checkpoint import decode, encode
-from neurosearch.training.tasks import Classification
 
 FORMAT_VERSION = 1
 FILE_NAME = "final.pt"
@@ -45,7 +45,7 @@ def load_final(config: TrialConfig, manifest: Manifest, folder: Path) -> nn.Modu
         ValueError: If the file is missing, damaged, or of another format.
     """
     payload = _read(folder / FILE_NAME)
-    model = build_model(config, manifest.input_shape, manifest.num_classes)
+    model = build_model(config, manifest.input_shape, manifest.num_outputs)
     restore_structure(model, payload["structure"])
     model.load_state_dict(payload["weights"])
     return model.eval()
@@ -79,8 +79,8 @@ def final_test_scores(config: TrialConfig, data: PreparedData, folder: Path) -> 
 
 def score_test_part(model: nn.Module, data: PreparedData) -> dict[str, float]:
     """Returns the scores of a network in eval mode on the test part, under `test/` names."""
-    manifest, arrays = data.manifest, data.test()
-    tally = Classification("cross_entropy", manifest.train_counts, manifest.class_names).tally()
+    arrays = data.test()
+    tally = build_tally(data.manifest)
     x, y = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)
     normalise, size = data.normalise() or nn.Identity(), large_batch(1, 4 * prod(data.manifest.input_shape))
     with torch.inference_mode():

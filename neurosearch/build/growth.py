@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, StaticFields
 from neurosearch.config.kinds import Kind
-from neurosearch.config.rules import events_fit, nimble_shares_fit, periodic_cycle_fits
+from neurosearch.config.rules import events_fit, importance_has_classes, nimble_shares_fit, periodic_cycle_fits
 
 if TYPE_CHECKING:
     from neurosearch.training.seams import GrowthPolicy
@@ -64,6 +64,6 @@ def peak_nimble(fields: NimbleFields, base_size: int) -> int:
 
 
 STATIC = Kind(StaticFields, build_static)
-PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits,), peak=peak_periodic)
-EVENTS = Kind(EventsFields, build_events, rules=(events_fit,), peak=peak_events)
+PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits, importance_has_classes), peak=peak_periodic)
+EVENTS = Kind(EventsFields, build_events, rules=(events_fit, importance_has_classes), peak=peak_events)
 NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,), peak=peak_nimble)

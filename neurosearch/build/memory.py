@@ -10,7 +10,8 @@ from math import ceil, prod
 import torch
 from torch import Tensor, nn
 
-from neurosearch.build.trial import build_model, build_policy, build_task, training_settings
+from neurosearch.build.task import build_task
+from neurosearch.build.trial import build_model, build_policy, training_settings
 from neurosearch.config.kinds import kinds
 from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig, kind_of
@@ -86,7 +87,7 @@ def gpu_share(need: MemoryNeed, gpu_bytes: int) -> float:
 
 def _largest_network(config: TrialConfig, manifest: Manifest) -> tuple[nn.Module, Units]:
     with _META:
-        model = build_model(config, manifest.input_shape, manifest.num_classes)
+        model = build_model(config, manifest.input_shape, manifest.num_outputs)
         units = find_units(model, (torch.zeros(2, *manifest.input_shape),))
     sizes = {group.name: group.size for group in units.groups}
     added = {name: size - sizes[name] for name, size in peak_sizes(config, sizes).items() if size > sizes[name]}
@@ -113,7 +114,7 @@ def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Un
         task.loss(network.for_training()(inputs), targets).backward()  # type: ignore[no-untyped-call]
 
     def scoring() -> None:
-        inputs, targets = _batch(manifest, min(large, training.importance_examples * manifest.num_classes))
+        inputs, targets = _batch(manifest, min(large, training.importance_examples * len(manifest.train_counts)))
         task.loss(network.for_evaluation()(inputs), targets).backward()  # type: ignore[no-untyped-call]
 
     def evaluation() -> None:
@@ -133,7 +134,8 @@ def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Un
 def _batch(manifest: Manifest, size: int) -> tuple[Tensor, Tensor]:
     size = max(2, size)
     inputs = torch.zeros(size, *manifest.input_shape, device=_META)
-    return inputs, torch.zeros(size, dtype=torch.int64, device=_META)
+    dtype, shape = manifest.targets_of_one
+    return inputs, torch.zeros(size, *shape, dtype=getattr(torch, dtype), device=_META)
 
 
 def _slots(training: TrainingFields) -> int:

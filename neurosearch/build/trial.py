@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from neurosearch.build.task import build_task
 from neurosearch.config.base import Fields
 from neurosearch.config.data import DataFields
 from neurosearch.config.kinds import kinds
@@ -13,14 +14,12 @@ from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.batches import ArrayBatches
 from neurosearch.data.long_tail import Imbalance
-from neurosearch.data.manifest import Manifest
 from neurosearch.data.prepared import PreparedData, prepare
 from neurosearch.data.selection import PrepareSettings
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import FolderCheckpointStore
 from neurosearch.training.seams import GrowthPolicy
 from neurosearch.training.settings import TrainingSettings
-from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def build_model(config: TrialConfig, input_shape: tuple[int, ...], num_outputs: 
     Args:
         config: The trial.
         input_shape: Of one example, (features,) or (channels, height, width).
-        num_outputs: Number of classes.
+        num_outputs: Number of classes, or of targets.
 
     Raises:
         ValueError: If the network cannot read such examples.
@@ -73,11 +72,6 @@ def build_network(model: Fields, input_shape: tuple[int, ...], num_outputs: int)
     """Builds the network of a model section; its weights come from torch's global generator. Else as `build_model`."""
     network: nn.Module = kinds("models")[kind_of(model)].build(model, input_shape, num_outputs)
     return network
-
-
-def build_task(config: TrialConfig, manifest: Manifest) -> Classification:
-    """Builds what is to be learned."""
-    return Classification(config.training.loss, manifest.train_counts, manifest.class_names)
 
 
 def build_policy(config: TrialConfig) -> GrowthPolicy:
@@ -110,7 +104,7 @@ def build_trainer(
     )
     return Trainer(
         settings=training_settings(training, config.seed),
-        model=build_model(config, manifest.input_shape, manifest.num_classes),
+        model=build_model(config, manifest.input_shape, manifest.num_outputs),
         batches=batches,
         task=build_task(config, manifest),
         policy=build_policy(config),

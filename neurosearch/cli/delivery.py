@@ -15,7 +15,6 @@ from neurosearch.cli.words import trial_facts
 from neurosearch.config.trial import TrialConfig
 from neurosearch.export.deliver import deliver
 from neurosearch.export.errors import ExportError
-from neurosearch.export.predict import OUTPUT_NAME
 from neurosearch.export.rebuild import CARD_NAME
 from neurosearch.export.write import Exported
 from neurosearch.search.candidates import candidate_file
@@ -137,7 +136,7 @@ def _registered(
         (*others, exported.folder / CARD_NAME),
         exported.input_example,
         exported.output_example,
-        OUTPUT_NAME,
+        exported.card.output_name,
     )
     tags = {
         names.GROWTH_TAG: trial.kind,

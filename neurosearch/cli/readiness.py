@@ -125,16 +125,16 @@ def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Itera
 
     source = study.template.source
     for variant in variants:
-        num_classes = len(variant.raw.class_names)
+        num_outputs = variant.raw.num_outputs
         try:
             with torch.device("meta"):
-                build_model(variant.config, variant.input_shape, num_classes)
+                build_model(variant.config, variant.input_shape, num_outputs)
         except ValueError as error:
             field, text = _field_and_text(str(error), "model")
             yield problem_of(field, text, variant.corner, study.template)
             continue
         try:
-            require_room(variant.config, study.study.size_limit, variant.input_shape, num_classes)
+            require_room(variant.config, study.study.size_limit, variant.input_shape, num_outputs)
         except ValueError as error:
             yield Problem(source.place(("size_limit",)), "size_limit", str(error))
 

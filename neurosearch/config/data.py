@@ -6,6 +6,8 @@ from pydantic import Field
 
 from neurosearch.config.base import Count, Fields, Index, Number, PositiveFloat
 
+TaskKind = Literal["classification", "regression"]
+
 
 class Imbalance(Fields):
     """A long tail cut out of a balanced training set (science: the public long-tail repositories' protocol)."""
@@ -17,7 +19,10 @@ class Imbalance(Fields):
 
 
 class DataFields(Fields):
-    """What every kind of data shares."""
+    """What every kind of data shares.
+
+    A kind that lets its user choose what is learned has a field `task` and overrides `task_kind`.
+    """
 
     imbalance: Imbalance | None = Field(
         None, description="Long-tailed subsampling of the training part, such as {ratio: 20}; absent: as is"
@@ -32,6 +37,11 @@ class DataFields(Fields):
         None, description="Height and width in pixels that images are resized to, inside the exported network too"
     )
 
+    @property
+    def task_kind(self) -> TaskKind:
+        """What the targets are: classes, or quantities."""
+        return "classification"
+
 
 class DigitsFields(DataFields):
     """scikit-learn's embedded 8x8 digits: needs no download."""
@@ -40,7 +50,7 @@ class DigitsFields(DataFields):
 
 
 class NpzFields(DataFields):
-    """A numpy archive with x_train, y_train, x_test, y_test and optionally class_names."""
+    """A numpy archive with x_train, y_train, x_test, y_test and optionally class_names or target_names."""
 
     kind: Literal["npz"] = "npz"
     path: Annotated[str, Field(min_length=1)] = Field(
@@ -52,6 +62,16 @@ class NpzFields(DataFields):
     scale: PositiveFloat | None = Field(
         None, description="Divisor of the raw values before normalisation; absent: 255 for uint8, 1 for floats"
     )
+    task: TaskKind = Field(
+        "classification",
+        description="classification: y holds class numbers; regression: y holds real numbers (n,) or (n, targets), "
+        "learned as (y - mean) / deviation of the training part, which the exported network undoes",
+    )
+
+    @property
+    def task_kind(self) -> TaskKind:
+        """What the file says."""
+        return self.task
 
 
 class TorchvisionDataFields(DataFields):

@@ -95,7 +95,7 @@ def _validated(source: Source) -> StudyConfig:
     if study is not None and not node_problems:
         found |= {*sampler_problems(study.search, template), *point_problems(study.search.points, template)}
         found |= set(metric_problems(study.search, template))
-    trial_problems = TrialProblems(template)
+    trial_problems = TrialProblems(template, frozenset() if study is None else study.search.metrics)
     for corner in corners(template):
         found |= {
             each

@@ -9,12 +9,13 @@ from pydantic_core import ErrorDetails
 from neurosearch.config.base import Path, Problem, dotted, undotted
 from neurosearch.config.kinds import Conflict, ConflictError
 from neurosearch.config.messages import is_follower, message
+from neurosearch.config.rules import task_kind
 from neurosearch.config.search import SearchFields
 from neurosearch.config.search_nodes import Resolved, Template
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import Source
-from neurosearch.names import LATENCY_SECONDS
+from neurosearch.names import LATENCY_SECONDS, TASK_OBJECTIVES
 
 _OTHER_TYPE = ("_type", "union_tag_not_found")  # how the types of pydantic's errors about types end
 
@@ -39,21 +40,36 @@ def metric_problems(search: SearchFields, template: Template) -> Iterator[Proble
 class TrialProblems:
     """Checks resolved templates and tells each problem once, though it may show at many corners."""
 
-    def __init__(self, template: Template) -> None:
-        """Keeps what all corners share: the template, and what has been told."""
+    def __init__(self, template: Template, metrics: frozenset[str] = frozenset()) -> None:
+        """Keeps what all corners share: the template, what trials are judged by, and what has been told."""
         self._source = template.source
+        self._metrics = metrics
         self._told: set[Path | tuple[Path, ...]] = set()
 
     def of(self, corner: Resolved) -> Iterator[Problem]:
         """Yields what is wrong with a corner and has not been told yet."""
         values = {**corner.sections, "seed": 0}
         try:
-            TrialConfig.model_validate(values)
+            yield from self._unmeasured(TrialConfig.model_validate(values), corner)
         except ValidationError as error:
             wrong = [each for each in _independent(error) if _conflicts(each) is None]
             for each in wrong:
                 yield from self._field(each, corner)
             yield from self._between_fields(error if not wrong else _error_without(values, wrong), wrong, corner)
+
+    def _unmeasured(self, config: TrialConfig, corner: Resolved) -> Iterator[Problem]:
+        """Yields that trials are judged by metrics that their task does not have."""
+        task = task_kind(config)
+        others = {name for each, known in TASK_OBJECTIVES.items() if each != task for name in known}
+        foreign = sorted(self._metrics & others)
+        origins = (("search", "objectives"), _origin(("data", "task"), corner.origins))
+        if foreign and origins not in self._told:
+            self._told.add(origins)
+            text = (
+                f"trials are judged by {', '.join(foreign)}, but the task is {task}, which is judged by "
+                f"{', '.join(TASK_OBJECTIVES[task])} or validation_loss. Name one of these."
+            )
+            yield Problem(self._source.place(origins[0]), " and ".join(map(dotted, origins)), text)
 
     def _field(self, error: ErrorDetails, corner: Resolved) -> Iterator[Problem]:
         path = _without_tag(error["loc"])

@@ -1,10 +1,11 @@
 """Rules over several fields: each says which fields clash and how to mend it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from neurosearch.config.data import DataFields, TaskKind
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields
 from neurosearch.config.kinds import Conflict, Rule
 from neurosearch.config.model import ResnetCifarFields
@@ -143,5 +144,54 @@ def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:
         )
 
 
+def _loss_fits_the_task(config: "TrialConfig") -> Iterator[Conflict]:
+    task, loss = task_kind(config), config.training.loss
+    if loss not in LOSSES[task]:
+        what = "classes" if task == "regression" else "quantities"
+        yield Conflict(
+            ("training.loss", "data.task"),
+            f"loss is {loss}, which needs {what}, but the task is {task}. Set loss to {' or '.join(LOSSES[task])}.",
+        )
+
+
+def _imbalance_has_classes(config: "TrialConfig") -> Iterator[Conflict]:
+    if task_kind(config) == "regression" and getattr(config.data, "imbalance", None) is not None:
+        yield Conflict(
+            ("data.imbalance", "data.task"),
+            "imbalance thins out classes, but the task is regression, which has none. Take imbalance out.",
+        )
+
+
+def importance_has_classes(config: "TrialConfig") -> Iterator[Conflict]:
+    """What looks at classes, or at some of them, needs a task that has them."""
+    growth = config.growth
+    assert isinstance(growth, PeriodicFields | EventsFields)
+    if task_kind(config) != "regression":
+        return
+    if growth.importance == "class_balanced_taylor":
+        yield Conflict(
+            ("growth.importance", "data.task"),
+            "importance is class_balanced_taylor, which needs classes, but the task is regression. "
+            "Set importance: taylor.",
+        )
+    if growth.protected_share > 0:
+        yield Conflict(
+            ("growth.protected_share", "data.task"),
+            f"protected_share is {growth.protected_share}, which protects what head classes need, but the task is "
+            "regression, which has no classes. Take protected_share out.",
+        )
+
+
+def task_kind(config: "TrialConfig") -> TaskKind:
+    """Returns what the data's targets are."""
+    return config.data.task_kind if isinstance(config.data, DataFields) else "classification"
+
+
+#: The losses of each task, the usual one first.
+LOSSES: Mapping[TaskKind, tuple[str, ...]] = {
+    "classification": ("cross_entropy", "class_balanced", "balanced_softmax"),
+    "regression": ("mse", "mae", "huber"),
+}
+
 #: Rules that hold for every kind; a kind's own rules stand in its `Kind`.
-TRAINING_RULES: tuple[Rule, ...] = (_warmup_fits, _drops_ascend)
+TRAINING_RULES: tuple[Rule, ...] = (_warmup_fits, _drops_ascend, _loss_fits_the_task, _imbalance_has_classes)

@@ -28,13 +28,16 @@ class TrainingFields(Fields):
         0.01, description="For schedule step: factor at each drop"
     )
     warmup_epochs: Index = Field(0, description="Epochs over which the learning rate rises linearly from near 0")
-    loss: Literal["cross_entropy", "class_balanced", "balanced_softmax"] = Field(
+    loss: Literal["cross_entropy", "class_balanced", "balanced_softmax", "mse", "mae", "huber"] = Field(
         "cross_entropy",
         description="cross_entropy; class_balanced: weights (1-b)/(1-b^n), b = .9999 (arXiv:1901.05555); "
-        "balanced_softmax: logits shifted by the log of the class shares (arXiv:2007.10740)",
+        "balanced_softmax: logits shifted by the log of the class shares (arXiv:2007.10740); for regression mse, mae "
+        "or huber (squared up to one deviation of the target, absolute beyond)",
     )
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
-    importance_examples: Count = Field(64, description="Training examples of each class that neurons are scored on")
+    importance_examples: Count = Field(
+        64, description="Training examples of each class (regression: in all) that neurons are scored on"
+    )
     bf16: bool = Field(False, description="On CUDA: bfloat16 autocast")
     measure_latency: bool = Field(
         False, description="Measure latency_seconds, the time of one forward pass of one example, after every epoch"

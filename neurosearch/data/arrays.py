@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurosearch.data.problems import Problem, name_class
+from neurosearch.data.targets import check_targets
 
 Layout = Literal["features", "HW", "HWC", "CHW"]
 LAYOUTS: tuple[Layout, ...] = ("features", "HW", "HWC", "CHW")
@@ -23,12 +24,13 @@ class RawArrays:
 
     Attributes:
         x_train: (num_train, ...) uint8 or float32.
-        y_train: (num_train,) integers 0..C-1.
+        y_train: (num_train,) integers 0..C-1; for quantities real numbers, (num_train,) or (num_train, T).
         x_test: As `x_train`, (num_test, ...).
         y_test: As `y_train`, (num_test,).
-        class_names: C names in label order.
+        class_names: C names in label order; none where quantities are learned.
         layout: What the axes after the first mean.
         scale: Divisor that brings the raw values to about 0..1, such as 255.
+        target_names: T names of the quantities that are learned; none where classes are.
         broken: Files that could not be read and were left out.
     """
 
@@ -39,7 +41,20 @@ class RawArrays:
     class_names: tuple[str, ...]
     layout: Layout
     scale: float
+    target_names: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+
+    @property
+    def num_outputs(self) -> int:
+        """Return how many outputs a network has: C, or T."""
+        return len(self.class_names) or len(self.target_names)
+
+    @property
+    def strata(self) -> npt.NDArray[np.int64]:
+        """Return the group of each training example, (num_train,): its class, 0 for all where there are no classes."""
+        if self.target_names:
+            return np.zeros(len(self.y_train), dtype=np.int64)
+        return self.y_train.astype(np.int64)
 
 
 class ArraySource(Protocol):
@@ -97,7 +112,7 @@ def check_arrays(raw: RawArrays, field: str = "data.path") -> list[Problem]:
         *_check_inputs(raw),
         *_check_pairs("x_train", raw.x_train, "y_train", raw.y_train),
         *_check_pairs("x_test", raw.x_test, "y_test", raw.y_test),
-        *_check_labels(raw),
+        *(check_targets(raw.y_train, raw.y_test, raw.target_names) if raw.target_names else _check_labels(raw)),
     ]
     return [Problem(field, text) for text in texts]
 
@@ -150,15 +165,24 @@ def _chunks(x: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
 
 
 def _check_pairs(x_name: str, x: npt.NDArray[Any], y_name: str, y: npt.NDArray[Any]) -> Iterator[str]:
+    if x.ndim and y.ndim and len(x) != len(y):
+        yield f"{x_name} has {len(x)} images and {y_name} {len(y)} labels. Save one label per image."
+
+
+def _check_kind(y_name: str, y: npt.NDArray[Any]) -> Iterator[str]:
     if y.ndim != 1:
         yield f"{y_name} has shape {y.shape}, but labels are one number an image. Save class numbers, not one-hot rows."
-    elif x.ndim and len(x) != len(y):
-        yield f"{x_name} has {len(x)} images and {y_name} {len(y)} labels. Save one label per image."
     if not np.issubdtype(y.dtype, np.integer):
-        yield f"{y_name} holds {y.dtype}, but labels are whole numbers. Save it with .astype('int64')."
+        quantities = " If these are quantities and no classes, set data.task: regression."
+        yield (
+            f"{y_name} holds {y.dtype}, but labels are whole numbers. Save it with .astype('int64')."
+            f"{quantities if np.issubdtype(y.dtype, np.floating) else ''}"
+        )
 
 
 def _check_labels(raw: RawArrays) -> Iterator[str]:
+    yield from _check_kind("y_train", raw.y_train)
+    yield from _check_kind("y_test", raw.y_test)
     names, num_classes = raw.class_names, len(raw.class_names)
     if num_classes < 2:
         yield f"there is {num_classes} class, but telling classes apart needs at least 2."

@@ -1,4 +1,8 @@
-"""A user's own numpy archive: keys x_train, y_train, x_test, y_test and, if there are names, class_names."""
+"""A user's own numpy archive: keys x_train, y_train, x_test, y_test and, if there are names, class_names.
+
+Where quantities are learned, y_train and y_test hold real numbers, (n,) or (n, T), and their names stand in
+target_names.
+"""
 
 import zipfile
 import zlib
@@ -10,6 +14,7 @@ import numpy.typing as npt
 
 from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, check_arrays, infer_layout
 from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.targets import target_names
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _FIELD = "data.path"
@@ -26,12 +31,20 @@ class NpzSource:
         path: The archive.
         layout: What the axes after the first mean; "auto" tells it from the shape.
         scale: Divisor of the raw values; None takes 255 for uint8 and 1 for floats.
+        task: What the y hold: class numbers, or quantities.
     """
 
-    def __init__(self, path: str | Path, layout: Layout | Literal["auto"], scale: float | None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        layout: Layout | Literal["auto"],
+        scale: float | None,
+        task: Literal["classification", "regression"] = "classification",
+    ) -> None:
         self._path = Path(path)
         self._layout = layout
         self._scale = scale
+        self._task = task
 
     def identity(self) -> str:
         """Return path, size and time of the last change, so that an unchanged archive is not read again.
@@ -43,7 +56,7 @@ class NpzSource:
             stat = self._path.stat()
         except OSError as error:
             raise DataError([self._unreadable(error.strerror or str(error))]) from error
-        read = f"layout {self._layout}, scale {self._scale}"
+        read = f"layout {self._layout}, scale {self._scale}, task {self._task}"
         return f"npz {self._path.resolve()}, {stat.st_size} bytes, changed {stat.st_mtime_ns}, {read}"
 
     def load(self) -> RawArrays:
@@ -73,7 +86,7 @@ class NpzSource:
             text = f"{self._path} lacks {', '.join(missing)}; it holds {', '.join(sorted(stored)) or 'nothing'}. "
             problems.append(Problem(_FIELD, text + "Save the arrays under the missing names."))
         arrays = {}
-        for key in (*_KEYS, "class_names"):
+        for key in (*_KEYS, "class_names", "target_names"):
             if key not in stored:
                 continue
             try:
@@ -87,15 +100,17 @@ class NpzSource:
     def _assemble(self, arrays: dict[str, npt.NDArray[Any]]) -> RawArrays:
         x_train, y_train, x_test, y_test = (arrays[key] for key in _KEYS)
         layout = infer_layout(x_train.shape) if self._layout == "auto" else self._layout
+        is_regression = self._task == "regression"
         fitting = [name for name in LAYOUTS if RANKS[name] == x_train.ndim]
         raw = RawArrays(
             _as_float32(x_train),
             y_train,
             _as_float32(x_test),
             y_test,
-            _class_names(arrays.get("class_names"), y_train, y_test),
+            () if is_regression else _class_names(arrays.get("class_names"), y_train, y_test),
             layout or (fitting or ["features"])[0],
             self._scale or (255.0 if x_train.dtype == np.uint8 else 1.0),
+            target_names(y_train, arrays.get("target_names")) if is_regression else (),
         )
         if layout is None:  # said together with all else that is wrong
             remedy = f"Set it to one of {', '.join(fitting)}." if fitting else "Give x_train 2 to 4 axes, images first."

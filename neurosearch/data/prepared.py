@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from neurosearch.data import writing
 from neurosearch.data.arrays import ArraySource, LargeSource, RawArrays
 from neurosearch.data.manifest import FORMAT_VERSION, Manifest, read_manifest
+from neurosearch.data.postprocess import build_postprocess
 from neurosearch.data.preprocess import Preprocess
 from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.selection import PrepareSettings, checked
@@ -30,15 +32,15 @@ from neurosearch.data.selection import PrepareSettings, checked
 
 @dataclass(frozen=True)
 class Arrays:
-    """Inputs and labels of one part, mapped into memory.
+    """Inputs and targets of one part, mapped into memory.
 
     Attributes:
         x: (num_images, ...), float32 for normalised parts, as stored for raw ones.
-        y: (num_images,) int64.
+        y: Labels (num_images,) int64, or standardised quantities (num_images, T) float32.
     """
 
     x: npt.NDArray[Any]
-    y: npt.NDArray[np.int64]
+    y: npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class PreparedData:
     def preprocess(self) -> Preprocess:
         """Return the module that turned raw examples into the normalised ones."""
         return writing.build_preprocess(self.manifest)
+
+    def postprocess(self) -> nn.Module:
+        """Return the module that brings a network's outputs to what a user reads: logits as they are, or quantities."""
+        return build_postprocess(self.manifest.targets)
 
     def normalise(self) -> Preprocess | None:
         """Return what normalises batches of the three parts where they are too large to lie normalised; None else."""

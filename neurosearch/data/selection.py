@@ -9,7 +9,10 @@ from neurosearch.data.arrays import ArraySource, LargeSource, RawArrays, check_a
 from neurosearch.data.long_tail import Imbalance, check_imbalance, class_counts, subsample
 from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.split import check_split, stratified_split
+from neurosearch.data.targets import check_spread
 from neurosearch.randomness import derive_seed
+
+_FEWEST_EXAMPLES = 4  # two that train, two that validate
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,26 @@ def checked(settings: PrepareSettings, raw: RawArrays) -> RawArrays:
         text = "the data are features, not images, so there is nothing to resize. Remove resize, or set data.layout."
         problems.append(Problem("data.resize", text))
     if not problems:  # counts of classes mean nothing before
-        problems = check_counts(settings, raw)
+        problems = check_targets_of(settings, raw) if raw.target_names else check_counts(settings, raw)
     if problems:
         raise DataError(problems)
     return raw
 
 
+def check_targets_of(settings: PrepareSettings, raw: RawArrays) -> list[Problem]:
+    """Return the problems of splitting examples with quantities, and of learning from those that train."""
+    if len(raw.y_train) < _FEWEST_EXAMPLES:
+        text = f"there are {len(raw.y_train)} training examples, but splitting them takes {_FEWEST_EXAMPLES}. Add some."
+        return [Problem("data.path", text)]
+    if problems := check_split((len(raw.y_train),), (), settings.validation_share):
+        return problems
+    train = raw.y_train[select(settings, raw).train]
+    return [Problem("data.path", text) for text in check_spread(train, raw.target_names)]
+
+
 def check_counts(settings: PrepareSettings, raw: RawArrays) -> list[Problem]:
     """Return the problems of thinning and splitting these classes."""
-    counts = np.bincount(raw.y_train.astype(np.int64), minlength=len(raw.class_names))
+    counts = np.bincount(raw.strata, minlength=len(raw.class_names))
     thinned, problems = tuple(counts.tolist()), []
     if settings.imbalance is not None:
         problems = check_imbalance(settings.imbalance, int(counts.min()), raw.class_names)
@@ -75,7 +89,7 @@ def select(settings: PrepareSettings, raw: RawArrays) -> Selection:
 
     Thinning takes the smallest class's count for all classes, so the profile is exact whatever the counts were.
     """
-    labels = raw.y_train.astype(np.int64)
+    labels = raw.strata
     kept = np.arange(len(labels))
     if settings.imbalance is not None:
         counts = np.bincount(labels, minlength=len(raw.class_names))

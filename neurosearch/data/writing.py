@@ -16,6 +16,7 @@ from neurosearch.data.manifest import FILE_NAME, FORMAT_VERSION, Manifest
 from neurosearch.data.preprocess import Moments, Preprocess
 from neurosearch.data.selection import PrepareSettings, select
 from neurosearch.data.spec import PreprocessSpec
+from neurosearch.data.targets import scaling_of
 
 BROKEN_NAME = "broken.txt"  # names the files that were left out, one a line
 NORMALISED_BYTES = 1 << 30  # largest training part that is written normalised, where it can be kept smaller
@@ -31,6 +32,7 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
     spec = _spec(settings, raw)
     mean, std, value_range = _statistics(spec, raw.x_train, selection.train)
     preprocess = Preprocess(spec, mean, std)
+    targets = scaling_of(raw.y_train[selection.train], raw.target_names) if raw.target_names else None
     is_normalised = not is_streamed(spec, len(selection.train))
     everything = np.arange(len(raw.y_test))
     parts = (
@@ -40,9 +42,10 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
     )
     counts = []
     for name, x, y, positions in parts:
-        labels = y[positions].astype(np.int64)
-        counts.append(tuple(np.bincount(labels, minlength=len(raw.class_names)).tolist()))
-        _write(folder / f"{name}_y.npy", "int64", labels.shape, [labels])
+        learned = y[positions].astype(np.int64) if targets is None else targets.standardise(y[positions])
+        strata = learned if targets is None else np.zeros(len(positions), dtype=np.int64)
+        counts.append(tuple(np.bincount(strata, minlength=len(raw.class_names)).tolist()))
+        _write(folder / f"{name}_y.npy", str(learned.dtype), learned.shape, [learned])
         chunks = _chunks(x, positions)
         if is_normalised:
             shape = (len(positions), *spec.input_shape)
@@ -67,6 +70,7 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
         value_range=value_range,
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
+        targets=targets,
         is_normalised=is_normalised,
     )
     if raw.broken:
@@ -90,14 +94,14 @@ def build_preprocess(manifest: Manifest) -> Preprocess:
 
 
 def data_hash(raw: RawArrays) -> str:
-    """Return the sha256 of the arrays and class names, the same for the same content in any file format."""
-    digest = hashlib.sha256(repr((raw.class_names, raw.layout)).encode())
+    """Return the sha256 of the arrays and names, the same for the same content in any file format."""
+    digest = hashlib.sha256(repr((raw.class_names or ("targets", *raw.target_names), raw.layout)).encode())
     for x in (raw.x_train, raw.x_test):
         digest.update(repr((str(x.dtype), x.shape)).encode())
         for positions in _chunks(x, np.arange(len(x))):
             digest.update(np.ascontiguousarray(x[positions[0] : positions[-1] + 1]).data)
     for y in (raw.y_train, raw.y_test):
-        digest.update(np.ascontiguousarray(y, dtype="<i8").data)
+        digest.update(np.ascontiguousarray(y, dtype="<f8" if raw.target_names else "<i8").data)
     return digest.hexdigest()
 
 

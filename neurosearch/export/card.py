@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from neurosearch.data.arrays import Layout
-from neurosearch.data.manifest import Manifest, with_tuples
+from neurosearch.data.manifest import Manifest, scaling_from, with_tuples
 from neurosearch.data.spec import PreprocessSpec
+from neurosearch.data.targets import TargetScaling
 
 FORMAT_VERSION = 1
 
@@ -20,7 +21,7 @@ class Card:
         format_version: Of the card; another version is refused.
         model: The model section of the config that built the base network: `kind` and its fields.
         structure: What `neurons.structure` says about the final network, None if it still is the base network.
-        class_names: C names, in the order of the outputs.
+        class_names: C names, in the order of the outputs; none where the outputs are quantities.
         layout: What the axes of one raw example mean.
         dtype: Of the raw values.
         raw_shape: Of one raw example.
@@ -29,6 +30,8 @@ class Card:
         resize: Height and width in pixels that images are brought to, None for as they are.
         value_range: Smallest and largest raw value of the training part.
         data_hash: sha256 of the data that the network was trained by.
+        targets: Names of the quantities that are the outputs, in their order, and the scaling of the training's targets
+            that the file undoes; None where the outputs are logits of classes.
     """
 
     format_version: int
@@ -43,6 +46,17 @@ class Card:
     resize: tuple[int, int] | None
     value_range: tuple[float, float]
     data_hash: str
+    targets: TargetScaling | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """Return how many outputs the network has."""
+        return len(self.class_names) if self.targets is None else len(self.targets.names)
+
+    @property
+    def output_name(self) -> str:
+        """Return what an ONNX file calls the outputs."""
+        return "logits" if self.targets is None else "values"
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -69,6 +83,7 @@ def make_card(manifest: Manifest, model: Mapping[str, Any], structure: Mapping[s
         resize=manifest.resize,
         value_range=manifest.value_range,
         data_hash=manifest.data_hash,
+        targets=manifest.targets,
     )
 
 
@@ -83,7 +98,9 @@ def read_card(text: str) -> Card:
         version = stored["format_version"]
         if version == FORMAT_VERSION:
             kept = ("model", "structure")  # these are anyone's plain values; the card's own lists are tuples
-            return Card(**{name: value if name in kept else with_tuples(value) for name, value in stored.items()})
+            targets = scaling_from(stored.pop("targets", None))
+            own = {name: value if name in kept else with_tuples(value) for name, value in stored.items()}
+            return Card(**own, targets=targets)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"this is not the card of an exported network: {error}. Export the network again.") from error
     raise ValueError(

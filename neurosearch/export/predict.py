@@ -1,11 +1,9 @@
 """Runs an exported ONNX file on raw examples, with onnxruntime, numpy and Pillow alone: no torch.
 
-Shape letters: N examples, C classes.
+Shape letters: N examples, C classes, T targets.
 """
 
-import csv
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from neurosearch.export.card import Card, read_card
 from neurosearch.export.errors import PredictError
 from neurosearch.export.inputs import Examples, check_raw, open_folder, open_npz
+from neurosearch.export.predictions import Answers, Predictions, Quantities
 
 INPUT_NAME = "raw"
-OUTPUT_NAME = "logits"
 CARD_KEY = "neurosearch.card"
 
 _BATCH = 256
@@ -70,58 +68,14 @@ class OnnxNetwork:
         except ValueError as error:
             raise PredictError(f"{path}: {error}") from error
 
-    def logits(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Return the logits (N, C) of a raw batch (N, ...) as stored."""
-        [logits] = self._session.run([OUTPUT_NAME], {INPUT_NAME: raw})
-        assert isinstance(logits, np.ndarray)
-        return logits
+    def run(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return the outputs for a raw batch (N, ...) as stored: logits (N, C), or quantities (N, T)."""
+        [outputs] = self._session.run([self.card.output_name], {INPUT_NAME: raw})
+        assert isinstance(outputs, np.ndarray)
+        return outputs
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a network says about examples.
-
-    Attributes:
-        names: One for each example: a file's path below its folder, or the row of an array.
-        class_names: C names in the order of the probabilities.
-        probabilities: (N, C) float32, rows sum to 1.
-        warnings: What is odd about the examples, in sentences for the user.
-    """
-
-    names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    probabilities: npt.NDArray[np.float32]
-    warnings: tuple[str, ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the name of each example's most probable class."""
-        return tuple(self.class_names[label] for label in self.probabilities.argmax(1))
-
-    def save(self, path: Path) -> None:
-        """Write a `.csv` (name, class, probabilities) or an `.npz` (names, classes, class_names, probabilities).
-
-        Raises:
-            PredictError: If the name ends otherwise.
-        """
-        match path.suffix:
-            case ".csv":
-                self._save_csv(path)
-            case ".npz":
-                names, classes, class_names = map(np.array, (self.names, self.classes, self.class_names))
-                np.savez(path, names=names, classes=classes, class_names=class_names, probabilities=self.probabilities)
-            case _:
-                raise PredictError(f"{path} is neither .csv nor .npz. Give the output one of these endings.")
-
-    def _save_csv(self, path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["name", "class", *(f"probability of {name}" for name in self.class_names)])
-            for name, label, row in zip(self.names, self.classes, self.probabilities, strict=True):
-                writer.writerow([name, label, *(f"{value:.6g}" for value in row)])
-
-
-def predict(network_file: Path, inputs: Path, resize: bool = False) -> Predictions:
+def predict(network_file: Path, inputs: Path, resize: bool = False) -> Answers:
     """Return what an exported network says about an npz (key `x`) or a folder of images.
 
     Args:
@@ -139,11 +93,16 @@ def predict(network_file: Path, inputs: Path, resize: bool = False) -> Predictio
     for batch in examples.batches(_BATCH):
         check_raw(batch, network.card, inputs)
         highest = max(highest, float(batch.max()))
-        rows.append(_softmax(network.logits(np.ascontiguousarray(batch))))
-    probabilities = np.concatenate(rows)
-    return Predictions(
-        examples.names, network.card.class_names, probabilities, tuple(_oddities(network.card, inputs, highest))
-    )
+        rows.append(network.run(np.ascontiguousarray(batch)))
+    return _answers(network.card, examples.names, np.concatenate(rows), tuple(_oddities(network.card, inputs, highest)))
+
+
+def _answers(
+    card: Card, names: tuple[str, ...], outputs: npt.NDArray[np.float32], warnings: tuple[str, ...]
+) -> Answers:
+    if card.targets is None:
+        return Predictions(names, card.class_names, _softmax(outputs), warnings)
+    return Quantities(names, card.targets.names, outputs, warnings)
 
 
 def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

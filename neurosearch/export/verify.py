@@ -1,6 +1,6 @@
 """Loads each exported file back and compares what it gives with what the network gives.
 
-Shape letters: N examples, C classes.
+Shape letters: N examples, C classes, T targets.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from neurosearch.data.targets import TargetScaling
 from neurosearch.export.card import Card
 from neurosearch.export.errors import ExportError
 from neurosearch.export.freeze import Deployed
@@ -23,10 +24,11 @@ FORMATS: tuple[Format, ...] = ("pt2", "onnx", "safetensors")
 FILE_NAMES: dict[Format, str] = {"pt2": "network.pt2", "onnx": "network.onnx", "safetensors": "network.safetensors"}
 
 TOLERANCE = 1e-5
+_ROUNDINGS = 4  # of the sum, on either side, and of mean and product before it
 _BATCH = 256
 
 Raw = npt.NDArray[Any]
-Logits = npt.NDArray[np.float32]
+Outputs = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Difference:
 
     Attributes:
         largest: Largest difference of a logit, in units of the largest logit where that is above 1: rounding in float32
-            grows with the values.
-        changed: Examples with another prediction; one whose two best logits are closer than the tolerance has none.
+            grows with the values. Of a quantity, in units of its deviation, likewise.
+        changed: Examples with another prediction; one whose two best logits are closer than the tolerance has none. Of
+            quantities: examples with one that differs by more than the tolerance.
         examples: N.
     """
 
@@ -45,7 +48,7 @@ class Difference:
     examples: int
 
 
-def compare(expected: Logits, found: Logits) -> Difference:
+def compare(expected: Outputs, found: Outputs) -> Difference:
     """Return the difference between two arrays of logits (N, C)."""
     assert expected.shape == found.shape
     scale = max(1.0, float(np.abs(expected).max()))
@@ -54,6 +57,21 @@ def compare(expected: Logits, found: Logits) -> Difference:
     margin = expected.max(1) - best  # 0 where the predictions agree
     changed = int((margin > 2 * TOLERANCE * scale).sum())
     return Difference(largest if np.isfinite(found).all() else float("inf"), changed, len(expected))
+
+
+def compare_quantities(expected: Outputs, found: Outputs, scaling: TargetScaling) -> Difference:
+    """Return the difference between two arrays of quantities (N, T) in the user's units.
+
+    The unit of each is what the network's own outputs have: deviations, at least the largest such output. What adding a
+    large mean in float32 rounds off is allowed for.
+    """
+    assert expected.shape == found.shape
+    mean, std = np.array(scaling.mean), np.array(scaling.std)
+    units = std * np.maximum(1.0, (np.abs(expected - mean) / std).max(0))  # (T,)
+    rounding = _ROUNDINGS * np.finfo(np.float32).eps * np.maximum(np.abs(expected).max(0), np.abs(mean))
+    differences = np.maximum(np.abs(found.astype(np.float64) - expected) - rounding, 0) / units
+    changed = int((~(differences <= TOLERANCE)).any(1).sum())
+    return Difference(float(differences.max()) if np.isfinite(found).all() else float("inf"), changed, len(expected))
 
 
 def verify(
@@ -75,7 +93,9 @@ def verify(
     expected = run_batches(_torch_runner(deployed), raw)
     differences = {}
     for name in formats:
-        difference = compare(expected, _outputs(name, folder, card, raw, build_model))
+        found = _outputs(name, folder, card, raw, build_model)
+        scaling = card.targets
+        difference = compare(expected, found) if scaling is None else compare_quantities(expected, found, scaling)
         if difference.changed or not difference.largest <= TOLERANCE:
             raise ExportError(
                 f"{FILE_NAMES[name]} does not give what the network gives: {difference.changed} of "
@@ -86,8 +106,8 @@ def verify(
     return differences
 
 
-def run_batches(run: Callable[[Raw], Logits], raw: Raw) -> Logits:
-    """Return the logits of raw examples (N, C), run in batches, the first example by itself."""
+def run_batches(run: Callable[[Raw], Outputs], raw: Raw) -> Outputs:
+    """Return the outputs for raw examples, run in batches, the first example by itself."""
     return np.concatenate([run(np.ascontiguousarray(batch)) for batch in _batches(raw)])
 
 
@@ -97,7 +117,7 @@ def _batches(raw: Raw) -> Iterator[Raw]:
         yield raw[start : start + _BATCH]
 
 
-def _outputs(name: Format, folder: Path, card: Card, raw: Raw, build_model: ModelBuilder) -> Logits:
+def _outputs(name: Format, folder: Path, card: Card, raw: Raw, build_model: ModelBuilder) -> Outputs:
     path = folder / FILE_NAMES[name]
     try:
         match name:
@@ -106,7 +126,7 @@ def _outputs(name: Format, folder: Path, card: Card, raw: Raw, build_model: Mode
             case "onnx":
                 network = OnnxNetwork(path)
                 written = network.card
-                outputs = run_batches(network.logits, raw)
+                outputs = run_batches(network.run, raw)
             case "safetensors":
                 rebuilt, written = load_network(folder, build_model)
                 outputs = run_batches(_torch_runner(rebuilt), raw)
@@ -114,15 +134,15 @@ def _outputs(name: Format, folder: Path, card: Card, raw: Raw, build_model: Mode
                 assert_never(name)
     except Exception as error:  # the loaders raise whatever they like; what they said is chained
         raise ExportError(f"{path.name} cannot be used after writing: {error}. Nothing was exported.") from error
-    if (written.class_names, written.spec) != (card.class_names, card.spec):
+    if (written.class_names, written.targets, written.spec) != (card.class_names, card.targets, card.spec):
         raise ExportError(f"{path.name} carries another card than it was written with. Nothing was exported.")
     return outputs
 
 
-def _torch_runner(module: torch.nn.Module) -> Callable[[Raw], Logits]:
-    def run(raw: Raw) -> Logits:
+def _torch_runner(module: torch.nn.Module) -> Callable[[Raw], Outputs]:
+    def run(raw: Raw) -> Outputs:
         with torch.inference_mode():
-            logits: Logits = module(torch.tensor(raw)).numpy()
-        return logits
+            outputs: Outputs = module(torch.tensor(raw)).numpy()
+        return outputs
 
     return run

@@ -18,7 +18,7 @@ from neurosearch.data.prepared import PreparedData
 from neurosearch.export.card import Card, make_card
 from neurosearch.export.errors import ExportError
 from neurosearch.export.freeze import Deployed
-from neurosearch.export.predict import CARD_KEY, INPUT_NAME, OUTPUT_NAME
+from neurosearch.export.predict import CARD_KEY, INPUT_NAME
 from neurosearch.export.quiet import quietly
 from neurosearch.export.rebuild import CARD_NAME, ModelBuilder
 from neurosearch.export.verify import FILE_NAMES, FORMATS, Difference, Format, verify
@@ -37,7 +37,7 @@ class Exported:
         card: What the files say about the network.
         differences: How far each file's outputs are from the network's, on validation data.
         input_example: Two raw examples, for a signature.
-        output_example: The network's logits for them, (2, C).
+        output_example: The deployed network's outputs for them, (2, C) logits or (2, T) quantities.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ def export_network(
     The files are made in a folder beside `folder` that takes its name at the end; it replaces an earlier export whole.
 
     Args:
-        network: From normalised batches to logits; not changed.
+        network: From normalised batches to logits or standardised quantities; not changed.
         model: The model section of the config that built it: `kind` and fields.
         structure: What `neurons.structure` says about it, None if it is what `model` builds.
         data: The prepared data it was trained by.
@@ -76,7 +76,7 @@ def export_network(
         ExportError: If a file cannot be written, or its outputs differ; `folder` then is as it was.
         OSError: If the disk does not take the files.
     """
-    deployed = Deployed(data.preprocess(), network)
+    deployed = Deployed(data.preprocess(), network, data.postprocess())
     card = make_card(data.manifest, model, structure)
     raw = data.raw_validation().x
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def _write_onnx(deployed: Deployed, card: Card, example: torch.Tensor, path: Pat
         opset_version=_SUPPORTED_OPSET,
         dynamic_shapes=({0: batch},),  # said again, or the axis gets a number for a name
         input_names=[INPUT_NAME],
-        output_names=[OUTPUT_NAME],
+        output_names=[card.output_name],
         verbose=False,
     )
     assert program is not None
@@ -161,11 +161,17 @@ def _metadata(card: Card) -> dict[str, str]:
     """Return what the ONNX file says about itself: the card as a whole, and the parts that others may look for."""
     return {
         CARD_KEY: replace(card, structure=None).to_json(),
-        "class_names": "\n".join(card.class_names),
+        **_names_of_outputs(card),
         "layout": card.layout,
         "dtype": card.dtype,
         "data_hash": card.data_hash,
     }
+
+
+def _names_of_outputs(card: Card) -> dict[str, str]:
+    if card.targets is None:
+        return {"class_names": "\n".join(card.class_names)}
+    return {"target_names": "\n".join(card.targets.names)}
 
 
 def _take_name(temporary: Path, folder: Path) -> None:

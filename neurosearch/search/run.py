@@ -174,7 +174,7 @@ def _control(study: Study, winner: TrialSummary) -> TrialConfig:
 
     config = TrialConfig.model_validate(winner.config)
     manifest = opened_data(config, study.stored.folder).manifest
-    return control_config(config, study.config.study.size_limit, manifest.input_shape, manifest.num_classes)
+    return control_config(config, study.config.study.size_limit, manifest.input_shape, manifest.num_outputs)
 
 
 def _reference_cost(config: StudyConfig, folder: StudyFolder) -> float:

@@ -40,10 +40,10 @@ class NetworkFiles:
     """An exported network.
 
     Attributes:
-        onnx: The verified ONNX file: raw examples in, logits out.
+        onnx: The verified ONNX file: raw examples in, logits or quantities out.
         others: Files that travel with it: pt2, safetensors, structure.
         input_example: A few raw examples, as the network was trained on.
-        output_example: Its logits for them.
+        output_example: Its outputs for them.
         output_name: Name of the ONNX file's output.
     """
 

@@ -89,7 +89,7 @@ ONE_PROBLEM = [
     (config(search="{objectives: []}"), 6, "search.objectives", "must have at least 1 item(s), but is []."),
     (config(data="{kind: npz, path: ''}"), 2, "data.path", "must not be empty"),
     # A word that is none of the known ones.
-    (config(training="{epochs: 9, loss: focal}"), 4, "training.loss", "must be 'cross_entropy', 'class_balanced' or"),
+    (config(training="{epochs: 9, loss: focal}"), 4, "training.loss", "must be 'cross_entropy', 'class_balanced',"),
     (config(training="{epochs: 9, optimizer: adma}"), 4, "training.optimizer", "is 'adma'. Did you mean 'adam'? (Opt"),
     (
         config(search="{objectives: [{metric: acc, direction: maximize}]}"),

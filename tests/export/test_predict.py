@@ -22,7 +22,7 @@ def raw_npz(cases, tmp_path):
 def test_predictions_are_the_networks_probabilities(cases, exported, raw_npz):
     data, network, _ = cases["cnn-HWC-resized"]
     with torch.no_grad():
-        logits = Deployed(data.preprocess(), network)(torch.tensor(data.raw_test().x))
+        logits = Deployed(data.preprocess(), network, data.postprocess())(torch.tensor(data.raw_test().x))
     found = predict(exported["cnn-HWC-resized"].files["onnx"], raw_npz)
     np.testing.assert_allclose(found.probabilities, logits.softmax(1).numpy(), atol=1e-6)
     assert found.probabilities.sum(1) == pytest.approx(1, abs=1e-6)

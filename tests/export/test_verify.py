@@ -61,10 +61,10 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused(
         (tmp_path / path.name).write_bytes(path.read_bytes())
     other = build_model(model, data.manifest.input_shape, 3)
     with pytest.raises(ExportError, match=f"{file} does not give what the network gives"):
-        verify(tmp_path, (format_name,), Deployed(data.preprocess(), other), card, raw, build_model)
+        verify(tmp_path, (format_name,), Deployed(data.preprocess(), other, data.postprocess()), card, raw, build_model)
     (tmp_path / file).write_bytes(b"damaged")
     with pytest.raises(ExportError, match=f"{file} cannot be used after writing"):
-        verify(tmp_path, (format_name,), Deployed(data.preprocess(), network), card, raw, build_model)
+        verify(tmp_path, (format_name,), Deployed(data.preprocess(), network, data.postprocess()), card, raw, build_model)
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "safetensors"])
@@ -76,7 +76,7 @@ def test_a_file_with_another_card_is_refused(format_name, cases, exported, build
         verify(
             exported["cnn-HW"].folder,
             (format_name,),
-            Deployed(data.preprocess(), network),
+            Deployed(data.preprocess(), network, data.postprocess()),
             wrong,
             data.raw_validation().x,
             build_model,

@@ -23,11 +23,11 @@ def test_all_files_give_the_networks_outputs_on_the_test_part(name, cases, expor
     data, network, _ = cases[name]
     raw = np.array(data.raw_test().x)
     with torch.no_grad():
-        expected = Deployed(data.preprocess(), network)(torch.from_numpy(raw)).numpy()
+        expected = Deployed(data.preprocess(), network, data.postprocess())(torch.from_numpy(raw)).numpy()
         rebuilt, _ = load_network(exported[name].folder, build_model)
         found = {
             "pt2": torch.export.load(exported[name].files["pt2"]).module()(torch.from_numpy(raw)).numpy(),
-            "onnx": OnnxNetwork(exported[name].files["onnx"]).logits(raw),
+            "onnx": OnnxNetwork(exported[name].files["onnx"]).run(raw),
             "safetensors": rebuilt(torch.from_numpy(raw)).numpy(),
         }
     for logits in found.values():

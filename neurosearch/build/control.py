@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from neurosearch import names
+from neurosearch.build.pretrained import without_weights
 from neurosearch.build.trial import build_model
 from neurosearch.config.base import Fields
 from neurosearch.config.growth import StaticFields
@@ -26,13 +27,14 @@ def control_config(
     """Returns the winner's config with a static network: as large as the limit allows, else as wide as the winner's.
 
     All widths are scaled by one factor, at most 32, so the proportions of the winner's base network are kept. Data,
-    training and seed are the winner's: same initialisation, data order and budget.
+    training and seed are the winner's: same initialisation, data order and budget. A network that starts from
+    pretrained weights keeps its widths: they fit no others.
 
     Raises:
         ValueError: If even the narrowest network of the family is above the limit.
     """
     config = winner.model_copy(update={"growth": StaticFields()})  # an instance of ours: there is nothing to validate
-    if limit is None or kinds("models")[kind_of(winner.model)].scale is None:
+    if limit is None or not _can_scale(winner):
         return config
     require_room(config, limit, input_shape, num_outputs)
 
@@ -48,7 +50,7 @@ def require_room(config: TrialConfig, limit: SizeLimit | None, input_shape: tupl
     Raises:
         ValueError: If it is not.
     """
-    if limit is None or kinds("models")[kind_of(config.model)].scale is None:
+    if limit is None or not _can_scale(config):
         return
     smallest = network_sizes(_scaled(config, _FINEST_STEP), input_shape, num_outputs)[limit.metric]
     if smallest > limit.maximum:
@@ -70,6 +72,11 @@ def training_cost(config: TrialConfig, manifest: Manifest) -> float:
     """Returns the multiply-adds of training the config's network at its base widths over all epochs."""
     sizes = network_sizes(config, manifest.input_shape, manifest.num_outputs)
     return PASSES_PER_STEP * sizes[names.MULTIPLY_ADDS] * sum(manifest.train_counts) * config.training.epochs
+
+
+def _can_scale(config: TrialConfig) -> bool:
+    """Returns whether the config's network may have other widths: pretrained weights fit none but its own."""
+    return kinds("models")[kind_of(config.model)].scale is not None and without_weights(config) == config
 
 
 def _scaled(config: TrialConfig, factor: float) -> TrialConfig:

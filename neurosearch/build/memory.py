@@ -59,7 +59,7 @@ def memory_need(config: TrialConfig, manifest: Manifest, *, on_gpu: bool) -> Mem
         manifest: Of its data.
         on_gpu: Whether it runs on a GPU, where the data is copied to; on the CPU it is mapped from the disk.
     """
-    model, units = _largest_network(config, manifest)
+    model, units = largest_network(config, manifest, _META)
     weights = _bytes_of(model)
     optimizer = _slots(config.training) * sum(p.numel() * p.element_size() for p in model.parameters())
     working = max(_passes(config, manifest, model, units))
@@ -85,8 +85,9 @@ def gpu_share(need: MemoryNeed, gpu_bytes: int) -> float:
     return min(1.0, ceil(share * _GRID) / _GRID)
 
 
-def _largest_network(config: TrialConfig, manifest: Manifest) -> tuple[nn.Module, Units]:
-    with _META:
+def largest_network(config: TrialConfig, manifest: Manifest, device: torch.device) -> tuple[nn.Module, Units]:
+    """Builds the trial's network as large as its growth schedule makes it, and finds its neurons."""
+    with device:
         model = build_model(config, manifest.input_shape, manifest.num_outputs)
         units = find_units(model, (torch.zeros(2, *manifest.input_shape),))
     sizes = {group.name: group.size for group in units.groups}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from neurosearch.build.pretrained import load_pretrained
 from neurosearch.build.task import build_task
 from neurosearch.config.base import Fields
 from neurosearch.config.data import DataFields
@@ -18,7 +19,7 @@ from neurosearch.data.prepared import PreparedData, prepare
 from neurosearch.data.selection import PrepareSettings
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import FolderCheckpointStore
-from neurosearch.training.seams import GrowthPolicy
+from neurosearch.training.seams import Batches, GrowthPolicy
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.trainer import Trainer
 
@@ -55,6 +56,8 @@ def prepare_settings(config: TrialConfig) -> PrepareSettings:
 def build_model(config: TrialConfig, input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
     """Builds the config's network at its base widths, its weights drawn from the trial's seed alone.
 
+    Pretrained weights are not among them: `build.pretrained` puts them in where a training begins.
+
     Args:
         config: The trial.
         input_shape: Of one example, (features,) or (channels, height, width).
@@ -80,12 +83,20 @@ def build_policy(config: TrialConfig) -> GrowthPolicy:
     return policy
 
 
+def build_batches(config: TrialConfig, data: PreparedData, device: torch.device) -> Batches:
+    """Returns the trial's data in the batches of its training, on a device."""
+    train, validation, num_classes = data.train(), data.validation(), data.manifest.num_classes
+    size, normalise = config.training.batch_size, data.normalise()
+    return ArrayBatches(train, validation, size, config.seed, device, num_classes, normalise)
+
+
 def build_trainer(
     config: TrialConfig,
     data: PreparedData,
     checkpoint_folder: Path,
     device: torch.device,
     ranks: "Ranks | None" = None,
+    batches: Batches | None = None,
 ) -> Trainer:
     """Returns the trainer of a trial; it goes on from the newest checkpoint in `checkpoint_folder`, if there is one.
 
@@ -95,17 +106,15 @@ def build_trainer(
         checkpoint_folder: Where its states are kept.
         device: Where it is trained.
         ranks: The processes that train it together, each with a trainer of its own; None for this one alone.
+        batches: What it is trained by if not by all of the data.
     """
     manifest = data.manifest
-    training = config.training
-    parts = data.train(), data.validation()
-    batches = ArrayBatches(
-        *parts, training.batch_size, config.seed, device, manifest.num_classes, data.normalise()
-    )
+    model = build_model(config, manifest.input_shape, manifest.num_outputs)
+    load_pretrained(model, config.model, manifest.input_shape, manifest.num_outputs)
     return Trainer(
-        settings=training_settings(training, config.seed),
-        model=build_model(config, manifest.input_shape, manifest.num_outputs),
-        batches=batches,
+        settings=training_settings(config.training, config.seed),
+        model=model,
+        batches=build_batches(config, data, device) if batches is None else batches,
         task=build_task(config, manifest),
         policy=build_policy(config),
         checkpoints=FolderCheckpointStore(checkpoint_folder),

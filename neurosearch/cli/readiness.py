@@ -49,16 +49,17 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False) -> tuple[st
         ConfigError: With everything that is missing or cannot be used.
     """
     problems: list[Problem] = []
+    remarks: list[str] = []
     variants = tuple(_variants(study, problems))
     problems += [
-        *_model_problems(study, variants),
+        *_model_problems(study, variants, remarks),
         *_folder_problems(study, variants),
         *_gpu_problems(study),
         *(() if is_resumed else _name_problems(study)),
     ]
     if problems:
         raise ConfigError(tuple(dict.fromkeys(problems)))
-    return tuple(_remarks(study, is_resumed))
+    return tuple(dict.fromkeys([*remarks, *_remarks(study, is_resumed)]))
 
 
 def existing_study(study: StudyConfig) -> StudyConfig | None:
@@ -116,11 +117,15 @@ def _input_shape(config: TrialConfig, raw: "RawArrays") -> tuple[int, ...]:
     return PreprocessSpec(raw.layout, "float32", raw.x_train.shape[1:], raw.scale, resize).input_shape
 
 
-def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iterator[Problem]:
-    """Builds every distinct network without its numbers, and sees that its family has one within the size limit."""
+def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...], remarks: list[str]) -> Iterator[Problem]:
+    """Builds every distinct network without its numbers, and sees that its family has one within the size limit.
+
+    What pretrained weights leave out goes to the remarks.
+    """
     import torch
 
     from neurosearch.build.control import require_room
+    from neurosearch.build.pretrained import load_pretrained
     from neurosearch.build.trial import build_model
 
     source = study.template.source
@@ -128,11 +133,14 @@ def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Itera
         num_outputs = variant.raw.num_outputs
         try:
             with torch.device("meta"):
-                build_model(variant.config, variant.input_shape, num_outputs)
+                network = build_model(variant.config, variant.input_shape, num_outputs)
+            found = load_pretrained(network, variant.config.model, variant.input_shape, num_outputs)
         except ValueError as error:
             field, text = _field_and_text(str(error), "model")
             yield problem_of(field, text, variant.corner, study.template)
             continue
+        if found is not None and not found.is_whole:
+            remarks.append(f"model.weights: {found.words}")
         try:
             require_room(variant.config, study.study.size_limit, variant.input_shape, num_outputs)
         except ValueError as error:

@@ -19,9 +19,11 @@ from neurosearch.config.samplers import sampler_problems
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template, make_template, resolve
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
+from neurosearch.config.weights import SUFFIXES, pinned
 from neurosearch.config.yaml_source import Source, read_yaml
 
-_FILES = frozenset({"path", "train_list", "test_list"})  # keys of the data section that name files or folders
+#: Keys of each section that name files or folders.
+_FILES = {"data": frozenset({"path", "train_list", "test_list"}), "model": frozenset({"weights"})}
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,10 @@ def _in_file_order(problem: Problem) -> tuple[str, int, str]:
 
 
 def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
-    """Makes every path in the data section absolute, so that a study resumes from any working directory."""
-    data = source.values.get("data")
-    if not isinstance(data, dict):
-        return source
+    """Makes every path of data and weights absolute, so that a study resumes from any working directory.
+
+    Weights get the hash of their content beside: a study depends on what the file holds, not on its name.
+    """
     problems: list[Problem] = []
 
     def absolute(value: Any, path: Path) -> Any:
@@ -143,14 +145,23 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
             return {key: item if key == "search" else absolute(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [absolute(item, (*path, index)) for index, item in enumerate(value)]
-        if _FILES.isdisjoint(path) or not isinstance(value, str) or not value or "://" in value:
+        if _FILES[str(path[0])].isdisjoint(path) or not isinstance(value, str) or not value or "://" in value:
             return value
         expanded = os.path.expandvars(value)
         problems.extend(
             Problem(source.place(path), dotted(path), f"the environment variable {name} is not set. Set it.")
             for name in re.findall(r"\$\{?(\w+)", expanded)
         )
-        return str(folder / FilePath(expanded).expanduser())
+        file = str(folder / FilePath(expanded).expanduser())
+        if path[0] == "data" or not file.endswith(SUFFIXES):
+            return file
+        try:
+            return pinned(file)
+        except OSError as error:
+            text = f"{file} cannot be read: {error.strerror}. Give the path of a file with weights."
+            problems.append(Problem(source.place(path), dotted(path), text))
+            return file
 
-    values = {**source.values, "data": absolute(data, ("data",))}
+    found = {name: source.values[name] for name in _FILES if isinstance(source.values.get(name), dict)}
+    values = {**source.values, **{name: absolute(section, (name,)) for name, section in found.items()}}
     return Source(values, source.places, source.name, (*source.problems, *problems))

@@ -60,11 +60,13 @@ def test_a_file_of_another_network_or_a_damaged_one_is_refused(
     for path in exported["cnn-HW"].folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     other = build_model(model, data.manifest.input_shape, 3)
+    deployed = Deployed(data.preprocess(), other, data.postprocess())
     with pytest.raises(ExportError, match=f"{file} does not give what the network gives"):
-        verify(tmp_path, (format_name,), Deployed(data.preprocess(), other, data.postprocess()), card, raw, build_model)
+        verify(tmp_path, (format_name,), deployed, card, raw, build_model)
     (tmp_path / file).write_bytes(b"damaged")
+    deployed = Deployed(data.preprocess(), network, data.postprocess())
     with pytest.raises(ExportError, match=f"{file} cannot be used after writing"):
-        verify(tmp_path, (format_name,), Deployed(data.preprocess(), network, data.postprocess()), card, raw, build_model)
+        verify(tmp_path, (format_name,), deployed, card, raw, build_model)
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "safetensors"])

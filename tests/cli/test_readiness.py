@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 TypeIn = Callable[..., Any]
 
@@ -109,3 +110,48 @@ def test_what_stops_nothing_is_a_remark(type_in: TypeIn, config: Callable[..., P
     assert cores.startswith("trials that run at once ask for 5000 cores and share the ")
     assert server.startswith("the tracking server http://127.0.0.1:1 does not answer. The search runs all the same")
     assert "neurosearch sync tiny" in server
+
+
+def save_weights(path: Path, widths: tuple[int, ...], num_outputs: int) -> None:
+    import torch
+
+    from neurosearch.models.mlp import Mlp, MlpShape
+
+    torch.save(Mlp(MlpShape((1, 8, 8), widths, num_outputs, "relu", "none", 0.0)).state_dict(), path)
+
+
+def test_what_pretrained_weights_leave_out_is_remarked(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    save_weights(tmp_path / "a.pt", (6,), 5)
+    done = type_in("check", config(model="{kind: mlp, widths: [6], weights: a.pt}").name, "--data", "--json")
+    (note,) = done.facts["notes"]
+    assert note.startswith("model.weights: 2 tensors are taken from the file; the class head starts anew (layers.3.w")
+
+
+def test_weights_of_other_widths_are_a_problem_of_their_field(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    save_weights(tmp_path / "a.pt", (7,), 10)
+    path = config(model="{kind: mlp, widths: [{search: choice, options: [7, 6]}], weights: a.pt}")
+    (problem, *_) = problems(type_in("check", path.name, "--data"))
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("model"))
+    assert problem.startswith(f"tiny.yaml:{line}: model.weights: ")
+    assert "layers.1.weight (7 x 64 in the file, 6 x 64 in the network)" in problem
+
+
+def test_broken_images_within_their_share_are_a_remark(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    for number in range(40):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    path.write_bytes(b"no image")
+    data = "kind: image_folder, path: images"
+    refused = problems(type_in("check", config(data=f"{{{data}}}").name, "--data"))
+    assert "data.broken_share: 1 of 40 images are broken" in refused[0]
+    assert str(path) in refused[0]
+    done = type_in("check", config(data=f"{{{data}, broken_share: 0.1}}").name, "--data")
+    assert done.code == 0
+    assert f"broken images are left out, 1 of them: {path}." in done.out + done.err

@@ -59,7 +59,7 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False) -> tuple[st
     ]
     if problems:
         raise ConfigError(tuple(dict.fromkeys(problems)))
-    return tuple(dict.fromkeys([*remarks, *_remarks(study, is_resumed)]))
+    return tuple(dict.fromkeys([*remarks, *_left_out(variants), *_remarks(study, is_resumed)]))
 
 
 def existing_study(study: StudyConfig) -> StudyConfig | None:
@@ -174,8 +174,22 @@ def _folder_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iter
 
 
 def _bytes(raw: "RawArrays") -> int:
-    """Returns about how many bytes prepared data takes: float32 for all, and validation and test as stored as well."""
+    """Returns about how many bytes prepared data takes while it is made.
+
+    That is float32 for all, and validation and test as stored as well; where they stay as stored, that and a copy.
+    """
+    from neurosearch.data.writing import NORMALISED_BYTES
+
+    if raw.x_train.itemsize == 1 and 4 * raw.x_train.size > NORMALISED_BYTES:
+        return 2 * (raw.x_train.nbytes + raw.x_test.nbytes)
     return 4 * raw.x_train.size + (4 + raw.x_test.itemsize) * raw.x_test.size + raw.x_train.nbytes
+
+
+def _left_out(variants: tuple[_Variant, ...]) -> Iterator[str]:
+    from neurosearch.data.listing import listed
+
+    for broken in dict.fromkeys(variant.raw.broken for variant in variants if variant.raw.broken):
+        yield f"broken images are left out, {len(broken)} of them: {listed(broken)}."
 
 
 def _gpu_problems(study: StudyConfig) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 
 _MODES: dict[Colour, str] = {"rgb": "RGB", "grey": "L"}
 _DEEP_MODES = ("I", "F")  # Pillow cuts these off at 255 when it makes 8 bits of them
-_BLOCK_BYTES = 1 << 23  # of pixels between two marks of progress
+_BLOCK_BYTES = 1 << 22  # of pixels between two marks of progress
 _TODO, _DONE, _BROKEN = 0, 1, 2
 
 # What Pillow's readers raise on bytes that are no image. An error of the system (no such file, too many open files)

@@ -2,9 +2,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from neurosearch.build.data import build_digits, build_npz, build_torchvision_data
-from neurosearch.config.data import DigitsFields, NpzFields, TorchvisionDataFields
+from neurosearch.build.data import (
+    build_digits,
+    build_image_folder,
+    build_image_list,
+    build_npz,
+    build_torchvision_data,
+)
+from neurosearch.config.data import DigitsFields, ImageFolderFields, ImageListFields, NpzFields, TorchvisionDataFields
 from neurosearch.data.problems import DataError
 
 
@@ -30,3 +37,47 @@ def test_a_published_data_set_is_downloaded_only_where_the_config_says_so(tmp_pa
     with pytest.raises(DataError, match="Write `download: true` under data"):
         build_torchvision_data(TorchvisionDataFields(name="MNIST", path=str(tmp_path))).load()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for number in range(10):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8 + number, 8), (number, 0, 0)).save(path)
+    return tmp_path / "images"
+
+
+def test_a_folder_of_images_is_read_as_its_fields_say(images: Path) -> None:
+    fields = ImageFolderFields(path=str(images), colour="grey", resize=(4, 6), test_share=0.4)
+    raw = build_image_folder(fields).load()
+    assert (raw.class_names, raw.layout, raw.x_train.shape, raw.x_test.shape) == (
+        ("a", "b"),
+        "HW",
+        (6, 4, 6),
+        (4, 4, 6),
+    )
+
+
+def test_lists_of_images_are_read_as_their_fields_say(images: Path) -> None:
+    lists = images.parent / "train.txt", images.parent / "test.txt"
+    for path, numbers in zip(lists, (range(6), range(6, 10)), strict=True):
+        path.write_text("".join(f"{'ab'[number % 2]}/{number}.png {number % 2}\n" for number in numbers))
+    train, test = map(str, lists)
+    fields = ImageListFields(path=str(images), train_list=train, test_list=test, num_classes=2, resize=(4, 6))
+    raw = build_image_list(fields).load()
+    assert (raw.class_names, raw.layout, raw.x_train.shape, raw.x_test.shape) == (
+        ("0", "1"),
+        "HWC",
+        (6, 4, 6, 3),
+        (4, 4, 6, 3),
+    )
+    assert raw.y_test.tolist() == [0, 1, 0, 1]
+
+
+def test_a_label_beyond_the_number_of_classes_is_named_with_its_line(images: Path) -> None:
+    path = images.parent / "train.txt"
+    path.write_text("a/0.png 0\nb/1.png 5\n")
+    fields = ImageListFields(path=str(images), train_list=str(path), num_classes=2)
+    with pytest.raises(DataError, match=r"train\.txt:2: the label 5 is outside 0\.\.1"):
+        build_image_list(fields).load()

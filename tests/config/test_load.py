@@ -196,6 +196,13 @@ def test_data_paths_are_relative_to_the_config_file(
             assert paths == meant
 
 
+def test_list_files_are_relative_to_the_config_file_too(load: Load, tmp_path: Path) -> None:
+    written = ("data.kind=image_list", "data.path=.", "data.train_list=a.txt", "data.test_list=lists/b.txt")
+    data = load(*_minimal_with(*written)).to_mapping()["data"]
+    assert data["path"] == str(tmp_path)
+    assert (data["train_list"], data["test_list"]) == (f"{tmp_path}/a.txt", f"{tmp_path}/lists/b.txt")
+
+
 def _minimal_with(*overrides: str) -> tuple[str, ...]:
     sections = "data: {kind: digits}\nmodel: {kind: mlp, widths: [8]}\ntraining: {epochs: 3}\ngrowth: {kind: static}\n"
     return ("name: tiny\n" + sections, *overrides)

@@ -66,8 +66,13 @@ def _head(screen: Screen, width: int, *, unicode: bool) -> list[Text]:
     share = min(screen.trials_used / screen.trials, 1.0)
     title = Text.assemble((screen.name, "bold"), "  ", (screen.state, _STYLES[screen.state]))
     bar = _bar(share, max(min(width // 6, 30), 6), unicode=unicode)
-    trials = _line("trials", f"{screen.trials_used} of {screen.trials} ", (bar, "cyan"), f" {counted}")
-    return [title, trials, _line("time", _time(screen))]
+    trials = _line("trials", f"{screen.trials_used} of {screen.trials} ", (bar, "cyan"))
+    if trials.cell_len + len(counted) < width:
+        trials.append(f" {counted}")
+        states = []
+    else:
+        states = _labelled("", wrap(counted, max(width - _LABEL, 20)))
+    return [title, trials, *states, _line("time", _time(screen))]
 
 
 def _time(screen: Screen) -> str:
@@ -121,7 +126,7 @@ def _trial(trial: RunningTrial, screen: Screen, width: int, *, unicode: bool) ->
     room = (width - len(parts[0]) - len(score) - len(last) - len(words[0]) - len(words[1]) - 6) // 2
     bars = BARS if unicode else PLAIN_BARS
     span = 0 if room < _NARROWEST_SPARKLINE else min(room, _WIDEST_SPARKLINE)
-    courses = [sparkline(values, span, bars).ljust(span) for values in (trial.scores, trial.sizes)]
+    courses = [sparkline(values, span, bars).rjust(span) for values in (trial.scores, trial.sizes)]
     line = Text.assemble(*parts, " ", words[0], (courses[0], "green"), f" {score} ", words[1], (courses[1], "magenta"))
     return line.append(f" {last}")
 

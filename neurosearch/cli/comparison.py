@@ -7,7 +7,7 @@ from neurosearch import names
 from neurosearch.cli.words import number
 from neurosearch.search.answer import Answered
 
-_SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL)
+_SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL, *names.TARGET_SCORES)
 
 
 def comparison_lines(
@@ -41,7 +41,8 @@ def _rows(trials: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Iterat
         yield ["seeds", *(str(len(trial["seeds"])) for trial in trials)]
     for size in names.SIZES:
         yield [size, *(f"{trial['metrics'][size]:,.0f}" for trial in trials)]
-    for score in dict.fromkeys((*metrics, *_SCORES)):
+    told = [score for score in _SCORES if score in trials[0]["metrics"]]  # those of the task that was learned
+    for score in dict.fromkeys((*metrics, *told)):
         if score not in names.SIZES:
             yield [score, *(number(trial["metrics"].get(score)) for trial in trials)]
             on_test = f"{names.TEST_PREFIX}{score}"

@@ -24,20 +24,16 @@ def test_winner_and_control_stand_side_by_side() -> None:
         )
     )
     assert lines == [
-        "                                winner  control",
-        "trial                               12       24",
-        "growth                          nimble   static",
-        "parameters                       5,432    5,432",
-        "neurons                             48       48",
-        "multiply_adds                    5,400    5,400",
-        "accuracy                        0.9300   0.9200",
-        "test/accuracy                   0.9200   0.9100",
-        "balanced_accuracy                    -        -",
-        "test/balanced_accuracy               -        -",
-        "worst_class_recall                   -        -",
-        "test/worst_class_recall              -        -",
-        "training.learning_rate         0.01235",
-        "training.loss            cross_entropy",
+        "                               winner  control",
+        "trial                              12       24",
+        "growth                         nimble   static",
+        "parameters                      5,432    5,432",
+        "neurons                            48       48",
+        "multiply_adds                   5,400    5,400",
+        "accuracy                       0.9300   0.9200",
+        "test/accuracy                  0.9200   0.9100",
+        "training.learning_rate        0.01235",
+        "training.loss           cross_entropy",
     ]
 
 
@@ -63,3 +59,18 @@ def test_what_fresh_seeds_say_ends_the_table() -> None:
     assert lines[0].split() == ["winner", "control"]
     assert lines[3].split() == ["seeds", "3", "3"]
     assert lines[-1].startswith("Changing neurons helped: accuracy +.03")
+
+
+def test_a_regression_is_told_by_its_own_scores() -> None:
+    regression = facts(1, "search", "static", 0.0)
+    regression["metrics"] = {
+        "parameters": 1.0,
+        "neurons": 1.0,
+        "multiply_adds": 1.0,
+        "rmse": 2.0,
+        "mae": 1.5,
+        "r2": 0.5,
+    }
+    titles = [line.split()[0] for line in list(comparison_lines([regression], ["rmse"], None))[1:]]
+    assert titles[5:11] == ["rmse", "test/rmse", "mae", "test/mae", "r2", "test/r2"]
+    assert not any("accuracy" in title for title in titles)

@@ -92,3 +92,74 @@ def test_rules_between_two_trials_sections_hold_for_studies_too() -> None:
     }
     with pytest.raises(ValueError, match="warmup_epochs is 5 but epochs is 3"):
         study_from_mapping(values, "values")
+
+
+REGRESSION: dict[str, Any] = {
+    "data": {"kind": "npz", "path": "a.npz", "task": "regression"},
+    "training": {"epochs": 10, "loss": "mse"},
+}
+PERIODIC: dict[str, Any] = {"kind": "periodic", "period_epochs": 2, "grown_epochs": 1}
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+def test_a_regression_that_asks_for_no_classes_is_a_trial(loss: str) -> None:
+    growth = {**PERIODIC, "importance": "taylor"}
+    training = {"epochs": 10, "loss": loss}
+    assert trial(**{**REGRESSION, "training": training, "growth": growth}).training.loss == loss
+
+
+@pytest.mark.parametrize(
+    ("fields", "clashing", "remedy"),
+    [
+        ({"training": {"epochs": 10}}, ["training.loss", "data.task"], "Set loss to mse or mae or huber."),
+        ({"growth": PERIODIC}, ["growth.importance", "data.task"], "Set importance: taylor."),
+        (
+            {"growth": {**PERIODIC, "importance": "l2", "protected_share": 0.1}},
+            ["growth.protected_share", "data.task"],
+            "Take protected_share out.",
+        ),
+        ({"growth": events((0, 0.5), (3, -0.5))}, ["growth.importance", "data.task"], "Set importance: taylor."),
+        (
+            {"data": {**REGRESSION["data"], "imbalance": {"ratio": 5}}},
+            ["data.imbalance", "data.task"],
+            "Take imbalance out.",
+        ),
+        (
+            {"data": {"kind": "digits"}},
+            ["training.loss", "data.task"],
+            "Set loss to cross_entropy or class_balanced or balanced_softmax.",
+        ),
+    ],
+)
+def test_what_needs_classes_is_refused_for_a_regression(
+    fields: dict[str, Any], clashing: list[str], remedy: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(remedy)) as caught:
+        trial(**{**REGRESSION, **fields})
+    cause = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
+    assert isinstance(cause, ConflictError)
+    assert [list(conflict.fields) for conflict in cause.conflicts] == [clashing]
+
+
+@pytest.mark.parametrize(("metric", "direction"), [("rmse", "minimize"), ("mae", "minimize"), ("r2", "maximize")])
+def test_scores_of_regression_are_objectives(metric: str, direction: str) -> None:
+    study = {**REGRESSION, "search": {"objectives": [{"metric": metric, "direction": direction}]}}
+    assert study_from_mapping({**_STUDY, **study}, "a").study.search.metrics == {metric}
+
+
+def test_a_metric_of_another_task_is_refused_with_both_fields() -> None:
+    with pytest.raises(ValueError, match="rmse, mae, r2 or validation_loss. Name one of these") as caught:
+        study_from_mapping({**_STUDY, **REGRESSION}, "a")
+    assert "search.objectives and data.task: trials are judged by balanced_accuracy" in str(caught.value)
+    objectives = {"objectives": [{"metric": "rmse", "direction": "minimize"}]}
+    with pytest.raises(ValueError, match="judged by rmse, but the task is classification"):
+        study_from_mapping({**_STUDY, "search": objectives}, "a")
+
+
+_STUDY: dict[str, Any] = {
+    "name": "a",
+    "data": {"kind": "digits"},
+    "model": {"kind": "mlp", "widths": [8]},
+    "training": {"epochs": 10},
+    "growth": {"kind": "static"},
+}

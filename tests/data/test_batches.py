@@ -160,3 +160,15 @@ def test_what_goes_wrong_while_reading_ahead_is_raised():
 
     with pytest.raises(OSError, match="Input/output"):
         list(batches_room._ahead(items()))
+
+
+def test_without_classes_a_balanced_choice_is_a_seeded_sample():
+    x = np.arange(20, dtype=np.float32)[:, None]
+    part = Arrays(x, x.copy())
+    batches = ArrayBatches(part, part, 8, 0, torch.device("cpu"), 0)
+    assert batches.class_counts == ()
+    (drawn,) = batches.balanced(6, 1)
+    assert len(drawn[0]) == len(set(drawn[0].flatten().tolist())) == 6
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(batches.balanced(6, 1)[0][0], drawn[0])
+    assert not torch.equal(batches.balanced(6, 2)[0][0], drawn[0])

@@ -10,6 +10,7 @@ from neurosearch.cli.check import check
 from neurosearch.cli.doctor import doctor
 from neurosearch.cli.export import export
 from neurosearch.cli.front import front
+from neurosearch.cli.init import init
 from neurosearch.cli.logs import logs
 from neurosearch.cli.plan import plan
 from neurosearch.cli.predict import predict
@@ -21,7 +22,24 @@ from neurosearch.cli.stop import stop
 from neurosearch.cli.sync import sync
 from neurosearch.cli.ui import ui
 
-_COMMANDS = (doctor, logs, front, best, schema, check, plan, search, status, stop, resume, export, predict, sync, ui)
+_COMMANDS = (
+    init,
+    check,
+    schema,
+    doctor,
+    plan,
+    search,
+    status,
+    stop,
+    resume,
+    best,
+    front,
+    logs,
+    ui,
+    export,
+    predict,
+    sync,
+)
 
 app = typer.Typer(
     help="Hyperparameter search for networks whose number of neurons changes while they train.",

@@ -20,7 +20,7 @@ from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template,
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.weights import SUFFIXES, pinned
-from neurosearch.config.yaml_source import Source, read_yaml
+from neurosearch.config.yaml_source import Source, parse_yaml, read_yaml
 
 #: Keys of each section that name files or folders.
 _FILES = {"data": frozenset({"path", "train_list", "test_list"}), "model": frozenset({"weights"})}
@@ -79,6 +79,15 @@ def load_study(path: str | FilePath, overrides: tuple[str, ...] = ()) -> StudyCo
     """
     source = with_overrides(read_yaml(path), overrides)
     return _validated(_with_absolute_paths(source, FilePath(path).resolve().parent))
+
+
+def study_from_text(text: str, path: str | FilePath) -> StudyConfig:
+    """Validates the text of a file that is yet to be written to `path`.
+
+    Raises:
+        ConfigError: With everything that is wrong.
+    """
+    return _validated(_with_absolute_paths(parse_yaml(text, str(path)), FilePath(path).resolve().parent))
 
 
 def study_from_mapping(values: dict[str, Any], name: str) -> StudyConfig:

@@ -1,0 +1,106 @@
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+TypeIn = Callable[..., Any]
+
+
+def test_without_questions_everything_has_a_default_and_passes_the_check(type_in: TypeIn) -> None:
+    facts = type_in("init", "--json").facts
+    assert (facts["config"], facts["study"]) == ("my-study.yaml", "my-study")
+    assert facts["next"][0] == "neurosearch check my-study.yaml --data"
+    assert type_in("check", "my-study.yaml", "--data").code == 0
+    assert Path("neurosearch.schema.json").is_file()
+
+
+def test_nothing_is_overwritten(type_in: TypeIn) -> None:
+    Path("a.yaml").write_text("mine")
+    Path("my-study.yaml").write_text("mine")
+    for words in (["a.yaml"], []):
+        done = type_in("init", *words)
+        assert done.code == 2
+        assert "is there already, and is not overwritten" in done.err
+    assert Path("a.yaml").read_text() == Path("my-study.yaml").read_text() == "mine"
+    assert not Path("neurosearch.schema.json").exists()
+
+
+def test_options_say_it_all(type_in: TypeIn) -> None:
+    x, y = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez("mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    words = ("--data", "npz", "--path", "../mine.npz", "--model", "cnn", "--limit", "neurons=30", "--epochs", 3)
+    done = type_in(
+        "init", "new/own.yaml", *words, "--trials", 2, "--field", "data.layout=HW", "--field", "model.dropout=0.1"
+    )
+    assert done.code == 0
+    text = Path("new/own.yaml").read_text()
+    for line in ("name: own", "size_limit: {neurons: 30}", "  path: ../mine.npz", "  layout: HW", "  dropout: 0.1"):
+        assert f"\n{line}\n" in text
+    assert type_in("check", "new/own.yaml", "--data").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--data", "npz"), "--path is needed: path: Path of the archive"),
+        (("--data", "nzp"), "unknown kind of data 'nzp'. Did you mean 'npz'?"),
+        (("--model", "torchvision"), "--field model.name=... is needed"),
+        (("--path", "x.npz"), "data of kind digits lies nowhere"),
+        (("--name", "Big Name"), "'Big Name' is no name of a study"),
+        (("--limit", "20000"), "write it as parameters=20000"),
+        (("--limit", "params=20000"), "unknown limit 'params'"),
+        (("--limit", "parameters=many"), "no whole number"),
+        (("--field", "growth.kind=static"), "write data.NAME=VALUE or model.NAME=VALUE"),
+        (("--field", "data.split_seed=-1"), "data.split_seed"),
+        (("--field", "data.nonsense=1"), "data.nonsense"),
+    ],
+)
+def test_what_will_not_do_is_told_and_nothing_is_written(type_in: TypeIn, words: tuple[str, ...], told: str) -> None:
+    done = type_in("init", "a.yaml", *words)
+    assert done.code == 2
+    assert told in done.err
+    assert not Path("a.yaml").exists()
+
+
+def test_a_terminal_is_asked_until_the_answer_will_do(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neurosearch", "init"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = ""
+    for question, answer in (
+        ("Name of the study", "No Name"),
+        ("no name of a study", "asked"),
+        ("Kind of data", ""),
+        ("Kind of model", ""),
+        ("What can be deployed", "neurons=40"),
+        ("Epochs", "2"),
+        ("Trials", ""),
+        ("next: ", None),
+    ):
+        said = _until(ours, question, said)
+        if answer is not None:
+            os.write(ours, f"{answer}\n".encode())
+    assert process.wait(timeout=30) == 0
+    text = (tmp_path / "asked.yaml").read_text()
+    assert "size_limit: {neurons: 40}" in text
+    assert "trials: 30" in text
+
+
+def _until(terminal: int, text: str, said: str) -> str:
+    """Reads until a text has come; returns what came after it."""
+    deadline = time.monotonic() + 30
+    while text not in said:
+        assert time.monotonic() < deadline, said
+        if select.select([terminal], [], [], 0.2)[0]:
+            said += os.read(terminal, 4096).decode(errors="replace")
+    return said.partition(text)[2]

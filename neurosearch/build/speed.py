@@ -15,6 +15,7 @@ from neurosearch.data.prepared import PreparedData
 from neurosearch.growth.static import StaticPolicy
 from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.few_batches import FewBatches
+from neurosearch.training.records import TrialFailed
 from neurosearch.training.seams import GrowthPolicy
 from neurosearch.training.trainer import Trainer
 
@@ -65,7 +66,7 @@ def measure_speed(config: TrialConfig, data: PreparedData, device: torch.device,
         limit_seconds: After which no further epoch is sampled.
 
     Raises:
-        TrialFailed: The training fails within its first steps.
+        TrialFailed: The training fails within its first epoch.
     """
     started = perf_counter()
     few = FewBatches(build_batches(config, data, device), _STEPS, device)
@@ -86,14 +87,19 @@ def _sampled(trainer: Trainer, few: FewBatches, data: PreparedData, until: float
     """Trains a little of epoch after epoch; returns the seconds that a whole one takes, and those of its steps."""
     found: list[tuple[float, float]] = []
     num_validation = sum(data.manifest.validation_counts)
-    before = perf_counter()
-    for _ in trainer.epochs():
+    epochs, before = trainer.epochs(), perf_counter()
+    while len(found) < _EPOCHS_AT_LEAST or before <= until:
+        try:
+            if next(epochs, None) is None:
+                break
+        except TrialFailed:  # it diverges, say; until then it took what it took
+            if found:
+                break
+            raise
         now = perf_counter()
         more_steps = few.whole_steps - few.steps_per_epoch
         more_validation = few.validation_seconds * (num_validation / few.num_validated - 1)
         found.append((now - before + more_steps * few.step_seconds + more_validation, few.step_seconds))
-        if len(found) >= _EPOCHS_AT_LEAST and now > until:
-            break
         before = perf_counter()
     return found
 

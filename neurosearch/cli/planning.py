@@ -3,7 +3,7 @@
 import os
 import resource
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -15,6 +15,7 @@ from neurosearch import names
 from neurosearch.build.control import control_config, network_sizes
 from neurosearch.build.memory import memory_need
 from neurosearch.build.speed import Speed, measure_speed
+from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.cli.words import duration
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.trial import TrialConfig, kind_of
@@ -23,6 +24,7 @@ from neurosearch.search.finite import finite_space
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.forecast import Forecast, Surroundings, Work, forecast, slowness, stopping_share
 from neurosearch.search.representatives import end_configs, extremes_by_size, spread_configs
+from neurosearch.training.records import TrialFailed
 
 _POINTS = 9  # configurations spread over the space
 _LIMIT_SECONDS = 0.7  # for each; those whose epochs take longer are timed for two epochs
@@ -39,7 +41,7 @@ def plan_facts(study: StudyConfig) -> dict[str, Any]:
 
     Raises:
         DataError: The data cannot be used.
-        TrialFailed: A training fails within its first steps.
+        CommandError: No training gets through its first epoch.
     """
     search = study.study.search
     device = torch.device("cuda" if search.gpus_per_trial and torch.cuda.is_available() else "cpu")
@@ -57,12 +59,18 @@ def _facts(study: StudyConfig, folder: StudyFolder, device: torch.device, cores:
     search = study.study.search
     spread, ends = spread_configs(study, _POINTS), _ends(study, folder)
     control = _control(study, spread[0], folder)
-    measure_speed(spread[0], opened_data(spread[0], folder), device, 0.0)  # the first training of a process is slower
-    timed = [_Timed(each, _speed(each, folder, device)) for each in spread]
-    at_ends = [_Timed(each, _speed(each, folder, device)) for each in ends]
+    _timed(spread[:1], folder, device)  # the first training of a process is slower
+    timed, reasons = _timed(spread, folder, device)
+    at_ends, _ = _timed(ends, folder, device)
+    if not timed:
+        raise CommandError(
+            f"none of {len(spread)} configurations can be trained; the first one: {reasons[0]}", code=FAILED
+        )
+    training_seconds = fmean(each.speed.seconds for each in timed)
+    controls, _ = _timed([control], folder, device)
     work = Work(
-        training_seconds=fmean(each.speed.seconds for each in timed),
-        control_seconds=_speed(control, folder, device).seconds,
+        training_seconds=training_seconds,
+        control_seconds=controls[0].speed.seconds if controls else training_seconds,
         epochs=fmean(each.speed.epochs for each in timed),
         num_points=_num_points(study),
     )
@@ -78,6 +86,7 @@ def _facts(study: StudyConfig, folder: StudyFolder, device: torch.device, cores:
         "forecast": _forecast_facts(whole),
         "with_stopping": None if stopped is None else {"share": share, **_forecast_facts(stopped)},
         "training": _training_facts(timed, at_ends, work),
+        "failures": reasons,
         "memory": _memory_facts(study, [*spread, *ends, control], folder, device),
         "machine": {"cores": cores, "device": device.type, "concurrency": search.concurrency, **asdict(around)},
     }
@@ -98,8 +107,15 @@ def _control(study: StudyConfig, config: TrialConfig, folder: StudyFolder) -> Tr
     return control_config(config, study.study.size_limit, manifest.input_shape, manifest.num_outputs)
 
 
-def _speed(config: TrialConfig, folder: StudyFolder, device: torch.device) -> Speed:
-    return measure_speed(config, opened_data(config, folder), device, _LIMIT_SECONDS)
+def _timed(configs: Sequence[TrialConfig], folder: StudyFolder, device: torch.device) -> tuple[list[_Timed], list[str]]:
+    """Times trainings one after the other; returns those that work, and why others fail in their first epoch."""
+    found, reasons = list[_Timed](), list[str]()
+    for each in configs:
+        try:
+            found.append(_Timed(each, measure_speed(each, opened_data(each, folder), device, _LIMIT_SECONDS)))
+        except TrialFailed as failure:
+            reasons.append(failure.reason)
+    return found, reasons
 
 
 def _num_points(study: StudyConfig) -> int | None:
@@ -160,6 +176,8 @@ def plan_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _stopping_lines(facts["with_stopping"])
     yield from _budget_lines(facts)
     yield from _training_lines(training)
+    for reason in facts["failures"]:
+        yield f"  a timed configuration fails in its first epoch: {reason}"
     yield from _memory_lines(facts["memory"])
     yield (
         f"assumed: start, end and what is between trainings as measured on another machine, times "

@@ -61,3 +61,9 @@ def test_a_budget_that_ends_the_search_early_is_named(type_in: TypeIn, searched:
 
 def test_a_wrong_config_is_told_before_anything_is_timed(type_in: TypeIn, config: Config) -> None:
     assert type_in("plan", config(training="{epochs: 0}").name).code == 2
+
+
+def test_a_space_of_which_nothing_trains_is_told(type_in: TypeIn, config: Config) -> None:
+    done = type_in("plan", config(training="{epochs: 2, learning_rate: 1e30, optimizer: sgd}").name)
+    assert done.code == 3
+    assert "none of 1 configurations can be trained" in done.err

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from neurosearch.build.final import score_test_part
+from neurosearch.build.memory import memory_need
 from neurosearch.build.trial import build_model, build_trainer, prepare_data, prepare_settings, training_settings
 from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig
@@ -84,3 +86,30 @@ def test_a_trainer_goes_on_from_its_newest_checkpoint(trial: Make, digits: Prepa
     resumed = build_trainer(trial(), digits, tmp_path / "b", CPU)
     assert len(resumed.history) == 1
     assert [record.metrics["task_loss"] for record in resumed.epochs()] == whole[1:]
+
+
+def test_a_trial_on_streamed_data_is_bit_for_bit_the_one_on_data_that_lies_normalised(
+    trial: Make, digits: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurosearch.data.writing.NORMALISED_BYTES", 0)
+    config = trial(growth={"kind": "periodic", "period_epochs": 2, "grown_epochs": 1})
+    streamed = prepare_data(config, tmp_path / "data")
+    assert (streamed.manifest.is_normalised, digits.manifest.is_normalised) == (False, True)
+    weights, scores = [], []
+    for data in (streamed, digits):
+        trainer = build_trainer(config, data, tmp_path / str(len(weights)), CPU)
+        losses = [record.metrics["task_loss"] for record in trainer.epochs()]
+        model = trainer.finish().model
+        weights.append(model.state_dict())
+        scores.append((losses, score_test_part(model.eval(), data)))
+    assert scores[0] == scores[1]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_data_that_is_streamed_takes_no_room_on_a_gpu(
+    trial: Make, digits: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurosearch.data.writing.NORMALISED_BYTES", 0)
+    streamed = prepare_data(trial(), tmp_path / "data")
+    needs = [memory_need(trial(), data.manifest, on_gpu=True).data for data in (streamed, digits)]
+    assert needs == [8 * 1258, (8 + 4 * 64) * 1258]

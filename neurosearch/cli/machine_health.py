@@ -94,6 +94,8 @@ def gpu(script: str = _GPU_SCRIPT, seconds: float = _GPU_SECONDS) -> Finding:
         with suppress(subprocess.TimeoutExpired):  # what hangs in the driver cannot even be killed
             process.communicate(timeout=1)
         text = f"PyTorch said nothing about GPUs for {seconds:g} seconds."
+        if not _DRIVER.exists():
+            return Finding("GPU", "mind", text, "There is no NVIDIA driver; the machine is busy, or its disk is slow.")
         return Finding("GPU", "mind", text, "If nvidia-smi hangs too, restart the driver or the machine.")
     if process.returncode:
         reason = error.strip().splitlines()[-1] if error.strip() else f"exit code {process.returncode}"

@@ -8,7 +8,24 @@ import pytest
 
 from neurosearch import __version__
 
-COMMANDS = ("init", "doctor", "logs", "front", "best", "schema", "check", "plan", "search", "status", "stop", "resume", "export", "predict", "sync", "ui")
+COMMANDS = (
+    "init",
+    "doctor",
+    "logs",
+    "front",
+    "best",
+    "schema",
+    "check",
+    "plan",
+    "search",
+    "status",
+    "stop",
+    "resume",
+    "export",
+    "predict",
+    "sync",
+    "ui",
+)
 QUICKSTART = Path(__file__).parents[2] / "tune_configs" / "quickstart.yaml"
 
 

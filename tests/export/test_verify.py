@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from neurosearch.data.targets import TargetScaling
 from neurosearch.export.card import make_card
 from neurosearch.export.errors import ExportError
 from neurosearch.export.freeze import Deployed
-from neurosearch.export.verify import compare, run_batches, verify
+from neurosearch.export.verify import compare, compare_quantities, run_batches, verify
 
 LOGITS = np.array([[1.0, 0.0], [0.0, 0.5]], np.float32)
 
@@ -83,3 +84,31 @@ def test_a_file_with_another_card_is_refused(format_name, cases, exported, build
             data.raw_validation().x,
             build_model,
         )
+
+
+SCALING = TargetScaling(("year", "length"), (2000.0, 0.0), (3.0, 1e-4))
+QUANTITIES = np.array([[2001.0, 1e-4], [1997.0, -2e-4]], np.float32)
+
+
+def test_equal_quantities_have_no_difference():
+    difference = compare_quantities(QUANTITIES, QUANTITIES.copy(), SCALING)
+    assert (difference.largest, difference.changed, difference.examples) == (0, 0, 2)
+
+
+def test_what_float32_rounds_off_a_large_mean_is_no_difference():
+    rounded = np.nextafter(QUANTITIES, np.float32(1e9))
+    assert compare_quantities(QUANTITIES, rounded, SCALING).largest <= 1e-5
+
+
+@pytest.mark.parametrize("off", [[0.01, 0.0], [0.0, 1e-7]])
+def test_quantities_are_compared_in_their_own_deviations(off):
+    difference = compare_quantities(QUANTITIES, QUANTITIES + np.array(off, np.float32), SCALING)
+    assert difference.largest > 1e-5
+    assert difference.changed == 2
+
+
+def test_quantities_that_are_not_finite_differ_by_all():
+    broken = QUANTITIES.copy()
+    broken[0, 0] = np.nan
+    difference = compare_quantities(QUANTITIES, broken, SCALING)
+    assert (difference.largest, difference.changed) == (np.inf, 1)

@@ -7,8 +7,11 @@ whatever they name, `plain_pickle` reads arrays alone, and that only after the c
 
 import gzip
 import hashlib
+import socket
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +27,7 @@ from neurosearch.data.problems import DataError, Problem
 Name = Literal["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST"]
 
 _FIELD = "data.path"
+_SILENT_SECONDS = 60.0  # after which a server that sends nothing is given up
 
 
 class TorchvisionSource:
@@ -135,7 +139,8 @@ def fetch(name: Name, root: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as place:
             published = dataset.__new__(dataset)  # its constructor would unpickle what it finds
             published.root = place
-            published.download()
+            with _giving_up():
+                published.download()
             for path in [each for each in Path(place).rglob("*") if each.is_file()]:
                 target = root / path.relative_to(place)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +151,17 @@ def fetch(name: Name, root: Path) -> None:
             "disk and run this again, or fill the folder with torchvision on another machine and copy it here."
         )
         raise DataError([Problem(_FIELD, text)]) from error
+
+
+@contextmanager
+def _giving_up() -> Iterator[None]:
+    """Let no connection wait forever: torchvision opens its own, and names no limit for them."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SILENT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _reason(error: Exception) -> str:

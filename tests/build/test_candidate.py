@@ -7,7 +7,7 @@ import torch
 from neurosearch import names
 from neurosearch.build.candidate import finish_candidate
 from neurosearch.build.final import load_final
-from neurosearch.build.trial import build_trainer
+from neurosearch.build.trial import build_model, build_trainer
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
 from neurosearch.search.candidates import candidate_file, keep_candidate
@@ -45,3 +45,17 @@ def test_an_epoch_that_was_not_kept_is_refused_with_the_remedy(
 ) -> None:
     with pytest.raises(ValueError, match="Only epochs on the front are kept; status lists them"):
         finish_candidate(trial(), digits, candidate_file(tmp_path, 3), 3, tmp_path / "candidate")
+
+
+def test_the_file_that_a_training_started_from_is_not_needed_at_its_end(
+    trial: Callable[..., TrialConfig], digits: PreparedData, tmp_path: Path
+) -> None:
+    shape, weights = digits.manifest.input_shape, tmp_path / "a.pt"
+    torch.save(build_model(trial(), shape, digits.manifest.num_classes).state_dict(), weights)
+    config = trial(model={"kind": "mlp", "widths": [6, 4], "weights": str(weights)})
+    for record in build_trainer(config, digits, tmp_path, torch.device("cpu")).epochs():
+        keep_candidate(tmp_path, checkpoint_name(record.epoch), record.epoch)
+    weights.unlink()
+    metrics = finish_candidate(config, digits, candidate_file(tmp_path, 1), 1, tmp_path / "candidate")
+    network = load_final(config, digits.manifest, tmp_path / "candidate")
+    assert sum(parameter.numel() for parameter in network.parameters()) == metrics[names.PARAMETERS]

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import pickle
+import socket
 import tarfile
 import threading
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torchvision
 
+from neurosearch.data import torchvision as own
 from neurosearch.data.problems import DataError
 from neurosearch.data.torchvision import TorchvisionSource
 
@@ -198,3 +200,11 @@ def test_a_server_that_does_not_answer_is_told(cifar, tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "http://127.0.0.1:9/nobody-answers")
     assert "Connection refused" in text_of("CIFAR10", tmp_path, download=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_falls_silent_is_given_up(cifar, tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "_SILENT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes the connection and never answers
+        monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", f"http://127.0.0.1:{server.getsockname()[1]}/a")
+        assert "timed out" in text_of("CIFAR10", tmp_path, download=True)
+    assert (socket.getdefaulttimeout(), list(tmp_path.iterdir())) == (None, [])

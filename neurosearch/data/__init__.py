@@ -1,7 +1,7 @@
 """Data: a source's raw arrays in, normalised memory-mapped parts and batches out.
 
-In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.TorchvisionSource` or a user's own) and
-`prepared.PrepareSettings`.
+In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.TorchvisionSource`, `images.ImageSource` for
+files that `image_folder` or `image_list` finds, or a user's own) and `prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
 with a manifest; `batches.ArrayBatches`, what the trainer draws from; `preprocess.Preprocess`, the raw-to-normalised
 module that made the arrays and goes into the exported graph unchanged. Bad data is refused by one `problems.DataError`
@@ -11,8 +11,13 @@ that lists everything found.
 __all__ = [
     "arrays",
     "batches",
+    "decoding",
     "digits",
     "idx",
+    "image_folder",
+    "image_list",
+    "images",
+    "listing",
     "long_tail",
     "manifest",
     "npz",

@@ -24,8 +24,12 @@ def read_lists(
 
     Raises:
         DataError: With every wrong line of all lists, each with file and line: no label, a label that is no whole
-            number or out of range, a path that a line before it named, a file that is not there.
+            number or out of range, a path that a line before it named, a file that is not there. If none is there, the
+            folder is wrong, and that is said instead.
     """
+    if not root.is_dir():
+        text = f"{root} is no folder. Give the one that the paths in the lists start from."
+        raise DataError([Problem("data.path", text)])
     problems: list[Problem] = []
     readers = [_ListReader(root, train_list, "data.train_list")]
     if test_list is not None:
@@ -36,7 +40,7 @@ def read_lists(
     known = num_classes or max(readers[0].labels, default=-1) + 1
     for reader in readers:
         reader.check(known)
-        problems += reader.problems()
+        problems += [reader.wrong_root()] if reader.num_absent == len(reader.paths) > 0 else reader.problems()
     if problems:
         raise DataError(problems)
     train, *rest = (ListedImages(tuple(each.paths), np.array(each.labels, np.int64)) for each in readers)
@@ -55,6 +59,7 @@ class _ListReader:
         self._field = field
         self._lines: list[int] = []
         self._wrong: dict[int, str] = {}
+        self.num_absent = 0
 
     def read(self, seen: dict[str, str]) -> None:
         """Take in every line; `seen` says where a path was named before."""
@@ -75,6 +80,12 @@ class _ListReader:
                 self._wrong[number] = f"the label {label} is outside 0..{num_classes - 1}"
             elif not os.path.isfile(path):  # noqa: PTH113 (a million of them)
                 self._wrong[number] = f"there is no file {path}"
+                self.num_absent += 1
+
+    def wrong_root(self) -> Problem:
+        """Return that no line's file is there: one mistake, not as many as there are lines."""
+        text = f"none of the {len(self.paths)} files that {self._path} names is there, not even {self.paths[0]}. "
+        return Problem("data.path", text + "Give the folder that the paths in the list start from.")
 
     def problems(self) -> list[Problem]:
         """Return every wrong line, one to a line of the text."""

@@ -74,7 +74,8 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
         is_normalised=is_normalised,
     )
     if raw.broken:
-        (folder / BROKEN_NAME).write_text("\n".join(raw.broken) + "\n", encoding="utf-8")
+        # A file's name need not be text.
+        (folder / BROKEN_NAME).write_bytes(b"".join(os.fsencode(path) + b"\n" for path in raw.broken))
     (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
 
 

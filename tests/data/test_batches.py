@@ -172,3 +172,14 @@ def test_without_classes_a_balanced_choice_is_a_seeded_sample():
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(batches.balanced(6, 1)[0][0], drawn[0])
     assert not torch.equal(batches.balanced(6, 2)[0][0], drawn[0])
+
+
+@pytest.mark.gpu
+def test_streamed_batches_arrive_on_a_gpu():
+    made, expected = streamed(device=torch.device("cuda"))
+    for (x, y), (expected_x, expected_y) in zip(made.train(1), expected.train(1), strict=True):
+        assert (x.device.type, y.device.type) == ("cuda", "cuda")
+        assert torch.allclose(x, expected_x, atol=1e-5)
+        assert torch.equal(y, expected_y)
+    assert len(as_one(made.validation())[0]) == 2100
+    assert as_one(made.balanced(2, 0))[0].device.type == "cuda"

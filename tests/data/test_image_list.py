@@ -81,6 +81,20 @@ def test_what_is_no_list_is_refused(root, content, text):
         read_lists(root, root / "train.txt", None, None, 0.2)
 
 
+def test_a_folder_that_is_wrong_is_one_problem(root):
+    train = write(root, "train.txt", "a.png 0", "b.png 1")
+    (root / "elsewhere").mkdir()
+    for folder, text in (
+        ("gone", "gone is no folder"),
+        ("elsewhere", f"none of the 2 files that {train} names is there"),
+    ):
+        with pytest.raises(DataError) as caught:
+            read_lists(root / folder, train, None, None, 0.2)
+        [problem] = caught.value.problems
+        assert problem.field == "data.path"
+        assert text in problem.text
+
+
 @given(text=st.text())
 def test_any_text_is_read_or_refused_with_a_word(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("lists") / "train.txt"

@@ -1,11 +1,14 @@
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from neurosearch.data import writing
+from neurosearch.data import decoding, writing
 from neurosearch.data.arrays import LargeSource
 from neurosearch.data.image_folder import list_folder
 from neurosearch.data.images import ImageSettings, ImageSource
@@ -167,3 +170,41 @@ def test_images_that_the_network_resizes_lie_normalised(make_folder, tmp_path, m
     settings = replace(PREPARE, resize=(3, 4))
     assert prepare(settings, source(root), tmp_path / "data").manifest.is_normalised
     assert not prepare(settings, source(root, (3, 4)), tmp_path / "data").manifest.is_normalised
+
+
+def test_names_that_are_no_text_are_no_hindrance(make_folder, tmp_path):
+    root, pixels = make_folder()
+    odd = os.fsdecode(os.fsencode(root / "cat") + b"/\xff.png")
+    os.rename(next(iter(pixels)), odd)  # noqa: PTH104
+    with open(odd, "wb") as file:  # noqa: PTH123
+        file.write(b"no image")
+    with pytest.warns(UserWarning, match="1 broken images are left out"):
+        prepared = prepare(PREPARE, source(root, broken_share=0.1), tmp_path / "data")
+    assert (prepared.folder / "broken.txt").read_bytes() == os.fsencode(odd) + b"\n"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from neurosearch.data import decoding
+from neurosearch.data.decoding import decode_into
+decoding._BLOCK_BYTES, decoding.num_readers, write = 1, lambda: 1, decoding._Target.write
+def die(self, start, pixels, status):
+    if start == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, start, pixels, status)
+decoding._Target.write = die
+decode_into(Path(sys.argv[1]), sys.argv[2:], (6, 8), "rgb")
+"""
+
+
+def test_a_decoding_that_was_killed_is_finished_by_the_next(make_folder, tmp_path, monkeypatch):
+    _, pixels = make_folder()
+    paths, read, real = [str(path) for path in pixels], [], decoding.read_image
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "out"), *paths], check=False)
+    assert done.returncode == -signal.SIGKILL
+    monkeypatch.setattr(decoding, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(decoding, "read_image", lambda path, *rest: read.append(path) or real(path, *rest))
+    decoded = decoding.decode_into(tmp_path / "out", paths, (6, 8), "rgb")
+    assert sorted(read) == paths[5:]
+    assert np.array_equal(decoded.pixels, np.stack(list(pixels.values())))

@@ -13,7 +13,9 @@ import pytest
 import torchvision
 
 from neurosearch.data import torchvision as own
+from neurosearch.data.prepared import prepare
 from neurosearch.data.problems import DataError
+from neurosearch.data.selection import PrepareSettings
 from neurosearch.data.torchvision import TorchvisionSource
 
 RNG = np.random.default_rng(0)
@@ -208,3 +210,12 @@ def test_a_server_that_falls_silent_is_given_up(cifar, tmp_path, monkeypatch):
         monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", f"http://127.0.0.1:{server.getsockname()[1]}/a")
         assert "timed out" in text_of("CIFAR10", tmp_path, download=True)
     assert (socket.getdefaulttimeout(), list(tmp_path.iterdir())) == (None, [])
+
+
+def test_a_data_set_is_prepared_as_any_other(mnist, tmp_path):
+    write(tmp_path / "MNIST/raw", mnist)
+    settings = PrepareSettings(imbalance=None, validation_share=0.5, split_seed=0, resize=(14, 14))
+    data = prepare(settings, TorchvisionSource("MNIST", tmp_path, download=False), tmp_path / "prepared")
+    assert data.manifest.input_shape == (1, 14, 14)
+    assert data.manifest.train_counts == (1,) * 10
+    assert np.array_equal(data.raw_test().x, GREY[::-1])

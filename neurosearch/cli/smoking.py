@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from neurosearch import names
 from neurosearch.cli.delivery import deliver_trial
 from neurosearch.cli.report import FAILED, OK, Report, say
 from neurosearch.config.load import StudyConfig
@@ -139,7 +140,7 @@ class Smoke:
                     raise BrokenStepError(f"the trial ended before its last epoch: {update.outcome.reason}")
                 events += [event for record in update.records for event in record["events"]]
                 self._epochs_before += len(update.records)
-                self._seconds_before += [record["metrics"]["epoch_seconds"] for record in update.records]
+                self._seconds_before += [record["metrics"][names.EPOCH_SECONDS] for record in update.records]
                 if events or self._epochs_before + 1 >= self._trial.training.epochs:
                     break
             updates.close()  # as if this process had been killed here
@@ -182,7 +183,7 @@ class Smoke:
         if result is None or result.outcome.state != "finished":
             reason = "it has no result." if result is None else result.outcome.reason
             raise BrokenStepError(f"the trial did not finish on a worker of Ray: {reason}")
-        before = [record["metrics"]["epoch_seconds"] for record in result.records[: self._epochs_before]]
+        before = [record["metrics"][names.EPOCH_SECONDS] for record in result.records[: self._epochs_before]]
         if before != self._seconds_before:
             raise BrokenStepError("the trial started anew on a worker of Ray, where it should have gone on.")
         return f"a worker of Ray went on after epoch {self._epochs_before} and finished epoch {result.outcome.epochs}"

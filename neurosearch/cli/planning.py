@@ -34,6 +34,7 @@ _LIMIT_SECONDS = 0.7  # for each; those whose epochs take longer are timed for t
 class _Timed:
     config: TrialConfig
     speed: Speed
+    slowness: float  # of the machine at that time: other work on it comes and goes
 
 
 def plan_facts(study: StudyConfig) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _facts(study: StudyConfig, folder: StudyFolder, device: torch.device, cores:
         epochs=fmean(each.speed.epochs for each in timed),
         num_points=_num_points(study),
     )
-    around = Surroundings.scaled(slowness())
+    around = Surroundings.scaled(fmean(each.slowness for each in (*timed, *at_ends, *controls)))
     whole = forecast(search, work, cores, around)
     share = stopping_share(search.stopping)
     stopped = forecast(search, work, cores, around, share) if share < 1.0 else None
@@ -112,9 +113,11 @@ def _timed(configs: Sequence[TrialConfig], folder: StudyFolder, device: torch.de
     found, reasons = list[_Timed](), list[str]()
     for each in configs:
         try:
-            found.append(_Timed(each, measure_speed(each, opened_data(each, folder), device, _LIMIT_SECONDS)))
+            speed = measure_speed(each, opened_data(each, folder), device, _LIMIT_SECONDS)
         except TrialFailed as failure:
             reasons.append(failure.reason)
+        else:
+            found.append(_Timed(each, speed, slowness()))
     return found, reasons
 
 

@@ -147,7 +147,7 @@ class Smoke:
         finally:
             study.close()
         added, removed = (sum(event[name] for event in events) for name in ("added", "removed"))
-        return f"{self._epochs_before} epochs; {added} neurons added and {removed} removed so far, then interrupted"
+        return f"after epoch {self._epochs_before}, {added} neurons added and {removed} removed; interrupted there"
 
     def _look_at_checkpoint(self) -> str:
         folder = self._folder.training(0, 0)

@@ -98,9 +98,9 @@ class Forecast:
         return self.start_seconds + self.search_seconds + self.confirmation_seconds + self.end_seconds
 
 
-def slowness() -> float:
-    """Returns how many times as long this machine takes for a piece of plain Python as that of the constants."""
-    return median(_yardstick() for _ in range(15)) / _YARDSTICK_SECONDS
+def slowness(times: int = 3) -> float:
+    """Returns how many times as long this machine takes now for a piece of plain Python as that of the constants."""
+    return median(_yardstick() for _ in range(times)) / _YARDSTICK_SECONDS
 
 
 def forecast(search: SearchFields, work: Work, cores: int, around: Surroundings, share: float = 1.0) -> Forecast:

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from neurosearch.config.base import Path, Problem, dotted, undotted
-from neurosearch.config.kinds import Conflict, ConflictError
+from neurosearch.config.data import DataFields, TaskKind
+from neurosearch.config.kinds import Conflict, ConflictError, kinds
 from neurosearch.config.messages import is_follower, message
-from neurosearch.config.rules import task_kind
 from neurosearch.config.search import SearchFields
 from neurosearch.config.search_nodes import Resolved, Template
 from neurosearch.config.study import StudyFields
@@ -48,18 +48,21 @@ class TrialProblems:
 
     def of(self, corner: Resolved) -> Iterator[Problem]:
         """Yields what is wrong with a corner and has not been told yet."""
+        yield from self._unmeasured(corner)
         values = {**corner.sections, "seed": 0}
         try:
-            yield from self._unmeasured(TrialConfig.model_validate(values), corner)
+            TrialConfig.model_validate(values)
         except ValidationError as error:
             wrong = [each for each in _independent(error) if _conflicts(each) is None]
             for each in wrong:
                 yield from self._field(each, corner)
             yield from self._between_fields(error if not wrong else _error_without(values, wrong), wrong, corner)
 
-    def _unmeasured(self, config: TrialConfig, corner: Resolved) -> Iterator[Problem]:
+    def _unmeasured(self, corner: Resolved) -> Iterator[Problem]:
         """Yields that trials are judged by metrics that their task does not have."""
-        task = task_kind(config)
+        task = _task_of(corner.sections.get("data"))
+        if task is None:
+            return
         others = {name for each, known in TASK_OBJECTIVES.items() if each != task for name in known}
         foreign = sorted(self._metrics & others)
         origins = (("search", "objectives"), _origin(("data", "task"), corner.origins))
@@ -99,6 +102,16 @@ class TrialProblems:
                     self._told.add(origins)
                     names = " and ".join(dotted(origin) for origin in origins)
                     yield Problem(self._source.place(origins[0]), names, conflict.text)
+
+
+def _task_of(data: Any) -> TaskKind | None:
+    """Returns what a data section's targets are, whatever else is wrong with the trial; None if it is wrong itself."""
+    kind = kinds("data").get(str(data.get("kind"))) if isinstance(data, dict) else None
+    try:
+        fields = None if kind is None else kind.fields.model_validate(data)
+    except ValidationError:
+        return None
+    return fields.task_kind if isinstance(fields, DataFields) else None
 
 
 def problem_of(field: str, text: str, corner: Resolved, template: Template) -> Problem:

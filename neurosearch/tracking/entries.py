@@ -15,6 +15,7 @@ from neurosearch.names import (
     NEURONS_REMOVED,
     RECALL_PREFIX,
     STEPS,
+    TARGET_SCORES,
     TEST_PREFIX,
 )
 from neurosearch.tracking.values import Outcome, Record
@@ -22,6 +23,7 @@ from neurosearch.tracking.values import Outcome, Record
 _LONGEST_KEY = 250
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
+_OF_PARTS = (RECALL_PREFIX, NEURONS_PREFIX, *(f"{score}/" for score in TARGET_SCORES))
 _OF_EPOCHS = frozenset({EPOCH_SECONDS, IMAGES_PER_SECOND})
 # MLflow takes slashes, word characters, dots, dashes and spaces on every platform; colons only on some.
 _NOT_ALLOWED = re.compile(r"[^/\w.\- ]")
@@ -74,12 +76,12 @@ def metrics_of_record(record: Record) -> dict[str, float]:
 def metrics_of_end(outcome: Outcome) -> dict[str, float]:
     """Returns the metrics of the final network under names of their own.
 
-    Without those of single classes and groups, which stand in the epochs, and without what only epochs have.
+    Without those of single classes, targets and groups, which stand in the epochs, and without what only epochs have.
     """
     return {
         key(name if name.startswith(TEST_PREFIX) else f"{FINAL_PREFIX}{name}"): float(value)
         for name, value in outcome.metrics.items()
-        if not name.startswith((RECALL_PREFIX, NEURONS_PREFIX)) and name not in _OF_EPOCHS
+        if not name.startswith(_OF_PARTS) and name not in _OF_EPOCHS
     }
 
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from neurosearch.config.base import ConfigError
 from neurosearch.config.kinds import ConflictError
 from neurosearch.config.load import study_from_mapping
 from neurosearch.config.trial import TrialConfig
@@ -154,6 +155,18 @@ def test_a_metric_of_another_task_is_refused_with_both_fields() -> None:
     objectives = {"objectives": [{"metric": "rmse", "direction": "minimize"}]}
     with pytest.raises(ValueError, match="judged by rmse, but the task is classification"):
         study_from_mapping({**_STUDY, "search": objectives}, "a")
+
+
+def test_all_that_needs_classes_is_told_at_once() -> None:
+    data = {**REGRESSION["data"], "imbalance": {"ratio": 3}}
+    with pytest.raises(ConfigError) as caught:
+        study_from_mapping({**_STUDY, "data": data, "growth": PERIODIC}, "a")
+    assert {problem.field for problem in caught.value.problems} == {
+        "search.objectives and data.task",
+        "data.imbalance and data.task",
+        "training.loss and data.task",
+        "growth.importance and data.task",
+    }
 
 
 _STUDY: dict[str, Any] = {

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -107,8 +108,22 @@ def test_bad_targets_are_refused_in_words(tmp_path, changes, told):
 
 def test_quantities_given_to_classification_name_the_remedy(tmp_path):
     source(tmp_path, y_train=Y[:, 0], y_test=Y[:9, 0])
-    with pytest.raises(DataError, match=r"y_train holds float64.*set data.task: regression"):
+    with pytest.raises(DataError) as caught:
         prepare(SETTINGS, NpzSource(tmp_path / "own.npz", "auto", None), tmp_path / "prepared")
+    told = [problem.text for problem in caught.value.problems]
+    assert [text.split()[0] for text in told] == ["y_train", "y_test"]
+    assert all("If these are quantities and no classes, set data.task: regression." in text for text in told)
+
+
+def test_a_folder_from_before_there_were_quantities_is_read(tmp_path):
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "own.npz", x_train=X, y_train=labels, x_test=X, y_test=labels)
+    data = prepare(SETTINGS, NpzSource(tmp_path / "own.npz", "auto", None), tmp_path / "prepared")
+    path = data.folder / "manifest.json"
+    stored = json.loads(path.read_text())
+    assert stored.pop("targets") is None
+    path.write_text(json.dumps(stored))
+    assert open_prepared(data.folder).manifest == data.manifest
 
 
 def test_a_scaling_is_a_plain_value():

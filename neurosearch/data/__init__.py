@@ -4,8 +4,8 @@ In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.Torch
 files that `image_folder` or `image_list` finds, or a user's own) and `prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
 with a manifest; `batches.ArrayBatches`, what the trainer draws from; `preprocess.Preprocess`, the raw-to-normalised
-module that made the arrays and goes into the exported graph unchanged. Bad data is refused by one `problems.DataError`
-that lists everything found.
+module that made the arrays and goes into the exported graph unchanged, as does what `postprocess` makes to undo the
+scaling of `targets`. Bad data is refused by one `problems.DataError` that lists everything found.
 """
 
 __all__ = [
@@ -22,11 +22,13 @@ __all__ = [
     "manifest",
     "npz",
     "plain_pickle",
+    "postprocess",
     "prepared",
     "preprocess",
     "problems",
     "selection",
     "spec",
     "split",
+    "targets",
     "torchvision",
 ]

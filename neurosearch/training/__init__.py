@@ -1,8 +1,8 @@
 """Training: one trainer for every network, task and growth policy.
 
 In: frozen `settings.TrainingSettings`, a network, and through the protocols of `seams` the batches, a task
-(`tasks.Classification`), a growth policy and a `checkpoint` store that keeps the last states. Out: one
-`records.EpochRecord` per epoch, growth events, and at the end `trainer.FinalResult`, a plain network of fixed size.
+(`tasks.Classification`, `tasks.Regression`), a growth policy and a `checkpoint` store that keeps the last states. Out:
+one `records.EpochRecord` per epoch, growth events, and at the end `trainer.FinalResult`, a plain network of fixed size.
 """
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "seams",
     "settings",
     "surgeon",
+    "target_metrics",
     "tasks",
     "trainer",
 ]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 Targets = npt.NDArray[Any]
 # Below, standardised targets would be rounding, since outputs in the user's units are float32.
 _LEAST_SPREAD = 1e-6
+_LEAST_DEVIATION = 1e-30
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,10 @@ def check_targets(y_train: Targets, y_test: Targets, names: tuple[str, ...]) -> 
             yield f"{name} has shape {y.shape}, but targets are one number an example, or one row of them. Reshape it."
         elif not _is_real(y):
             yield f"{name} holds {y.dtype}, but targets are real numbers. Save it with .astype('float32')."
-        elif bad := int((~np.isfinite(_columns(y))).any(1).sum()):
-            first = int(np.flatnonzero(~np.isfinite(_columns(y)).all(1))[0])
+        elif len(bad := np.flatnonzero(~_fits_float32(_columns(y)).all(1))):
             yield (
-                f"{name} has targets that are not finite in {bad} of {len(y)} rows, first in row {first}. "
-                "Remove those rows."
+                f"{name} has targets that are not finite, or beyond float32, in {len(bad)} of {len(y)} rows, first in "
+                f"row {bad[0]}. Remove those rows, or take larger units."
             )
     if y_train.shape[1:] != y_test.shape[1:]:
         yield (
@@ -75,17 +75,22 @@ def check_spread(y: Targets, names: tuple[str, ...]) -> Iterator[str]:
     """Yield which targets of a training part do not vary enough to be learned; they were checked otherwise."""
     columns = _columns(y)
     spread, size = columns.std(0), np.abs(columns).max(0)
-    flat = [name for name, std, top in zip(names, spread, size, strict=True) if std <= _LEAST_SPREAD * top]
+    least = np.maximum(_LEAST_SPREAD * size, _LEAST_DEVIATION)
+    flat = [name for name, std, below in zip(names, spread, least, strict=True) if std <= below]
     if flat:
         yield (
             f"y_train has no spread in {', '.join(flat)}: the {len(columns)} training examples (without the validation "
-            "part) have one value, or differ by less than float32 can tell. Leave constant targets out, or subtract "
-            "a large offset."
+            "part) have one value, or differ by less than float32 can tell. Leave constant targets out, subtract a "
+            "large offset, or take smaller units."
         )
 
 
 def _is_real(y: Targets) -> bool:
     return np.issubdtype(y.dtype, np.floating) or np.issubdtype(y.dtype, np.integer)
+
+
+def _fits_float32(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    return np.isfinite(columns) & (np.abs(columns) <= np.finfo(np.float32).max)
 
 
 def _columns(y: Targets) -> npt.NDArray[np.float64]:

@@ -85,9 +85,14 @@ def test_other_targets_have_another_hash(tmp_path):
     [
         (
             {"y_train": np.where(np.arange(80).reshape(40, 2) == 7, np.nan, Y)},
-            "not finite in 1 of 40 rows, first in row 3",
+            "not finite, or beyond float32, in 1 of 40 rows, first in row 3",
         ),
-        ({"y_test": np.full((9, 2), np.inf)}, "y_test has targets that are not finite in 9 of 9 rows"),
+        (
+            {"y_test": np.full((9, 2), np.inf)},
+            "y_test has targets that are not finite, or beyond float32, in 9",
+        ),
+        ({"y_train": Y * 1e38}, "not finite, or beyond float32, in 40 of 40 rows"),
+        ({"y_train": (Y - 2000) * 1e-35}, "no spread in y0, y1"),
         ({"y_train": np.full((40, 2), 7.0)}, "no spread in y0, y1"),
         ({"y_train": np.stack([Y[:, 0], np.full(40, 3.0)], 1)}, "no spread in y1: the 30 training examples"),
         ({"y_train": 1e12 + Y}, "no spread in y0, y1"),

@@ -155,9 +155,11 @@ class _Drawer:
         from neurosearch.cli.drawing import Drawing
 
         with live:
+            is_last = False
             while True:
                 # Asked each time, so that a terminal may be resized; rich would ask one that we may have redirected.
                 live.console.size = os.get_terminal_size(self._descriptor)
                 live.update(Drawing(self._look()), refresh=True)
-                if self._stopped.wait(_REFRESH_SECONDS):
+                if is_last:
                     return
+                is_last = self._stopped.wait(_REFRESH_SECONDS)

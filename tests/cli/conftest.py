@@ -1,6 +1,15 @@
+import fcntl
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +148,88 @@ def config(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+_SECONDS = 60
+
+# Takes its input as the terminal that controls it, then runs what it is told in its place.
+_OWN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+@dataclass
+class Terminal:
+    """A pseudo-terminal with a process on it."""
+
+    process: "subprocess.Popen[bytes]"
+    descriptor: int
+    shown: str = field(default="")
+
+    def resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def press(self, keys: str) -> None:
+        os.write(self.descriptor, keys.encode())
+
+    def read_until(self, is_so: Callable[[str], bool]) -> None:
+        end = time.monotonic() + _SECONDS
+        while not is_so(self.shown):
+            assert time.monotonic() < end, self.shown
+            self.read()
+
+    def read(self) -> bool:
+        """Reads what is new; returns whether there may be more."""
+        ready, _, _ = select.select([self.descriptor], [], [], 0.2)
+        try:
+            new = os.read(self.descriptor, 65536) if ready else None
+        except OSError:  # nobody has it open any more
+            return False
+        self.shown += "" if new is None else new.decode()
+        return new != b""
+
+    def finish(self) -> int:
+        """Reads until the process has ended, whoever else still holds the terminal; returns the exit code."""
+        end = time.monotonic() + 4 * _SECONDS
+        while self.process.poll() is None and self.read():
+            assert time.monotonic() < end, self.shown
+        code = self.process.wait(_SECONDS)
+        while select.select([self.descriptor], [], [], 0)[0] and self.read():
+            pass
+        return code
+
+    def frames(self) -> list[list[str]]:
+        """Returns the lines of every picture drawn so far."""
+        return [frame.split("\r\n") for frame in self.shown.split("\x1b[H")[1:]]
+
+
+@pytest.fixture
+def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Runs a program on a terminal of 60 columns, in a folder of its own."""
+    opened: list[Terminal] = []
+
+    def run(*arguments: str, **environment: str) -> Terminal:
+        kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        words = {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **environment}
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", _OWN_TERMINAL, *arguments],
+            cwd=tmp_path,
+            env={**kept, **words},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        opened.append(Terminal(process, ours))
+        opened[-1].resize(60, 20)
+        return opened[-1]
+
+    yield run
+    for each in opened:
+        each.process.kill()
+        each.process.wait()
+        with suppress(OSError):
+            os.close(each.descriptor)

@@ -1,22 +1,16 @@
 """The screen on a pseudo-terminal, drawn by a process of its own, as on a user's."""
 
-import fcntl
 import os
-import select
-import struct
-import subprocess
-import sys
-import termios
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 _SECONDS = 60
+Terminal = Any  # of conftest.py
 
 PROGRAM = """
     import os, sys, time
@@ -41,82 +35,6 @@ PROGRAM = """
 """
 
 
-# Takes its input as the terminal that controls it, then runs what it is told in its place.
-_OWN_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-)
-
-
-@dataclass
-class Terminal:
-    """A pseudo-terminal with a process on it."""
-
-    process: "subprocess.Popen[bytes]"
-    descriptor: int
-    shown: str = field(default="")
-
-    def resize(self, columns: int, lines: int) -> None:
-        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def read_until(self, is_so: Callable[[str], bool]) -> None:
-        end = time.monotonic() + _SECONDS
-        while not is_so(self.shown):
-            assert time.monotonic() < end, self.shown
-            self.read()
-
-    def read(self) -> bool:
-        """Reads what is new; returns whether there may be more."""
-        ready, _, _ = select.select([self.descriptor], [], [], 0.2)
-        try:
-            new = os.read(self.descriptor, 65536) if ready else None
-        except OSError:  # nobody has it open any more
-            return False
-        self.shown += "" if new is None else new.decode()
-        return new != b""
-
-    def frames(self) -> list[list[str]]:
-        """Returns the lines of every picture drawn so far."""
-        return [frame.split("\r\n") for frame in self.shown.split("\x1b[H")[1:]]
-
-
-@pytest.fixture
-def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
-    """Runs a program on a terminal of 60 columns, in a folder of its own."""
-    opened: list[Terminal] = []
-
-    def run(*arguments: str, **environment: str) -> Terminal:
-        kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
-        words = {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **environment}
-        ours, theirs = os.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-c", _OWN_TERMINAL, *arguments],
-            cwd=tmp_path,
-            env={**kept, **words},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        opened.append(Terminal(process, ours))
-        opened[-1].resize(60, 20)
-        return opened[-1]
-
-    yield run
-    for each in opened:
-        each.process.kill()
-        each.process.wait()
-        with suppress(OSError):
-            os.close(each.descriptor)
-
-
-def finish(terminal: Terminal) -> int:
-    while terminal.read():
-        pass
-    return terminal.process.wait(_SECONDS)
-
-
 def test_a_screen_is_drawn_resized_and_gone_afterwards_while_others_print_to_a_log(
     open_terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
@@ -125,7 +43,7 @@ def test_a_screen_is_drawn_resized_and_gone_afterwards_while_others_print_to_a_l
     terminal.resize(100, 30)
     terminal.read_until(lambda _: any(len(frame) == 30 for frame in terminal.frames()))
     (tmp_path / "enough").touch()
-    assert finish(terminal) == 0
+    assert terminal.finish() == 0
     assert terminal.shown.endswith("the report\r\n")
     assert terminal.shown.count("\x1b[?1049h") == terminal.shown.count("\x1b[?1049l") == 1
     assert "prints" not in terminal.shown

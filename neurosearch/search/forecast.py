@@ -13,9 +13,9 @@ from neurosearch.config.search import SearchFields, StoppingFields
 
 _HOUR = 3600.0
 # Of the quickstart on two cores of an AMD EPYC with nothing else to do, Python 3.11.
-_START_SECONDS = 16.0  # imports here and in the workers, Ray's start, the data
+_START_SECONDS = 17.5  # imports here and in the workers, Ray's start, the data
 _END_SECONDS = 6.0  # the last words to MLflow, the winner's files written and verified, its test scores
-_TRIAL_SECONDS = 0.42  # of a slot, between two trainings: hand over, take in, write files
+_TRIAL_SECONDS = 0.45  # of a slot, between two trainings: hand over, take in, write files
 _DRIVER_SECONDS = 0.16  # of the searching process, one trial after the other: suggest, store, tell MLflow
 _DRIVER_CORES = 0.5  # that the searching process, MLflow and Ray keep busy while trials run
 _YARDSTICK_SECONDS = 0.0105

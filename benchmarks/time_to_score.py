@@ -47,6 +47,7 @@ from neurosearch.tracking.store import choose_store
 
 METRIC, ARMS = "balanced_accuracy", ("stock", "ours")
 EPOCHS, FRESH_SEEDS, NEVER = 20, 3, 3.0
+WIDTHS = [[64], [60, 48], [56, 56, 32]]  # about 50,000 parameters each: what somebody can deploy
 DATA = Path(os.environ.get("NEUROSEARCH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist_lt.npz"
 CPU = torch.device("cpu")
 GROW_SHARE = {"search": "uniform", "low": 0.2, "high": 1.0}
@@ -95,6 +96,7 @@ def compared(root: Path, seed: int, seconds: float) -> dict[str, Any]:
     return {
         "time_ratio": NEVER if reached is None else round(reached / seconds, 3),
         "stock_score": round(wanted, 4),
+        "stock_config": stock["config"],
         "stock_trials": stock["trials"],
         "our_scores": scores,
         "our_trials": ours["trials"],
@@ -117,7 +119,7 @@ def study(seed: int, seconds: float, root: Path) -> StudyConfig:
             "name": "time-to-score",
             "seed": seed,
             "data": {"kind": "npz", "path": str(DATA), "validation_share": 0.2},
-            "model": {"kind": "mlp", "widths": {"search": "choice", "options": [[32], [64], [128], [64, 32]]}},
+            "model": {"kind": "mlp", "widths": {"search": "choice", "options": WIDTHS}},
             "training": {
                 "epochs": EPOCHS,
                 "batch_size": {"search": "choice", "options": [32, 64, 128]},
@@ -172,7 +174,7 @@ def our_search(root: Path, seed: int, seconds: float, started: float) -> dict[st
 def stock_space() -> dict[str, Any]:
     """Returns the same space in Ray Tune's words."""
     return {
-        "widths": tune.choice(["32", "64", "128", "64,32"]),
+        "widths": tune.choice([json.dumps(widths) for widths in WIDTHS]),
         "batch_size": tune.choice([32, 64, 128]),
         "learning_rate": tune.loguniform(1e-4, 1e-1),
         "weight_decay": tune.loguniform(1e-6, 1e-1),
@@ -188,7 +190,7 @@ def stock_config(chosen: dict[str, Any], seed: int) -> dict[str, Any]:
     periodic = {"kind": "periodic", "period_epochs": 5, "grow_share": chosen["grow_share"]}
     return {
         "data": {"kind": "npz", "path": str(DATA), "validation_share": 0.2},
-        "model": {"kind": "mlp", "widths": [int(width) for width in chosen["widths"].split(",")]},
+        "model": {"kind": "mlp", "widths": json.loads(chosen["widths"])},
         "training": {
             "epochs": EPOCHS,
             **{name: chosen[name] for name in ("batch_size", "learning_rate", "weight_decay", "loss")},
@@ -235,7 +237,7 @@ def stock_search(root: Path, seed: int, seconds: float, started: float) -> dict[
 
 def midpoint() -> dict[str, Any]:
     """Returns any suggestion; the data are the same for all."""
-    chosen = {"widths": "32", "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-6, "loss": "cross_entropy"}
+    chosen = {"widths": "[64]", "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-6, "loss": "cross_entropy"}
     return {**chosen, "growth": "static", "grow_share": 0.5}
 
 

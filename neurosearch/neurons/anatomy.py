@@ -1,6 +1,5 @@
 """Every tensor and module of a model by name, found in one walk; PyTorch's own iterators take several."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -30,7 +29,8 @@ class Anatomy:
 
 def anatomy_of(model: nn.Module) -> Anatomy:
     """Return what a model consists of, with the names and in the order of `named_parameters` and its like."""
-    modules = dict(_modules(model, "", set()))
+    modules: dict[str, nn.Module] = {}
+    _collect(model, "", modules, set())
     found = Anatomy(modules, {}, {}, {})
     for name, module in modules.items():
         prefix = f"{name}." if name else ""
@@ -38,19 +38,20 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         for table, named in (("_parameters", found.parameters), ("_buffers", found.buffers)):
             for key, tensor in own[table].items():
                 if tensor is not None:
-                    if id(tensor) not in found.holders:
+                    holders = found.holders.setdefault(id(tensor), [])
+                    if not holders:
                         named[prefix + key] = tensor
-                        found.holders[id(tensor)] = []
-                    found.holders[id(tensor)].append(module)
+                    holders.append(module)
     return found
 
 
-def _modules(module: nn.Module, name: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
+def _collect(module: nn.Module, name: str, modules: dict[str, nn.Module], seen: set[int]) -> None:
+    """Add a module and all inside it, each under its first name."""
     if id(module) in seen:
         return
     seen.add(id(module))
-    yield name, module
+    modules[name] = module
     prefix = f"{name}." if name else ""
     for key, child in vars(module)["_modules"].items():
         if child is not None:
-            yield from _modules(child, prefix + key, seen)
+            _collect(child, prefix + key, modules, seen)

@@ -30,7 +30,7 @@ def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_wh
         if tensor is None and not is_whole:
             continue
         shape = units.shape(name)
-        if tensor is None or tuple(tensor.shape) != shape:
+        if tensor is None or tensor.shape != shape:
             real = "missing" if tensor is None else f"of shape {tuple(tensor.shape)}"
             raise SurgeryError(
                 f"{name} of {what} is {real}, but its units say {shape}. Plans and units must be those of this network "
@@ -74,22 +74,17 @@ def check_state(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer
                     )
 
 
-def refuse_live_graph(parameters: Mapping[str, Tensor], after: Units) -> None:
-    """Check before a change that no autograd graph holds a parameter in its old shape.
+def refuse_live_graph(parameters: Mapping[str, Tensor]) -> None:
+    """Check after a change that no autograd graph holds a parameter in its old shape.
 
     A node that accumulates a parameter's gradient lives as long as a graph does, and remembers the shape that the
-    parameter had. So each parameter is given its new shape for a moment, without memory for it; a node that was made
-    afresh then has the new shape.
+    parameter had when it was made; where none is alive, asking for it makes one of the new shape.
 
     Raises:
         SurgeryError: If a node is alive.
     """
     with torch.enable_grad():
-        held = [
-            name
-            for name, parameter in parameters.items()
-            if parameter.requires_grad and _is_held(parameter, after.shape(name))
-        ]
+        held = [name for name, parameter in parameters.items() if parameter.requires_grad and _is_held(parameter)]
     for name in held[:1]:
         raise SurgeryError(
             f"An autograd graph or a DistributedDataParallel wrapper still holds {name} in its old shape. Change "
@@ -97,19 +92,10 @@ def refuse_live_graph(parameters: Mapping[str, Tensor], after: Units) -> None:
         )
 
 
-def _is_held(parameter: Tensor, shape: tuple[int, ...]) -> bool:
-    values, gradient = parameter.data, parameter.grad
-    try:
-        if gradient is not None:
-            parameter.grad = None
-        parameter.data = values.new_empty(1).expand(shape)
-        view: Any = parameter.expand_as(parameter)
-        node = view.grad_fn.next_functions[0][0]
-        return tuple(node._input_metadata[0].shape) != shape  # noqa: SLF001  nothing public tells
-    finally:
-        parameter.data = values
-        if gradient is not None:
-            parameter.grad = gradient
+def _is_held(parameter: Tensor) -> bool:
+    view: Any = parameter.expand_as(parameter)
+    node = view.grad_fn.next_functions[0][0]
+    return tuple(node._input_metadata[0].shape) != parameter.shape  # noqa: SLF001  nothing public tells
 
 
 def certify(model: nn.Module, units: Units, example_inputs: tuple[Any, ...]) -> None:

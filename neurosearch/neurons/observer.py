@@ -198,7 +198,7 @@ def sum_by_unit(units: Units, blocks: Dimension, values: Tensor) -> Iterable[tup
     for group, repeat in blocks:
         length = repeat if group == FIXED else repeat * units.sizes[group]
         if group != FIXED:
-            part = values.narrow(-1, offset, length)
+            part = values if length == values.shape[-1] else values.narrow(-1, offset, length)
             yield group, part if repeat == 1 else part.reshape(*part.shape[:-1], -1, repeat).sum(-1)
         offset += length
 

@@ -1,20 +1,21 @@
 """One step of a plan on its way: every action is noted in a journal before it is done."""
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from neurosearch.neurons.allocation import Room
 from neurosearch.neurons.anatomy import Anatomy
 from neurosearch.neurons.attributes import refresh
 from neurosearch.neurons.certificate import check_optimizer, check_state, check_tensors, refuse_live_graph
-from neurosearch.neurons.compaction import Compaction, fits_compaction
+from neurosearch.neurons.compaction import Compaction, Moves, fits_compaction
 from neurosearch.neurons.journal import Journal
 from neurosearch.neurons.plan import Change
-from neurosearch.neurons.reindex import Reindexing, fits, reindexed
+from neurosearch.neurons.reindex import Reindex, Reindexing, fits, reindexed
 from neurosearch.neurons.starts import fill
 from neurosearch.neurons.units import Units
 
@@ -36,6 +37,7 @@ class Operation:
     reindexing: Reindexing
     growing: Sequence[Change]
     journal: Journal
+    _rooms: tuple[Room, Room] = field(default_factory=lambda: (Room(), Room()))
 
     def change_model(self, model: Anatomy, optimizers: Sequence[Optimizer]) -> None:
         """Change a model and its optimizers.
@@ -46,11 +48,10 @@ class Operation:
         named = model.tensors
         changed = self._changing(named)
         check_optimizer(changed, optimizers)
-        refuse_live_graph(changed, self.after)
         new = self._grown(changed)
         for name, tensor in changed.items():
-            self._change_state(name, tensor, optimizers)
-            self._assign(name, tensor, new.get(name))
+            self._change(name, tensor, new.get(name), optimizers)
+        refuse_live_graph(changed)
         self._finish(model, changed.values())
         check_tensors(named, self.after, "the model after the change")
         check_state(changed, optimizers)
@@ -60,7 +61,7 @@ class Operation:
         changed = self._changing(copy.tensors)
         new = self._grown(changed)
         for name, tensor in changed.items():
-            self._assign(name, tensor, new.get(name))
+            self._change(name, tensor, new.get(name), ())
         self._finish(copy, changed.values())
 
     def change_mapping(self, copy: MutableMapping[str, Tensor]) -> None:
@@ -68,7 +69,7 @@ class Operation:
         changed = self._changing(copy)
         new = self._grown(changed)
         for name, tensor in changed.items():
-            self._set(copy, name, new[name] if new else self._pruned(name, tensor, 1))
+            self._set(copy, name, new[name] if new else self._reindexed(name, [tensor])[0])
 
     def _changing(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors that change."""
@@ -79,37 +80,60 @@ class Operation:
         """Return the new values of all tensors if units come, and nothing otherwise."""
         if not self.growing:
             return {}
-        new = {name: self._reindexed(name, tensor.detach()) for name, tensor in changed.items()}
+        new = {name: self._reindexed(name, [tensor])[0] for name, tensor in changed.items()}
         fill(new, {name: tensor.detach() for name, tensor in changed.items()}, self.after, self.growing)
         return new
 
-    def _reindexed(self, name: str, tensor: Tensor) -> Tensor:
-        return reindexed(tensor, self.reindexing.of(name, tensor.device))
+    def _change(self, name: str, tensor: Tensor, values: Tensor | None, optimizers: Sequence[Optimizer]) -> None:
+        """Give a tensor new values, or prune its own, and what optimizers keep of it with it."""
+        old, gradient = tensor.data, tensor.grad
+        slots = list(self._slots(tensor, self.before.shape(name), optimizers))
+        moving = {id(state[key]): state[key] for state, key in slots}
+        if gradient is not None:
+            moving[id(gradient)] = gradient
+        if values is None:
+            moving[id(old)] = old
+        moved = dict(zip(moving, self._reindexed(name, list(moving.values()), old), strict=True))
+        for state, key in slots:
+            self._set(state, key, moved[id(state[key])])
+        self.journal.did(partial(_put, tensor, old, gradient))
+        _put(tensor, moved[id(old)] if values is None else values, moved.get(id(gradient)))
 
-    def _pruned(self, name: str, tensor: Tensor, num_holders: int) -> Tensor:
-        """Return a tensor at the new widths, in its own memory if it is large and nothing else holds it."""
-        changes = self.reindexing.of(name, tensor.device)
-        if self.growing or not fits_compaction(tensor, changes, num_holders):
-            return reindexed(tensor.detach(), changes)
-        compaction = Compaction(tensor.detach(), changes)
+    def _slots(
+        self, tensor: Tensor, shape: tuple[int, ...], optimizers: Sequence[Optimizer]
+    ) -> Iterator[tuple[MutableMapping[str, Any], str]]:
+        """Yield where optimizers keep what changes with a tensor."""
+        for optimizer in optimizers:
+            state: MutableMapping[str, Any] = optimizer.state.get(tensor, {})
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value.ndim and (value.shape == shape or fits(value, shape)):
+                    yield state, key
+
+    def _reindexed(self, name: str, tensors: Sequence[Tensor], data: Tensor | None = None) -> list[Tensor]:
+        """Return tensors at the new widths, in their own memory if they are huge and nothing else holds it.
+
+        Args:
+            name: Whose positions they have.
+            tensors: The tensors.
+            data: That one of them which lies in the same memory as the parameter itself.
+        """
+        if not tensors:
+            return []
+        device = tensors[0].device
+        if not all(one.device == device for one in tensors):
+            return [self._reindexed(name, [one], data)[0] for one in tensors]
+        changes = self.reindexing.of(name, device)
+        moves = None if self.growing else Moves.of(tensors[0], changes)
+        if moves is None:
+            return reindexed(tensors, changes, self._rooms[0])
+        return [self._compacted(one, changes, moves, 2 if one is data else 1) for one in tensors]
+
+    def _compacted(self, tensor: Tensor, changes: Mapping[int, Reindex], moves: Moves, num_holders: int) -> Tensor:
+        if not fits_compaction(tensor, moves, num_holders):
+            return reindexed([tensor], changes, self._rooms[0])[0]
+        compaction = Compaction(tensor.detach(), moves, self._rooms)
         self.journal.did(compaction.undo)
         return compaction.run()
-
-    def _change_state(self, name: str, parameter: Tensor, optimizers: Sequence[Optimizer]) -> None:
-        shape = self.before.shape(name)
-        for optimizer in optimizers:
-            state: MutableMapping[str, Any] = optimizer.state.get(parameter, {})
-            for key, value in list(state.items()):
-                if isinstance(value, Tensor) and value.ndim and (value.shape == shape or fits(value, shape)):
-                    self._set(state, key, self._pruned(name, value, 1))
-
-    def _assign(self, name: str, tensor: Tensor, values: Tensor | None) -> None:
-        """Give a tensor new values, or prune its own."""
-        old, gradient = tensor.data, tensor.grad
-        new_gradient = None if gradient is None else self._reindexed(name, gradient)
-        self.journal.did(lambda: _put(tensor, old, gradient))
-        # `old` holds the same memory as the tensor itself.
-        _put(tensor, self._pruned(name, tensor, 2) if values is None else values, new_gradient)
 
     def _set(self, mapping: MutableMapping[str, Any], key: str, value: Tensor) -> None:
         self.journal.did(partial(mapping.__setitem__, key, mapping[key]))

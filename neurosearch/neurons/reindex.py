@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd, prod
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from neurosearch.neurons.allocation import empty
+from neurosearch.neurons.allocation import Room, empty
 from neurosearch.neurons.units import FIXED, Dimension, Units
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**21  # what is read and what is written fit the cache together
+_SMALL_BYTES = 2**17  # below, picking one dimension after the other is quicker
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # NumPy has them all
+_CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +38,40 @@ class Reindex:
     old_size: int
     only_appends: bool
 
-    @property
+    @cached_property
     def size(self) -> int:
         """New number of positions."""
         return len(self.source) * self.run
+
+    @cached_property
+    def adds(self) -> bool:
+        """Whether there are new runs."""
+        return len(self.fresh) > 0
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """For each new position, the old one."""
+        return self._all_of(self.source)
+
+    @cached_property
+    def new_positions(self) -> Tensor:
+        """New positions that have no old one."""
+        return self._all_of(self.fresh)
+
+    def _all_of(self, runs: Tensor) -> Tensor:
+        if self.run == 1:
+            return runs
+        return (runs[:, None] * self.run + torch.arange(self.run, device=runs.device)).flatten()
+
+    @cached_property
+    def gone(self) -> Tensor:
+        """Old runs that have no new one."""
+        is_gone = torch.ones(self.old_size // self.run, dtype=torch.bool, device=self.source.device)
+        is_gone[self.source] = False
+        return is_gone.nonzero().flatten()
+
+
+Positions = NDArray[np.int64]
 
 
 class Reindexing:
@@ -46,127 +83,146 @@ class Reindexing:
         added: For each group that gains units, how many.
     """
 
-    def __init__(self, units: Units, kept: Mapping[int, Tensor], added: Mapping[int, int]) -> None:
+    def __init__(self, units: Units, kept: Mapping[int, Positions], added: Mapping[int, int]) -> None:
         self._units = units
         self._kept = kept
         self._added = added
         self._changed = kept.keys() | added.keys()
         slices = units.layout.slices
         self._tensors = {part.tensor for group in self._changed for part in slices[group]}
-        self._found: dict[tuple[Dimension, torch.device], Reindex] = {}
-        self._of: dict[tuple[str, torch.device], dict[int, Reindex]] = {}
+        self._found: dict[tuple[Dimension, torch.device], Reindex | None] = {}
 
     def of(self, tensor: str, device: torch.device) -> dict[int, Reindex]:
         """Return what becomes of the dimensions of a tensor that change."""
-        key = (tensor, device)
-        if key not in self._of:
-            self._of[key] = {
-                dimension: self._of_blocks(blocks, device)
-                for dimension, blocks in enumerate(self._units.layout.tensors[tensor])
-                if any(block.group in self._changed for block in blocks)
-            }
-        return self._of[key]
+        found = {}
+        for dimension, blocks in enumerate(self._units.layout.tensors[tensor]):
+            change = self._of_blocks(blocks, device)
+            if change is not None:
+                found[dimension] = change
+        return found
 
     def changes(self, tensor: str) -> bool:
         """Return whether any dimension of a tensor changes."""
         return tensor in self._tensors
 
-    def _of_blocks(self, blocks: Dimension, device: torch.device) -> Reindex:
+    def _of_blocks(self, blocks: Dimension, device: torch.device) -> Reindex | None:
         key = (blocks, device)
         if key not in self._found:
-            self._found[key] = self._make(blocks, device)
+            changes = any(block.group in self._changed for block in blocks)
+            self._found[key] = self._make(blocks, device) if changes else None
         return self._found[key]
 
     def _make(self, blocks: Dimension, device: torch.device) -> Reindex:
         run = gcd(*(repeat for _, repeat in blocks))
-        parts: list[Tensor] = []
+        parts: list[Positions] = []
         old = 0  # in runs, as everything here
         for group, repeat in blocks:
             size = 1 if group == FIXED else self._units.sizes[group]
             width = repeat // run
             kept = self._kept.get(group)
             if kept is None:
-                parts.append(torch.arange(old, old + size * width))
-            elif width == 1:
-                parts.append(kept + old)
+                parts.append(np.arange(old, old + size * width))
             else:
-                parts.append((kept[:, None] * width + torch.arange(old, old + width)).flatten())
+                parts.append((kept[:, None] * width + np.arange(old, old + width)).ravel())
             if added := self._added.get(group, 0) * width:
-                parts.append(torch.full((added,), -1))
+                parts.append(np.full(added, -1))
             old += size * width
-        source = torch.cat(parts) if len(parts) > 1 else parts[0]
-        if not self._added:
-            return Reindex(source.to(device), source[:0].to(device), run, old * run, only_appends=False)
-        fresh = (source < 0).nonzero().flatten()
-        only_appends = len(fresh) == len(source) - old and torch.equal(source[:old], torch.arange(old))
-        return Reindex(source.clamp(min=0).to(device), fresh.to(device), run, old * run, only_appends)
+        source = np.concatenate(parts)
+        fresh = np.flatnonzero(source < 0)
+        only_appends = len(fresh) == len(source) - old and np.array_equal(source[:old], np.arange(old))
+        source[fresh] = 0
+        return Reindex(_on(source, device), _on(fresh, device), run, old * run, only_appends)
 
 
-def reindexed(tensor: Tensor, dimensions: Mapping[int, Reindex]) -> Tensor:
-    """Return a tensor of the new widths; new positions hold 0. The old tensor is untouched.
+def _on(positions: Positions, device: torch.device) -> Tensor:
+    return torch.from_numpy(positions).to(device)
+
+
+def reindexed(tensors: Sequence[Tensor], dimensions: Mapping[int, Reindex], room: Room) -> list[Tensor]:
+    """Return tensors of the new widths; new positions hold 0. The old tensors are untouched.
 
     Args:
-        tensor: Any tensor with the positions of the parameter, or with single positions in some dimensions.
+        tensors: Any tensors with the positions of the parameter, or with single positions in some dimensions. Those
+            that are alike, such as a weight and its moments, are quickest together.
         dimensions: What becomes of each changed dimension.
+        room: Where it is noted which position comes from where.
     """
-    changes = [(index, change) for index, change in dimensions.items() if tensor.shape[index] == change.old_size]
+    first = tensors[0]
+    if not all(_are_alike(first, one) for one in tensors[1:]):
+        return [reindexed([one], dimensions, room)[0] for one in tensors]
+    changes = [(index, change) for index, change in dimensions.items() if first.shape[index] == change.old_size]
+    if is_channels_last(first):
+        changes = sorted((_CHANNELS_LAST.index(index), change) for index, change in changes)
+        plain = [one.permute(_CHANNELS_LAST) for one in tensors]
+        return [one.permute(_CHANNELS_FIRST) for one in _reindexed(plain, changes, room)]
+    return _reindexed(tensors, changes, room)
+
+
+def _are_alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.stride() == other.stride() and one.device == other.device
+
+
+def _reindexed(tensors: Sequence[Tensor], changes: Sequence[tuple[int, Reindex]], room: Room) -> list[Tensor]:
+    first = tensors[0]
     if all(change.only_appends for _, change in changes):
-        return _like(tensor, _appended(tensor, changes))
-    if tensor.numel() * tensor.element_size() <= CHUNK_BYTES:
-        return _like(tensor, _small(tensor, changes))
-    result = tensor.contiguous()
-    if len(changes) == 2 and changes[0][0] == 0 and not any(len(change.fresh) for _, change in changes):
-        return _like(tensor, _both(result, changes[0][1], *changes[1]))
-    for index, change in changes:
-        result = _along(result, index, change)
-    return _like(tensor, result)
+        return [_appended(tensor, changes) for tensor in tensors]
+    is_large = first.ndim > 1 and first.nbytes > _SMALL_BYTES
+    if is_large and first.device.type == "cpu" and first.element_size() in _INTEGERS:
+        return _gathered([tensor.contiguous() for tensor in tensors], changes, room)
+    return [_selected(tensor, changes) for tensor in tensors]
 
 
-def _small(tensor: Tensor, changes: Sequence[tuple[int, Reindex]]) -> Tensor:
-    """Return a tensor that fits the cache with its dimensions changed one after the other."""
+def _selected(tensor: Tensor, changes: Sequence[tuple[int, Reindex]]) -> Tensor:
+    """Return a contiguous tensor with its dimensions changed one after the other."""
     for index, change in changes:
-        if change.run == 1:
-            tensor = tensor.index_select(index, change.source)
-            if len(change.fresh):
-                tensor.index_fill_(index, change.fresh, 0)
-        else:
-            tensor = _along(tensor.contiguous(), index, change)
+        tensor = tensor.index_select(index, change.positions)
+        if change.adds:
+            tensor.index_fill_(index, change.new_positions, 0)
     return tensor
 
 
-def _along(tensor: Tensor, dimension: int, change: Reindex) -> Tensor:
-    """Return a contiguous tensor with one dimension changed."""
-    shape = list(tensor.shape)
-    shape[dimension] = change.size
-    result = empty(shape, tensor)
-    inner = _by_runs(result, dimension, change.run)
-    torch.index_select(_by_runs(tensor, dimension, change.run), 1, change.source, out=inner)
-    if len(change.fresh):
-        inner.index_fill_(1, change.fresh, 0)
-    return result
+def _gathered(tensors: Sequence[Tensor], changes: Sequence[tuple[int, Reindex]], room: Room) -> list[Tensor]:
+    """Return contiguous tensors of one shape with all dimensions changed at once.
+
+    The tensors are lists of cells: runs of the last dimension that changes, with all that lies in them. For some of the
+    new cells at a time it is noted which old ones they are, and all tensors are picked by that. NumPy picks faster than
+    PyTorch does.
+    """
+    shape = list(tensors[0].shape)
+    last, runs = changes[-1]
+    before, cell = _before(shape[:last], dict(changes)), runs.run * prod(shape[last + 1 :])
+    for index, change in changes:
+        shape[index] = change.size
+    results = [empty(shape, tensor) for tensor in tensors]
+    pairs = [(_cells(tensor, cell), _cells(result, cell)) for tensor, result in zip(tensors, results, strict=True)]
+    rows, columns = before * (runs.old_size // runs.run), runs.source.numpy()
+    step = max(1, CHUNK_BYTES // (columns.itemsize * len(columns)))
+    noted = room.of((min(step, len(rows)), len(columns)), runs.source).numpy()
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step, None]
+        places = np.add(chosen, columns, out=noted[: len(chosen)]).reshape(-1)
+        for old, new in pairs:
+            old.take(places, 0, new[start * len(columns) :][: len(places)], "wrap")
+    for index, change in changes:
+        for result in results if change.adds else ():
+            result.index_fill_(index, change.new_positions, 0)
+    return results
 
 
-def _by_runs(tensor: Tensor, dimension: int, run: int) -> Tensor:
-    """Return a view `(positions before, runs, elements of a run)`."""
-    before, length, after = prod(tensor.shape[:dimension]), tensor.shape[dimension], prod(tensor.shape[dimension + 1 :])
-    return tensor.view(before, length // run, run * after)
+def _before(shape: Sequence[int], changes: Mapping[int, Reindex]) -> Positions:
+    """Return, for every position in the new widths of some dimensions, the old one, numbered through."""
+    numbers = np.zeros(1, dtype=np.int64)
+    for index, size in enumerate(shape):
+        own = changes[index].positions.numpy() if index in changes else np.arange(size)
+        numbers = (numbers[:, None] * size + own).ravel()
+    return numbers
 
 
-def _both(tensor: Tensor, rows: Reindex, dimension: int, change: Reindex) -> Tensor:
-    """Return a tensor with its first and another dimension pruned, some rows at a time: they stay in the cache."""
-    shape = [rows.size, *tensor.shape[1:]]
-    shape[dimension] = change.size
-    result = empty(shape, tensor)
-    old = _by_runs(tensor, 0, rows.run)[0]  # (runs of rows, elements)
-    new = result.view(len(rows.source), -1)
-    step = max(1, CHUNK_BYTES // max(old.shape[1] * tensor.element_size(), 1))
-    for start in range(0, len(rows.source), step):
-        chosen = rows.source[start : start + step]
-        chunk = old.index_select(0, chosen).view(len(chosen) * rows.run, *tensor.shape[1:])
-        target = new[start : start + step].view(len(chosen) * rows.run, *shape[1:])
-        source = _by_runs(chunk, dimension, change.run)
-        torch.index_select(source, 1, change.source, out=_by_runs(target, dimension, change.run))
-    return result
+def _cells(tensor: Tensor, cell: int) -> NDArray[Any]:
+    """Return a contiguous tensor as a list of cells, whatever its type is."""
+    flat = tensor.view(-1, cell) if cell > 1 else tensor.view(-1)
+    numbers: NDArray[Any] = flat.view(_INTEGERS[tensor.element_size()]).numpy()
+    return numbers
 
 
 def _appended(tensor: Tensor, changes: Sequence[tuple[int, Reindex]]) -> Tensor:
@@ -182,22 +238,16 @@ def _appended(tensor: Tensor, changes: Sequence[tuple[int, Reindex]]) -> Tensor:
     return result
 
 
-def _like(tensor: Tensor, result: Tensor) -> Tensor:
-    """Give a result the memory order of the old tensor: kernels round differently for another one.
+def is_channels_last(tensor: Tensor) -> bool:
+    """Return whether a tensor's strides are those of channels-last images.
 
-    Strides are compared and not `is_contiguous`, which is true of both orders for a single channel.
+    Kernels round differently for another order. Strides are compared and not `is_contiguous`, which is true of both
+    orders for a single channel.
     """
-    if tensor.ndim != 4 or tensor.stride() != _channels_last_stride(tensor.shape):
-        return result
-    ordered = torch.empty_strided(
-        result.shape, _channels_last_stride(result.shape), dtype=result.dtype, device=result.device
-    )
-    return ordered.copy_(result)
-
-
-def _channels_last_stride(shape: Sequence[int]) -> tuple[int, ...]:
-    _, channels, height, width = shape
-    return height * width * channels, 1, width * channels, channels
+    if tensor.ndim != 4:
+        return False
+    _, channels, height, width = tensor.shape
+    return tensor.stride() == (height * width * channels, 1, width * channels, channels)
 
 
 def fits(state: Tensor, shape: Sequence[int]) -> bool:

@@ -7,6 +7,7 @@ the numbers that modules keep beside their tensors. `Parameter` objects stay the
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
@@ -119,9 +120,7 @@ class _Patient:
         for change in step:
             group = index[change.group]
             if change.removed:
-                stays = torch.ones(sizes[group], dtype=torch.bool)
-                stays[torch.tensor(change.removed)] = False
-                kept[group] = stays.nonzero().flatten()
+                kept[group] = np.delete(np.arange(sizes[group]), change.removed)
             if change.added:
                 added[group] = change.added
             sizes[group] += change.added - len(change.removed)

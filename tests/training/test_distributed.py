@@ -76,7 +76,9 @@ def rank_main(rank, folder, settings, batches, policies, loss, norm):
 
 
 def run_pair(folder, settings, batches, policies, loss="cross_entropy", norm="none"):
-    context = multiprocessing.get_context("fork")
+    # From a process that has run nothing: a fork of the one that runs a whole suite, with its threads, may crash.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     arguments = [(rank, folder, settings, batches, policies, loss, norm) for rank in range(2)]
     processes = [context.Process(target=rank_main, args=each) for each in arguments]
     for process in processes:

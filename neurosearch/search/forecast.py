@@ -1,7 +1,7 @@
 """How long a search will take: pure arithmetic from what its trainings take and what its config allows.
 
 What a trial costs beside its training, and what a search costs beside its trials, cannot be timed without running one.
-These are constants, measured on a quiet machine of two cores, and scaled by how fast the machine at hand is.
+These are constants, seen on one machine of two cores, and scaled by how fast the machine at hand is.
 """
 
 from dataclasses import dataclass

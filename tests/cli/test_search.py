@@ -130,7 +130,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(folder: Path) -> None:
     words = ("--set", "name=stopped", "--set", "training.epochs=150", "--set", "tracking.enabled=false")
     process = command(folder, "search", "main-job.yaml", *words)
     checkpoints = folder / "runs" / "stopped" / "trials"
-    wait_until(lambda: process.poll() is not None or any(checkpoints.glob("*/checkpoint-*.pt")))
+    wait_until(lambda: process.poll() is not None or any(checkpoints.glob("*/seed-0/checkpoint-*.pt")))
     os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches the whole group, Ray included
     code, out, err = finish(process)
     assert (code, err) == (0, "")
@@ -140,7 +140,8 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(folder: Path) -> None:
     assert before["counts"]["running"] > 0
     assert before["searched_by"] is None
 
-    words = ("--set", f"search.trials={before['budget']['trials_used']}", "--set", "search.control=false")
+    trials = f"search.trials={before['budget']['trials_used']}"
+    words = ("--set", trials, "--set", "search.control=false", "--set", "search.finalists=0")
     code, out, err = finish(command(folder, "resume", "stopped", *words))
     assert (code, err) == (0, "")
     after = _status(folder)

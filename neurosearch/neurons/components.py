@@ -22,7 +22,7 @@ class Components:
     def __init__(self, graph: LabelGraph) -> None:
         self._graph = graph
         self._freezes = list(graph.freezes)
-        self.root: Labels = np.arange(graph.count, dtype=np.int64)
+        self.root = _roots_of_spans(graph)
         self._join(graph.left, graph.right)
         self._resolve(list(graph.products))
 
@@ -85,6 +85,25 @@ class Components:
         if not whole:
             self._freezes += [(product.rows, FIXED_SPLIT) for product in splits]
         self._join([], [])
+
+
+def _roots_of_spans(graph: LabelGraph) -> Labels:
+    """Return the roots that follow from whole spans of labels that are equal, one by one."""
+    parents = {start: start for pair in graph.alike for start in pair}
+
+    def find(start: int) -> int:
+        while parents[start] != start:
+            parents[start] = start = parents[parents[start]]
+        return start
+
+    for pair in graph.alike:
+        first, second = sorted(map(find, pair))
+        parents[second] = first
+    root = np.arange(graph.count, dtype=np.int64)
+    for start in parents:
+        first, size = find(start), graph.sizes[start]
+        root[start : start + size] = root[first : first + size]
+    return root
 
 
 def _joined(root: Labels, left: Labels, right: Labels) -> Labels:

@@ -9,15 +9,14 @@ IRREGULAR = "its units lie in an irregular order"
 _HIDDEN_REASONS = ("kernel dimension",)
 
 
-def units_of(graph: LabelGraph, order: tuple[str, ...]) -> Units:
+def units_of(graph: LabelGraph) -> Units:
     """Return groups, blocks and sizes.
 
     Args:
         graph: What a trace found out.
-        order: Names of all tensors, in the model's order, which is the order of the groups.
     """
     components = Components(graph)
-    grouping = grouping_of(graph, components, order)
+    grouping = grouping_of(graph, components)
     kept = [index for index in range(len(grouping.sizes)) if index not in grouping.broken]
     renumber = {old: new for new, old in enumerate(kept)}
     tensors: dict[str, list[Dimension]] = {}

@@ -62,28 +62,22 @@ class Grouping:
     broken: frozenset[int]
 
 
-def grouping_of(graph: LabelGraph, components: Components, order: tuple[str, ...]) -> Grouping:
+def grouping_of(graph: LabelGraph, components: Components) -> Grouping:
     """Return the groups.
 
     Args:
-        graph: What a trace found out.
+        graph: What a trace found out; its owners come first and in the model's order, which is the order of the groups.
         components: Its components.
-        order: Names of all tensors, in the model's order, which is the order of the groups.
     """
-    place = {name: index for index, name in enumerate(order)}
-    numbers = sorted(
-        range(len(graph.owners)), key=lambda index: (place[graph.owners[index][0]], graph.owners[index][1])
-    )
-    if not numbers:
+    lengths = np.array(graph.lengths, dtype=np.int64)
+    if not len(lengths):
         return Grouping((), (), np.zeros(0, dtype=np.int64), frozenset())
-    starts, lengths = np.array(graph.starts)[numbers], np.array(graph.lengths)[numbers]
-    positions = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) + np.arange(lengths.sum())
-    roots = components.root[positions]  # of all dimensions, one after the other
+    roots = components.root[: lengths.sum()]  # of all dimensions, one after the other
     unit, group, sizes = _number(roots, lengths, components)
     runs = _runs(roots, lengths, (unit, group), sizes)
     owners = tuple(
-        Owner(*graph.owners[index], _role(graph.roles.get(index, set())), own)
-        for index, own in zip(numbers, runs, strict=True)
+        Owner(*owner, _role(graph.roles.get(index, set())), own)
+        for index, (owner, own) in enumerate(zip(graph.owners, runs, strict=True))
     )
     broken = frozenset(run.group for own in runs for run in own if run.group != FIXED and not run.repeat)
     return Grouping(owners, tuple(sizes), group, broken)
@@ -109,8 +103,8 @@ def _number(roots: Labels, lengths: Labels, components: Components) -> tuple[Lab
     unit = np.full(len(components.root), -1, dtype=np.int64)
     group = np.full(len(components.root), FIXED, dtype=np.int64)
     sizes: list[int] = []
-    free, first = np.unique(roots[~components.is_frozen[roots]], return_index=True)
-    free = free[np.argsort(first)]  # in order of first appearance
+    is_root = roots == np.arange(len(roots))  # where a component appears first: its root is its smallest label
+    free = roots[is_root & ~components.is_frozen[: len(roots)]]
     own, places, inverse = np.unique(signature[free], return_index=True, return_inverse=True)
     for index, which in enumerate(np.argsort(places).tolist()):
         alike = free[inverse == which]
@@ -130,21 +124,27 @@ def _runs(roots: Labels, lengths: Labels, numbers: tuple[Labels, Labels], sizes:
     cuts = np.flatnonzero(is_cut)
     owner = np.searchsorted(ends, cuts[:-1], side="right").tolist()
     result: list[list[Run]] = [[] for _ in lengths]
-    bounds = cuts.tolist()
-    for which, start, stop in zip(owner, bounds[:-1], bounds[1:], strict=True):
-        index = int(groups[start])
-        repeats = [] if index == FIXED else _repeats(units[start:stop], sizes[index])
+    first_roots, own_groups, bounds = roots[cuts[:-1]].tolist(), groups[cuts[:-1]].tolist(), cuts.tolist()
+    # Most runs list the units of a group once: all are told at a glance.
+    counts = np.arange(len(units)) - np.repeat(cuts[:-1], np.diff(cuts))
+    is_list = np.logical_and.reduceat(units == counts, cuts[:-1]).tolist()
+    for place, (which, index, root) in enumerate(zip(owner, own_groups, first_roots, strict=True)):
+        start, stop = bounds[place : place + 2]
+        if index == FIXED:
+            repeats = []
+        elif stop - start == sizes[index]:
+            repeats = [1] if is_list[place] else []
+        else:
+            repeats = _repeats(units[start:stop], sizes[index])
         if not repeats:
-            result[which].append(Run(int(roots[start]), stop - start, index, 0))
+            result[which].append(Run(root, stop - start, index, 0))
         for repeat in repeats:
-            result[which].append(Run(int(roots[start]), sizes[index] * repeat, index, repeat))
+            result[which].append(Run(root, sizes[index] * repeat, index, repeat))
     return [tuple(own) for own in result]
 
 
 def _repeats(units: Labels, size: int) -> list[int]:
     """Return how often in a row each unit stands, for each time that a run lists all units in order; else nothing."""
-    if len(units) == size:
-        return [1] if np.array_equal(units, np.arange(size)) else []
     starts = np.concatenate([[0], np.flatnonzero(units[1:] != units[:-1]) + 1])
     if len(starts) % size or not np.array_equal(units[starts], np.tile(np.arange(size), len(starts) // size)):
         return []

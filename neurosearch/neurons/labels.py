@@ -59,7 +59,24 @@ class Product:
 
 
 class LabelGraph:
-    """Collects what a trace finds out about labels."""
+    """Collects what a trace finds out about labels.
+
+    Attributes:
+        count: Number of labels.
+        owners: Tensor and dimension of everything that owns labels; they were made in this order, before all others.
+        starts: First label of each owner.
+        lengths: Number of labels of each owner.
+        roles: What the labels of an owner do, by its index.
+        obstacles: Labels for which new units meet an obstacle, and words for it.
+        products: Dimensions that were split or merged.
+        whole_rows: Labels of rows that are units as a whole.
+        freezes: Labels that cannot change, and why.
+        floors: Labels and the smallest number of them.
+        alike: First labels of two spans that are equal, one by one.
+        sizes: Length of each span, by its first label.
+        left: Other labels that are equal...
+        right: ...to these.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -72,8 +89,11 @@ class LabelGraph:
         self.whole_rows: list[Labels] = []
         self.freezes: list[tuple[Labels, str]] = []
         self.floors: list[tuple[Labels, int]] = []
+        self.alike: list[tuple[int, int]] = []
+        self.sizes: dict[int, int] = {}
         self.left: list[Labels] = []
         self.right: list[Labels] = []
+        self._starts: dict[int, int] = {}
         self._seen: set[tuple[int, int]] = set()
         self._noted: set[tuple[int, str]] = set()
         self._splits: dict[tuple[int, int], Product] = {}
@@ -82,7 +102,11 @@ class LabelGraph:
     def fresh(self, size: int) -> Labels:
         """Return new labels for `size` positions."""
         labels = np.arange(self.count, self.count + size, dtype=np.int64)
-        self.count += size
+        if size:
+            self._kept.append(labels)
+            self._starts[id(labels)] = self.count
+            self.sizes[self.count] = size
+            self.count += size
         return labels
 
     def own(self, tensor: str, dimension: int, size: int) -> Labels:
@@ -99,6 +123,10 @@ class LabelGraph:
         if first is second or key in self._seen:
             return
         self._seen.add(key)
+        starts = self._starts.get(id(first)), self._starts.get(id(second))
+        if starts[0] is not None and starts[1] is not None:
+            self.alike.append((starts[0], starts[1]))
+            return
         self.left.append(first)
         self.right.append(second)
 

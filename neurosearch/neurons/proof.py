@@ -52,7 +52,6 @@ class Proof:
     def __init__(self, run: Pass, trace: Trace) -> None:
         self._run = run
         self._trace = trace
-        self._order = tuple(run.tensors)
         self._bound: list[tuple[str, Binding]] = []  # with the group's name: indices change when groups are frozen
         self._frozen: list[tuple[str, int, Labels]] = []  # tensor, dimension, positions at the model's own widths
 
@@ -72,7 +71,7 @@ class Proof:
                     mended |= self._mend(units, group, result)
 
     def _layout(self) -> Units:
-        units = units_of(self._trace.graph, self._order)
+        units = units_of(self._trace.graph)
         index = units.layout.index
         bindings = tuple(binding._replace(group=index[name]) for name, binding in self._bound if name in index)
         return replace(units, layout=replace(units.layout, bindings=bindings))
@@ -93,7 +92,7 @@ class Proof:
             _freeze(trace.graph, tensor, dimension, moved, "")
         if trace.outputs != self._trace.outputs:
             return _Failure("the shape of the network's output follows it", ("",), frozenset())
-        return _agreed(units, units_of(trace.graph, self._order))
+        return _agreed(units, units_of(trace.graph))
 
     def _culprits(self, units: Units, failure: _Failure) -> set[int]:
         if failure.groups:

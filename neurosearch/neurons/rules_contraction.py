@@ -125,7 +125,8 @@ def convolution(tracer: Tracer, call: Call) -> None:
         tracer.graph.freeze(labels, "kernel dimension")
     channel = inputs.ndim - (weight.ndim - 1)
     for labels in dims[channel + 1 :]:
-        tracer.graph.freeze(labels, f"it is a position in space in {tracer.place()}")
+        if labels is not None:
+            tracer.graph.freeze(labels, f"it is a position in space in {tracer.place()}")
     channels = (inputs, dims[channel])
     if num_groups > 1 and num_groups == inputs.shape[channel]:
         out = _depthwise(tracer, channels, weight, num_groups, is_transposed=is_transposed)

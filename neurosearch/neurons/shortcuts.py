@@ -86,6 +86,35 @@ def _linear(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     return _empty(inputs, (*inputs.shape[:-1], weight.shape[0]))
 
 
+def _convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """`(b, i, ...)`, `(o, i/g, k...)`, `(o)` to `(b, o, ...)`."""
+    inputs, weight, bias = (*args, None)[:3]
+    is_plain = _is_plain(inputs, weight) and (bias is None or tuple(bias.shape) == (weight.shape[0],))
+    if kwargs or not is_plain or inputs.ndim != weight.ndim or not inputs.is_contiguous():
+        return None
+    num_space = weight.ndim - 2
+    stride, padding, dilation = (_each(option, num_space) for option in (*args[3:6], *(1, 0, 1)[len(args[3:6]) :]))
+    groups = args[6] if len(args) > 6 else 1
+    if not (stride and padding and dilation) or min(*stride, *dilation, groups) < 1 or min(padding) < 0:
+        return None
+    space = [
+        (size + 2 * pad - wide * (kernel - 1) - 1) // step + 1
+        for size, kernel, step, pad, wide in zip(
+            inputs.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True
+        )
+    ]
+    shape = (inputs.shape[0], weight.shape[0], *space)
+    has_channels = inputs.shape[1] == groups * weight.shape[1] and weight.shape[0] % groups == 0
+    return _empty(inputs, shape) if has_channels and min(*shape, *inputs.shape, *weight.shape) > 0 else None
+
+
+def _each(option: object, num_space: int) -> list[int]:
+    """Return an option for each dimension in space, or nothing if it is given in another way than by numbers."""
+    values = list(option) if isinstance(option, (list, tuple)) else [option]
+    numbers = [one for one in values if isinstance(one, int)] * (num_space if len(values) == 1 else 1)
+    return numbers if len(numbers) == num_space else []
+
+
 def _attention(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     query, key, value = args[:3]
     has_options = len(args) > 3 or kwargs
@@ -138,6 +167,7 @@ _OUT_OF_PLACE: dict[str, Shortcut] = {
     "batch_norm": _normalised_channels,
     **dict.fromkeys(("add", "sub", "mul", "div"), _pair),
     "linear": _linear,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolved),
     "scaled_dot_product_attention": _attention,
     "cat": _joined,
     "adaptive_avg_pool2d": _pooled,

@@ -15,9 +15,9 @@ def leave(code: int | str | None) -> None:
     """
     if "torch" not in sys.modules or isinstance(code, str):
         sys.exit(code)
-    for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.current_thread():
-            thread.join()
+    # As Python itself does at its end: executors are told that nothing more comes, then their threads are waited for.
+    # Joined without being told, a thread of an executor that somebody left open would wait for work for ever.
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
     atexit._run_exitfuncs()  # noqa: SLF001  # the one way to run them before `os._exit`
     sys.stdout.flush()
     sys.stderr.flush()

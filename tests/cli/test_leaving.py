@@ -26,6 +26,22 @@ def test_exit_functions_run_threads_end_and_what_was_printed_is_written(code: in
     assert done.stderr == ""
 
 
+def test_an_executor_that_was_left_open_is_not_waited_for() -> None:
+    program = """
+        import sys, types
+        from concurrent.futures import ThreadPoolExecutor
+        from neurosearch.cli.leaving import leave
+        sys.modules["torch"] = types.ModuleType("torch")
+        executor = ThreadPoolExecutor(1)
+        executor.submit(print, "work")
+        leave(0)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "work\n", "")
+
+
 def test_a_text_as_exit_code_is_printed_as_python_does() -> None:
     program = "from neurosearch.cli.leaving import leave; leave('no such thing')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -54,9 +54,14 @@ def test_a_trial_without_a_traceback_says_so(type_in: TypeIn, finished: Path) ->
     assert type_in("logs", "tiny", "--folder", finished, "--trial", 99).code == 2
 
 
-def test_a_study_without_logs_says_where_they_will_be(type_in: TypeIn, finished: Path) -> None:
-    done = type_in("logs", "tiny", "--folder", finished)
-    assert done.out.startswith(f"no logs yet: they will be in {finished}/tiny/logs")
+def test_a_study_without_logs_says_where_they_will_be(
+    type_in: TypeIn, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    study = start(tmp_path)
+    study.ask()
+    study.close()
+    done = type_in("logs", "tiny", "--folder", tmp_path)
+    assert done.out.startswith(f"no logs yet: they will be in {tmp_path}/tiny/logs")
 
 
 def test_rays_own_folder_is_named(type_in: TypeIn, failed: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

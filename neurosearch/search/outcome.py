@@ -108,11 +108,20 @@ def write_result(path: Path, result: TrialResult) -> None:
 
 
 def read_result(path: Path) -> TrialResult | None:
-    """Reads a result; None when the trial has not ended (or ended without a word, its worker killed)."""
+    """Reads a result; None when the trial has not ended (or ended without a word, its worker killed).
+
+    Raises:
+        ValueError: It was written by another version.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    if values["format"] != _FORMAT:
+        raise ValueError(
+            f"{path} has format {values['format']}, and this neurosearch reads {_FORMAT}. "
+            "Read it with the version that wrote it."
+        )
     outcome = TrialOutcome.from_dict(values["outcome"])
     return TrialResult(values["number"], values["config"], outcome, tuple(values["records"]))
 

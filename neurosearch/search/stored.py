@@ -19,7 +19,9 @@ from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
-EARLIER = "earlier_trials"
+EARLIER, FORMAT = "earlier_trials", "format"
+#: Version of what stands in these attributes and of how the study's folder is laid out.
+FORMAT_VERSION = 2
 # and of a trial, beside its config.
 ROLE, VALUES, SEEDS, OUTCOME, ROOM = "role", "values", "seeds", "outcome", "room"
 
@@ -62,6 +64,7 @@ class StoredStudy:
             raise _no_study(folder) from error
         if CONFIG not in self.attributes():  # its maker was killed at once
             raise _no_study(folder)
+        _check_format(folder, self.attributes().get(FORMAT, 1))  # 1 was not written down
         self.config: StudyConfig = study_from_mapping(self.attributes()[CONFIG], folder.name)
 
     @property
@@ -187,6 +190,15 @@ class StoredStudy:
     def trial_id(self, number: int) -> int:
         """Returns Optuna's id of a trial."""
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+
+
+def _check_format(folder: StudyFolder, found: int) -> None:
+    if found != FORMAT_VERSION:
+        raise StudyError(
+            f"the study {folder.name!r} in {folder.place} has storage format {found}, and this neurosearch reads "
+            f"{FORMAT_VERSION}. Go on with the version that made it, or start a study of another name; nothing was "
+            "changed."
+        )
 
 
 def _no_study(folder: StudyFolder) -> NoStudy:

@@ -33,6 +33,8 @@ from neurosearch.search.storage import new_storage
 from neurosearch.search.stored import (
     CONFIG,
     EARLIER,
+    FORMAT,
+    FORMAT_VERSION,
     OUTCOME,
     REFERENCE,
     ROLE,
@@ -74,6 +76,7 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
         directions = [objective.direction for objective in config.study.search.objectives]
         optuna.create_study(study_name=folder.name, storage=storage, directions=directions)
         study_id = storage.get_study_id_from_name(folder.name)
+        storage.set_study_user_attr(study_id, FORMAT, FORMAT_VERSION)
         storage.set_study_user_attr(study_id, EARLIER, earlier)  # kept, as that study may change or go
         storage.set_study_user_attr(study_id, CONFIG, config.to_mapping())
         return Study(StoredStudy(folder), config, lock)

@@ -41,3 +41,11 @@ def test_a_full_disk_leaves_the_old_result(tmp_path, monkeypatch):
 def test_the_last_epoch_of_nothing_is_none(make_record):
     assert last_epoch([]) == 0
     assert last_epoch([make_record(2), make_record(5)]) == 5
+
+
+def test_a_result_of_another_format_is_refused(tmp_path):
+    path = tmp_path / "result.json"
+    write_result(path, TrialResult(1, {}, TrialOutcome.failed("broke"), ()))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(ValueError, match="has format 1, and this neurosearch reads 2"):
+        read_result(path)

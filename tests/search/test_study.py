@@ -490,3 +490,14 @@ def test_a_budget_ends_the_search_also_after_a_resumption(folder, make_config, m
     assert again.ask() is None
     assert next(iter(fields)).removeprefix("search.") in again.budget_used
     again.close()
+
+
+def test_a_study_of_another_format_is_refused_and_left_as_it_is(study, make_config):
+    study.ask()
+    study.stored.storage.set_study_user_attr(study.stored.study_id, "format", 1)
+    study.close()
+    before = study.stored.folder.journal.read_bytes()
+    for opened in (StoredStudy, resume_study, lambda folder: create_study(folder, make_config())):
+        with pytest.raises(StudyError, match="storage format 1, and this neurosearch reads 2"):
+            opened(study.stored.folder)
+    assert study.stored.folder.journal.read_bytes() == before

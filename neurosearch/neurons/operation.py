@@ -19,6 +19,8 @@ from neurosearch.neurons.reindex import Reindex, Reindexing, fits, reindexed
 from neurosearch.neurons.starts import fill
 from neurosearch.neurons.units import Units
 
+_Slot = tuple[MutableMapping[str, Any], str, Tensor]  # where an optimizer keeps something, and what
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -88,26 +90,23 @@ class Operation:
         """Give a tensor new values, or prune its own, and what optimizers keep of it with it."""
         old, gradient = tensor.data, tensor.grad
         slots = list(self._slots(tensor, self.before.shape(name), optimizers))
-        moving = {id(state[key]): state[key] for state, key in slots}
-        if gradient is not None:
-            moving[id(gradient)] = gradient
-        if values is None:
-            moving[id(old)] = old
-        moved = dict(zip(moving, self._reindexed(name, list(moving.values()), old), strict=True))
-        for state, key in slots:
-            self._set(state, key, moved[id(state[key])])
-        self.journal.did(partial(_put, tensor, old, gradient))
-        _put(tensor, moved[id(old)] if values is None else values, moved.get(id(gradient)))
+        moving = [value for _, _, value in slots]
+        moving += [] if gradient is None else [gradient]
+        moving += [old] if values is None else []
+        moved = self._reindexed(name, moving, old)
+        values = moved.pop() if values is None else values
+        new_gradient = None if gradient is None else moved.pop()
+        self.journal.did(partial(_put, tensor, old, gradient, slots))
+        new_slots = [(state, key, value) for (state, key, _), value in zip(slots, moved, strict=True)]
+        _put(tensor, values, new_gradient, new_slots)
 
-    def _slots(
-        self, tensor: Tensor, shape: tuple[int, ...], optimizers: Sequence[Optimizer]
-    ) -> Iterator[tuple[MutableMapping[str, Any], str]]:
-        """Yield where optimizers keep what changes with a tensor."""
+    def _slots(self, tensor: Tensor, shape: tuple[int, ...], optimizers: Sequence[Optimizer]) -> Iterator[_Slot]:
+        """Yield what optimizers keep that changes with a tensor."""
         for optimizer in optimizers:
             state: MutableMapping[str, Any] = optimizer.state.get(tensor, {})
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.ndim and (value.shape == shape or fits(value, shape)):
-                    yield state, key
+                    yield state, key, value
 
     def _reindexed(self, name: str, tensors: Sequence[Tensor], data: Tensor | None = None) -> list[Tensor]:
         """Return tensors at the new widths, in their own memory if they are huge and nothing else holds it.
@@ -120,7 +119,7 @@ class Operation:
         if not tensors:
             return []
         device = tensors[0].device
-        if not all(one.device == device for one in tensors):
+        if any(one.device != device for one in tensors[1:]):
             return [self._reindexed(name, [one], data)[0] for one in tensors]
         changes = self.reindexing.of(name, device)
         moves = None if self.growing else Moves.of(tensors[0], changes)
@@ -152,7 +151,9 @@ class Operation:
             own[attribute] = value
 
 
-def _put(tensor: Tensor, values: Tensor, gradient: Tensor | None) -> None:
+def _put(tensor: Tensor, values: Tensor, gradient: Tensor | None, slots: Iterable[_Slot]) -> None:
+    for state, key, value in slots:
+        state[key] = value
     if tensor.grad is not None:
         tensor.grad = None  # one of another shape would be refused
     tensor.data = values

@@ -95,7 +95,7 @@ class Reindexing:
     def of(self, tensor: str, device: torch.device) -> dict[int, Reindex]:
         """Return what becomes of the dimensions of a tensor that change."""
         found = {}
-        for dimension, blocks in enumerate(self._units.layout.tensors[tensor]):
+        for dimension, blocks in self._units.layout.dynamic[tensor]:
             change = self._of_blocks(blocks, device)
             if change is not None:
                 found[dimension] = change
@@ -122,12 +122,16 @@ class Reindexing:
             kept = self._kept.get(group)
             if kept is None:
                 parts.append(np.arange(old, old + size * width))
+            elif width == 1:
+                parts.append(kept + old)
             else:
                 parts.append((kept[:, None] * width + np.arange(old, old + width)).ravel())
             if added := self._added.get(group, 0) * width:
                 parts.append(np.full(added, -1))
             old += size * width
         source = np.concatenate(parts)
+        if not self._added:
+            return Reindex(_on(source, device), _on(source[:0], device), run, old * run, only_appends=False)
         fresh = np.flatnonzero(source < 0)
         only_appends = len(fresh) == len(source) - old and np.array_equal(source[:old], np.arange(old))
         source[fresh] = 0
@@ -142,13 +146,13 @@ def reindexed(tensors: Sequence[Tensor], dimensions: Mapping[int, Reindex], room
     """Return tensors of the new widths; new positions hold 0. The old tensors are untouched.
 
     Args:
-        tensors: Any tensors with the positions of the parameter, or with single positions in some dimensions. Those
-            that are alike, such as a weight and its moments, are quickest together.
+        tensors: Any tensors on one device with the positions of the parameter, or with single positions in some
+            dimensions. Those that are alike, such as a weight and its moments, are quickest together.
         dimensions: What becomes of each changed dimension.
         room: Where it is noted which position comes from where.
     """
     first = tensors[0]
-    if not all(_are_alike(first, one) for one in tensors[1:]):
+    if any(one.shape != first.shape or one.stride() != first.stride() for one in tensors[1:]):
         return [reindexed([one], dimensions, room)[0] for one in tensors]
     changes = [(index, change) for index, change in dimensions.items() if first.shape[index] == change.old_size]
     if is_channels_last(first):
@@ -156,10 +160,6 @@ def reindexed(tensors: Sequence[Tensor], dimensions: Mapping[int, Reindex], room
         plain = [one.permute(_CHANNELS_LAST) for one in tensors]
         return [one.permute(_CHANNELS_FIRST) for one in _reindexed(plain, changes, room)]
     return _reindexed(tensors, changes, room)
-
-
-def _are_alike(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.stride() == other.stride() and one.device == other.device
 
 
 def _reindexed(tensors: Sequence[Tensor], changes: Sequence[tuple[int, Reindex]], room: Room) -> list[Tensor]:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from neurosearch.neurons.allocation import Room
 from neurosearch.neurons.observer import sum_by_unit
-from neurosearch.neurons.reindex import CHUNK_BYTES
-from neurosearch.neurons.units import FIXED, Dimension, Units
+from neurosearch.neurons.units import Dimension, Units
+
+_CHUNK_BYTES = 2**20
 
 
 def sums_of_squares(units: Units, values: Mapping[str, Tensor]) -> list[Tensor]:
@@ -33,43 +34,43 @@ def _along_dimensions(units: Units, values: Mapping[str, Tensor]) -> Iterator[tu
     vectors: dict[Dimension, list[Tensor]] = {}
     room = Room()
     for name, value in values.items():
-        all_blocks = units.layout.tensors[name]
+        dynamic = units.layout.dynamic[name]
         if value.ndim == 1:
-            vectors.setdefault(all_blocks[0], []).append(value)
-            continue
-        places = [place for place, blocks in enumerate(all_blocks) if any(block.group != FIXED for block in blocks)]
-        for place, total in _along_each(value, places, room).items():
-            yield all_blocks[place], total
+            vectors.setdefault(dynamic[0][1], []).append(value)
+        elif len(dynamic) == 1 and dynamic[0][0] == 0:
+            yield dynamic[0][1], torch.linalg.vector_norm(value.flatten(1), dim=1).square()
+        else:
+            yield from _of_matrix(value, dynamic, room)
     for blocks, alike in vectors.items():
         yield blocks, torch.stack(alike).square_().sum(0)
 
 
-def _along_each(value: Tensor, dimensions: list[int], room: Room) -> dict[int, Tensor]:
-    """Return, for some dimensions, the sum of squares over all others."""
-    if dimensions == [0]:
-        return {0: torch.linalg.vector_norm(value.flatten(1), dim=1).square()}
-    flat = value.reshape(value.shape[0], -1)
-    rows, rest = _rows_and_rest(flat, room, needs_rows=0 in dimensions)
-    rest = rest.view(value.shape[1:])
-    found = {0: rows}
-    for dimension in dimensions:
-        if dimension > 0:
-            others = [index for index in range(rest.ndim) if index != dimension - 1]
-            found[dimension] = rest.sum(others) if others else rest
-    return {dimension: found[dimension] for dimension in dimensions}
+def _of_matrix(
+    value: Tensor, dynamic: tuple[tuple[int, Dimension], ...], room: Room
+) -> Iterator[tuple[Dimension, Tensor]]:
+    """Yield some dimensions of a tensor of several ones, with the sums of squares over all others."""
+    rows, rest = _rows_and_rest(value.reshape(value.shape[0], -1), room, needs_rows=dynamic[0][0] == 0)
+    for index, blocks in dynamic:
+        if rows is not None and index == 0:
+            yield blocks, rows
+        elif rest.numel() == value.shape[index]:
+            yield blocks, rest
+        else:
+            others = [other for other in range(value.ndim - 1) if other != index - 1]
+            yield blocks, rest.view(value.shape[1:]).sum(others)
 
 
-def _rows_and_rest(flat: Tensor, room: Room, *, needs_rows: bool) -> tuple[Tensor, Tensor]:
+def _rows_and_rest(flat: Tensor, room: Room, *, needs_rows: bool) -> tuple[Tensor | None, Tensor]:
     """Return the sums of squares of an `(r, c)` tensor over c, if they are needed, and over r.
 
-    Reducing over leading dimensions is slow where the tensor does not fit the cache, so squares are summed some rows at
-    a time.
+    Reducing over leading dimensions is slow, so the squares of some rows at a time are added up, and reduced at last.
     """
-    step = max(1, CHUNK_BYTES // max(flat.shape[1] * flat.element_size(), 1))
-    rows, rest = [flat[:0, 0]], []
-    for chunk in torch.split(flat, step):
-        squares = torch.mul(chunk, chunk, out=room.of(chunk.shape, chunk))
-        rest.append(squares.sum(0))
-        if needs_rows:
-            rows.append(squares.sum(1))
-    return torch.cat(rows), rest[0] if len(rest) == 1 else torch.stack(rest).sum(0)
+    step = max(1, _CHUNK_BYTES // max(flat.shape[1] * flat.element_size(), 1))
+    first, *others = torch.split(flat, step)
+    squares = torch.mul(first, first, out=room.of(first.shape, first))
+    rows = None
+    if needs_rows:
+        rows = torch.linalg.vector_norm(flat, dim=1).square() if others else squares.sum(1)
+    for chunk in others:
+        squares[: len(chunk)].addcmul_(chunk, chunk)
+    return rows, squares.sum(0)

@@ -139,6 +139,18 @@ class Layout:
         return tuple(tuple(slices) for slices in found)
 
     @cached_property
+    def dynamic(self) -> dict[str, tuple[tuple[int, Dimension], ...]]:
+        """For each tensor, the dimensions that hold units, and their blocks."""
+        return {
+            name: tuple(
+                (index, blocks)
+                for index, blocks in enumerate(dimensions)
+                if any(block.group != FIXED for block in blocks)
+            )
+            for name, dimensions in self.tensors.items()
+        }
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Index of each group by name."""
         return {facts.name: index for index, facts in enumerate(self.groups)}

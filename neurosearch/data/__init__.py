@@ -1,7 +1,8 @@
 """Data: a source's raw arrays in, normalised memory-mapped parts and batches out.
 
 In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.TorchvisionSource`, `images.ImageSource` for
-files that `image_folder` or `image_list` finds, or a user's own) and `prepared.PrepareSettings`.
+files that `image_folder` or `image_list` finds, `bucket` for what lies in S3, or a user's own) and
+`prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
 with a manifest; `batches.ArrayBatches`, what the trainer draws from; `preprocess.Preprocess`, the raw-to-normalised
 module that made the arrays and goes into the exported graph unchanged, as does what `postprocess` makes to undo the
@@ -11,6 +12,7 @@ scaling of `targets`. Bad data is refused by one `problems.DataError` that lists
 __all__ = [
     "arrays",
     "batches",
+    "bucket",
     "decoding",
     "digits",
     "idx",
@@ -21,11 +23,13 @@ __all__ = [
     "long_tail",
     "manifest",
     "npz",
+    "object_cache",
     "plain_pickle",
     "postprocess",
     "prepared",
     "preprocess",
     "problems",
+    "s3",
     "selection",
     "spec",
     "split",

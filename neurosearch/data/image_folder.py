@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurosearch.data.listing import SUFFIXES, ListedImages, Listing, hold_out, listed
+from neurosearch.data.listing import SUFFIXES, DiskImages, ListedImages, Listing, hold_out, listed
 from neurosearch.data.problems import DataError, Problem
 
 _FIELD = "data.path"
@@ -41,7 +41,7 @@ def list_folder(root: Path, test_share: float) -> Listing:
     if problems:
         raise DataError(problems)
     parts = hold_out(train, test_share) if test is None else (train, test)
-    return Listing(*parts, class_names)
+    return Listing(*parts, class_names, DiskImages(root))
 
 
 def _folders(root: Path) -> list[str]:

@@ -1,22 +1,36 @@
 """List files with "path label" on every line, as ImageNet-LT, Places-LT and iNaturalist are published."""
 
-import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from neurosearch.data.listing import ListedImages, Listing, hold_out
+from neurosearch.data.listing import ImageFiles, ListedImages, Listing, hold_out
 from neurosearch.data.problems import DataError, Problem
 
 
+@dataclass(frozen=True)
+class ListFile:
+    """A list.
+
+    Attributes:
+        name: What it is called in messages.
+        near: Returns its path on this machine, to which it is brought first if it is far.
+    """
+
+    name: str
+    near: Callable[[], Path]
+
+
 def read_lists(
-    root: Path, train_list: Path, test_list: Path | None, num_classes: int | None, test_share: float
+    files: ImageFiles, train_list: ListFile, test_list: ListFile | None, num_classes: int | None, test_share: float
 ) -> Listing:
     """Return the images that the lists name; empty lines are passed over.
 
     Args:
-        root: Folder that the paths in the lists start from.
+        files: Where the images lie.
         train_list: List of the training part.
         test_list: List of the test part; None holds out `test_share` of every class of the training part.
         num_classes: C; None takes one more than the largest label of the training part.
@@ -27,13 +41,11 @@ def read_lists(
             number or out of range, a path that a line before it named, a file that is not there. If none is there, the
             folder is wrong, and that is said instead.
     """
-    if not root.is_dir():
-        text = f"{root} is no folder. Give the one that the paths in the lists start from."
-        raise DataError([Problem("data.path", text)])
+    files.check_root()
     problems: list[Problem] = []
-    readers = [_ListReader(root, train_list, "data.train_list")]
+    readers = [_ListReader(files, train_list, "data.train_list")]
     if test_list is not None:
-        readers.append(_ListReader(root, test_list, "data.test_list"))
+        readers.append(_ListReader(files, test_list, "data.test_list"))
     seen: dict[str, str] = {}
     for reader in readers:
         reader.read(seen)
@@ -45,17 +57,18 @@ def read_lists(
         raise DataError(problems)
     train, *rest = (ListedImages(tuple(each.paths), np.array(each.labels, np.int64)) for each in readers)
     parts = (train, rest[0]) if rest else hold_out(train, test_share)
-    return Listing(*parts, tuple(str(label) for label in range(known)))
+    return Listing(*parts, tuple(str(label) for label in range(known)), files)
 
 
 class _ListReader:
     """One list: its lines, and what is wrong with them."""
 
-    def __init__(self, root: Path, path: Path, field: str) -> None:
+    def __init__(self, files: ImageFiles, wanted: ListFile, field: str) -> None:
         self.paths: list[str] = []
         self.labels: list[int] = []
-        self._root = root
-        self._path = path
+        self._files = files
+        self._list = wanted
+        self._path = wanted.name
         self._field = field
         self._lines: list[int] = []
         self._wrong: dict[int, str] = {}
@@ -64,7 +77,7 @@ class _ListReader:
     def read(self, seen: dict[str, str]) -> None:
         """Take in every line; `seen` says where a path was named before."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = self._list.near().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             problem = Problem(self._field, f'{self._path} cannot be read: {reason}. Give a text file of "path label".')
@@ -78,7 +91,7 @@ class _ListReader:
         for number, path, label in zip(self._lines, self.paths, self.labels, strict=True):
             if not 0 <= label < num_classes:
                 self._wrong[number] = f"the label {label} is outside 0..{num_classes - 1}"
-            elif not os.path.isfile(path):  # noqa: PTH113 (a million of them)
+            elif not self._files.is_there(path):
                 self._wrong[number] = f"there is no file {path}"
                 self.num_absent += 1
 
@@ -93,7 +106,7 @@ class _ListReader:
             return [] if self.paths else [Problem(self._field, f"{self._path} names no image. Give another list.")]
         lines = [f"{self._path}:{number}: {text}" for number, text in sorted(self._wrong.items())]
         text = f"{len(lines)} wrong lines:\n" + "\n".join(lines) + '\nEvery line says "path label", the path below '
-        return [Problem(self._field, f"{text}{self._root}. Mend the list, or data.path.")]
+        return [Problem(self._field, f"{text}{self._files.root}. Mend the list, or data.path.")]
 
     def _take(self, number: int, line: str, seen: dict[str, str]) -> None:
         path, *written = line.rsplit(maxsplit=1)  # a path may hold spaces
@@ -107,6 +120,6 @@ class _ListReader:
         if (first := seen.setdefault(path, place)) != place:
             self._wrong[number] = f"{path} stands already in {first}"
             return
-        self.paths.append(os.path.join(self._root, path))  # noqa: PTH118 (a million of them)
+        self.paths.append(self._files.place(path))
         self.labels.append(int(written[0]))
         self._lines.append(number)

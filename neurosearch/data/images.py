@@ -63,10 +63,12 @@ class ImageSource:
     def survey(self) -> RawArrays:
         """Return what `load` would, from the headers alone: the pixels are all 0 and take no memory.
 
+        Images that are far are taken for whole where their size is asked for, and brought here else.
+
         Raises:
             DataError: As `load` does, but for images whose header is whole.
         """
-        sides = all_sides(self._listing.paths)
+        sides = self._all_sides()
         self._check_broken([position for position, each in enumerate(sides) if each is None])
         whole = np.array([each is not None for each in sides])
         shape = self._shape(self._common_sides(sides))
@@ -89,7 +91,7 @@ class ImageSource:
 
         Raises as `load` does.
         """
-        paths = self._listing.paths
+        paths = self._listing.files.near(self._listing.paths)
         sides = self._settings.resize or self._common_sides(all_sides(paths))
         decoded = decode_into(folder, paths, sides, self._settings.colour)
         self._check_broken(decoded.broken.tolist())
@@ -99,6 +101,12 @@ class ImageSource:
         num_train = int(whole[: len(self._listing.train.paths)].sum())
         parts = iter((pixels[:num_train], pixels[num_train:]))
         return self._assemble(whole, lambda _: next(parts))
+
+    def _all_sides(self) -> Sequence[Sides | None]:
+        files, paths = self._listing.files, self._listing.paths
+        if self._settings.resize is not None and not files.are_near:
+            return [self._settings.resize] * len(paths)
+        return all_sides(files.near(paths))
 
     def _shape(self, sides: Sides) -> tuple[int, ...]:
         return (*sides, 3) if self._settings.colour == "rgb" else sides

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurosearch.data.image_list import read_lists
+from neurosearch.data import image_list
+from neurosearch.data.image_list import ListFile
+from neurosearch.data.listing import DiskImages
 from neurosearch.data.problems import DataError
 
 
@@ -13,6 +15,11 @@ def root(tmp_path):
     for name in "abcdef":
         (tmp_path / f"{name}.png").write_bytes(b"")
     return tmp_path
+
+
+def read_lists(root, train, test, *rest):
+    lists = [each and ListFile(str(each), lambda path=each: path) for each in (train, test)]
+    return image_list.read_lists(DiskImages(root), *lists, *rest)
 
 
 def write(root, name, *lines):

@@ -75,6 +75,7 @@ BREAKS = [
     ("search.ray_tune", "import optuna", "optuna-door"),
     ("cli.search", "import optuna", "optuna-door"),
     ("export.freeze", "import mlflow", "mlflow-door"),
+    ("data.digits", "import boto3", "s3-door"),
 ]
 
 

@@ -4,13 +4,15 @@ In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.Torch
 files that `image_folder` or `image_list` finds, `bucket` for what lies in S3, or a user's own) and
 `prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
-with a manifest; `batches.ArrayBatches`, what the trainer draws from; `preprocess.Preprocess`, the raw-to-normalised
-module that made the arrays and goes into the exported graph unchanged, as does what `postprocess` makes to undo the
-scaling of `targets`. Bad data is refused by one `problems.DataError` that lists everything found.
+with a manifest; `batches.ArrayBatches`, what the trainer draws from, in the order of `sampling` and augmented as
+`augmentation` says; `preprocess.Preprocess`, the raw-to-normalised module that made the arrays and goes into the
+exported graph unchanged, as does what `postprocess` makes to undo the scaling of `targets`. Bad data is refused by one
+`problems.DataError` that lists everything found.
 """
 
 __all__ = [
     "arrays",
+    "augmentation",
     "batches",
     "bucket",
     "decoding",
@@ -30,6 +32,7 @@ __all__ = [
     "preprocess",
     "problems",
     "s3",
+    "sampling",
     "selection",
     "spec",
     "split",

@@ -6,7 +6,7 @@ the training, and normalised batch by batch.
 Shape letters: n images, b images of a batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from neurosearch.data.augmentation import Augmentation, Augmenter
 from neurosearch.data.prepared import Arrays
+from neurosearch.data.sampling import Sampling
 from neurosearch.randomness import derive_seed
 
 Batch = tuple[Tensor, Tensor]
@@ -38,9 +40,11 @@ class ArrayBatches:
         device: Where the batches are wanted.
         num_classes: C; 0 where the targets are not classes.
         normalise: Makes float32 of a batch as stored; None where the arrays lie normalised.
+        sampling: How often the images of each class come; None: every image once.
+        augmentation: How images (c, h, w) are changed before they are trained on; None: not at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one argument for each thing that shapes a batch
         self,
         train: Arrays,
         validation: Arrays,
@@ -49,6 +53,9 @@ class ArrayBatches:
         device: torch.device,
         num_classes: int,
         normalise: nn.Module | None = None,
+        *,
+        sampling: Sampling | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self._normalise = None if normalise is None else normalise.to(device)
         place = device if normalise is None else torch.device("cpu")
@@ -57,11 +64,17 @@ class ArrayBatches:
         self._seed = seed
         self._device = device
         self._labels = train.y
+        self._num_classes = num_classes
+        self._sampling = sampling or Sampling("instance", epochs=1)
         self._sizes = batch_sizes(len(train.y), batch_size)
         self._large = large_batch(batch_size, _bytes_each(self._x))
         gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
         self._blocks = [self._sizes[first : first + gathered] for first in range(0, len(self._sizes), gathered)]
         self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist()) if num_classes else ()
+        self._augmenter: Augmenter | None = None
+        if augmentation is not None:
+            height, width = self._ready(self._x[:1]).shape[2:]
+            self._augmenter = Augmenter(augmentation, height, width, device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -74,27 +87,32 @@ class ArrayBatches:
         return self._class_counts
 
     def train(self, epoch: int) -> Iterator[Batch]:
-        """Yield the training part once, shuffled by the seed and `epoch`: (b, ...) float32 and their targets.
+        """Yield as many images as the training part has, drawn by the seed and `epoch`: (b, ...) float32 and targets.
 
         A lone last image goes into the batch before it, since batch normalisation cannot train on one.
         """
-        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
-        # Drawn on the CPU whatever the device, so that the order is the same on both.
-        order = torch.randperm(len(self._labels), generator=generator)
+        labels = torch.from_numpy(self._labels)
+        order = self._sampling.order(labels, self._num_classes, epoch, derive_seed(self._seed, "order", epoch))
         lengths = [sum(sizes) for sizes in self._blocks]
         gathered = (self._x.index_select(0, each) for each in order.to(self._x.device).split_with_sizes(lengths))
         blocks = zip(self._blocks, order.to(self._device).split_with_sizes(lengths), strict=True)
+        augmented = self._augmented(epoch, lengths)
         for (sizes, positions), stored in zip(blocks, self._in_time(gathered), strict=True):
             x, y = self._ready(stored), self._y.index_select(0, positions)
+            if augmented is not None:
+                x = augmented(x)
             if len(sizes) == 1:
                 yield x, y
             else:
                 yield from zip(torch.split_with_sizes(x, sizes), torch.split_with_sizes(y, sizes), strict=True)
 
+    def train_as_is(self) -> Iterator[Batch]:
+        """Yield every training image once, in its stored order, not augmented, in larger batches than `train`."""
+        return self._in_large_batches(self._x, self._y)
+
     def validation(self) -> Iterator[Batch]:
         """Yield the validation part once, in its stored order, in batches larger than the training's."""
-        for stored, y in zip(*(torch.split(each, self._large) for each in self._validation), strict=True):
-            yield self._ready(stored), y
+        return self._in_large_batches(*self._validation)
 
     def balanced(self, per_class: int, seed: int) -> list[Batch]:
         """Return training images with `per_class` of each class, all of a smaller one, each image once.
@@ -116,6 +134,18 @@ class ArrayBatches:
         x = self._ready(self._x.index_select(0, chosen.to(self._x.device)))
         y = self._y.index_select(0, chosen.to(self._device))
         return list(zip(torch.split(x, self._large), torch.split(y, self._large), strict=True))
+
+    def _in_large_batches(self, x: Tensor, y: Tensor) -> Iterator[Batch]:
+        for stored, targets in zip(torch.split(x, self._large), torch.split(y, self._large), strict=True):
+            yield self._ready(stored), targets
+
+    def _augmented(self, epoch: int, lengths: list[int]) -> Callable[[Tensor], Tensor] | None:
+        """Return what is called with one block of an epoch after the other; None where nothing is augmented."""
+        if self._augmenter is None:
+            return None
+        drawn = self._augmenter.draw(len(self._labels), derive_seed(self._seed, "augmentation", epoch))
+        coming, apply = iter(drawn.to(self._device).split_with_sizes(lengths)), self._augmenter.apply
+        return lambda images: apply(images, next(coming))
 
     def _ready(self, stored: Tensor) -> Tensor:
         """Return a batch as the network reads it."""

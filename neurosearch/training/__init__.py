@@ -1,7 +1,8 @@
 """Training: one trainer for every network, task and growth policy.
 
 In: frozen `settings.TrainingSettings`, a network, and through the protocols of `seams` the batches, a task
-(`tasks.Classification`, `tasks.Regression`), a growth policy and a `checkpoint` store that keeps the last states. Out:
+(`tasks.Classification`, `tasks.Regression`), a growth policy and a `checkpoint` store that keeps the last states; both
+batches and task may stand behind `mixing`, and a `second_stage` may change the classifier after the last epoch. Out:
 one `records.EpochRecord` per epoch, growth events, and at the end `trainer.FinalResult`, a plain network of fixed size.
 """
 
@@ -13,12 +14,14 @@ __all__ = [
     "losses",
     "memory",
     "metrics",
+    "mixing",
     "network",
     "optimizers",
     "records",
     "schedule",
     "scores",
     "seams",
+    "second_stage",
     "settings",
     "surgeon",
     "target_metrics",

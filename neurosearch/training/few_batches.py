@@ -61,6 +61,10 @@ class FewBatches:
             self.seconds.append(now - before)
             before = now
 
+    def train_as_is(self) -> Iterator[Batch]:
+        """Yield the first large batch of the training part."""
+        return islice(self._batches.train_as_is(), 1)
+
     def validation(self) -> Iterator[Batch]:
         """Yield the first batch of the validation part."""
         before = self._now()

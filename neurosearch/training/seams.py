@@ -28,11 +28,15 @@ class Batches(Protocol):
         """Training examples of each class, in class order; empty when the targets are not classes."""
 
     def train(self, epoch: int) -> Iterator[Batch]:
-        """Yield the training part once, in an order that depends on the seed and on `epoch` alone.
+        """Yield as many examples as the training part has, drawn by the seed and `epoch` alone.
 
-        Each item is `(inputs, targets)`, inputs float `(batch, ...)`. No batch holds a lone example: batch
-        normalisation cannot train on one, so a lone last example goes into the batch before it.
+        Each item is `(inputs, targets)`, inputs float `(batch, ...)`, augmented or mixed if the training asks for it.
+        No batch holds a lone example: batch normalisation cannot train on one, so a lone last example goes into the
+        batch before it.
         """
+
+    def train_as_is(self) -> Iterator[Batch]:
+        """Yield the training part once, in a fixed order, neither augmented nor mixed, in large batches."""
 
     def validation(self) -> Iterator[Batch]:
         """Yield the validation part once, in a fixed order, in batches as large as memory allows."""

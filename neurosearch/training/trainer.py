@@ -27,6 +27,7 @@ from neurosearch.training.network import Network, load_weights
 from neurosearch.training.optimizers import make_optimizer, set_learning_rate
 from neurosearch.training.records import EpochRecord, GrowthEvent
 from neurosearch.training.seams import Batches, CheckpointStore, GrowthPolicy, Task
+from neurosearch.training.second_stage import SecondStage, find_head
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.surgeon import Surgeon
 
@@ -74,6 +75,7 @@ class Trainer:
         example_inputs: Sequence[Tensor],
         *,
         ranks: Ranks | None = None,
+        second_stage: SecondStage | None = None,
     ) -> None:
         """Go on from the newest checkpoint, or start.
 
@@ -88,6 +90,11 @@ class Trainer:
             example_inputs: Inputs of two or more examples, to trace the network with.
             ranks: The processes that train this network together; None for this one alone. All are given the same
                 batches, of which each takes its part.
+            second_stage: What happens to the classifier after the last epoch; None: nothing. No epoch depends on it, so
+                several may be tried from one last checkpoint.
+
+        Raises:
+            TrialFailed: There is a second stage, but no classifier that it could change.
         """
         model.to(device)
         if settings.channels_last:
@@ -121,6 +128,8 @@ class Trainer:
         self._network = Network(model, units, policy, amp=settings.amp, channels_last=settings.channels_last)
         self._counter = SizeCounter(model, example_inputs)
         self._one_example = example_inputs[0][:1]
+        self._second_stage = second_stage
+        self._head = None if second_stage is None else find_head(model, example_inputs)
         self._optimizer = make_optimizer(settings, model.parameters(), policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
             self._network, self._optimizer, batches, task, self._base_sizes, settings.importance_examples, settings.seed
@@ -262,13 +271,33 @@ class Trainer:
 
     def _finish(self) -> EpochRecord:
         need = self._policy.finish_need()
-        if need is None:
+        if need is None and self._head is None:
             return replace(self.history[-1], events=(), at_rest=True)
-        snapshot = self._snapshot(self._clock(), need)
-        self._apply(self._policy.finish(snapshot), snapshot.clock)
+        if need is not None:
+            snapshot = self._snapshot(self._clock(), need)
+            self._apply(self._policy.finish(snapshot), snapshot.clock)
+        metrics = self.history[-1].metrics | self._run_second_stage()
         losses = torch.zeros(0, dtype=torch.float64, device=self.device)
         scores, _ = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
-        return replace(self._record(self.history[-1].metrics | scores), at_rest=True)
+        return replace(self._record(metrics | scores), at_rest=True)
+
+    def _run_second_stage(self) -> dict[str, float]:
+        """Change the classifier of the final network, if that is asked for; return what is new beside its scores.
+
+        No state is kept of it: after a kill it is done again from the last checkpoint, and comes out the same.
+        """
+        if self._second_stage is None or self._head is None:
+            return {}
+        name, head = self._head
+        clock = self._clock()
+        done = self._second_stage.apply(self._network.for_evaluation(), head, self._batches, self._settings)
+        steps = done.epochs * self._steps_per_epoch
+        check_losses({"classifier's": sum(done.losses)}, clock.epoch + done.epochs, clock.step + 1, clock.step + steps)
+        self._step += steps
+        one_pass = self._counter.count(self.units)[names.MULTIPLY_ADDS]
+        self._multiply_adds += done.num_forward * one_pass + done.multiply_adds
+        self.events.append(GrowthEvent(clock.step, clock.epoch, name, 0, 0, done.reason))
+        return {names.TASK_LOSS: done.losses[-1] / self._steps_per_epoch} if done.losses else {}
 
     def _described(self) -> str:
         num_neurons = sum(group.size for group in self.units.groups)

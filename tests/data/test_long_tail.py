@@ -74,3 +74,52 @@ def test_an_empty_class_is_named():
 def test_a_ratio_below_one_is_refused(ratio):
     [problem] = check_imbalance(Imbalance("exponential", ratio), 5000, CIFAR_NAMES)
     assert "at least 1" in problem.text
+
+
+# What the public LDAM-DRW code gives for CIFAR-10 and CIFAR-100; the step profile keeps half of the classes whole.
+PUBLISHED_CIFAR10 = {
+    ("exponential", 10): (5000, 3871, 2997, 2320, 1796, 1391, 1077, 834, 645, 500),
+    ("exponential", 20): (5000, 3584, 2569, 1842, 1320, 946, 678, 486, 348, 250),
+    ("exponential", 50): (5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100),
+    ("exponential", 200): (5000, 2775, 1540, 854, 474, 263, 146, 81, 45, 25),
+    ("exponential", 500): (5000, 2506, 1256, 629, 315, 158, 79, 39, 19, 10),
+    ("step", 10): (5000,) * 5 + (500,) * 5,
+    ("step", 200): (5000,) * 5 + (25,) * 5,
+}
+
+
+@pytest.mark.parametrize(("profile", "ratio"), PUBLISHED_CIFAR10)
+def test_every_published_ratio_gives_the_published_counts(profile, ratio):
+    assert class_counts(Imbalance(profile, ratio), 5000, 10) == PUBLISHED_CIFAR10[profile, ratio]
+
+
+@pytest.mark.parametrize(
+    ("profile", "ratio", "total"),
+    [("exponential", 10, 19_573), ("exponential", 500, 8_155), ("step", 200, 25_100), ("step", 500, 25_050)],
+)
+def test_cifar100_has_the_published_number_of_images(profile, ratio, total):
+    assert sum(class_counts(Imbalance(profile, ratio), 500, 100)) == total
+
+
+# The first eight images of each class that the public code keeps at ratio 100, counted within the class.
+PUBLISHED_POSITIONS = (
+    (398, 3833, 4836, 4572, 636, 2545, 1161, 2230),
+    (597, 332, 521, 3935, 4800, 1102, 4304, 1826),
+    (3488, 1136, 3494, 2945, 4518, 4011, 1334, 2833),
+    (3542, 3307, 4529, 1646, 2583, 2144, 297, 3488),
+    (2583, 3687, 4719, 980, 168, 31, 1781, 3156),
+    (4127, 1152, 4595, 4590, 2270, 492, 1894, 1915),
+    (1042, 3356, 441, 1554, 3543, 720, 2921, 4588),
+    (3860, 271, 757, 4394, 475, 1805, 2429, 3412),
+    (1905, 4623, 1694, 4227, 2715, 3889, 1143, 1516),
+    (2204, 3816, 2206, 2507, 1926, 4765, 368, 3808),
+)
+
+
+def test_seed_0_keeps_the_published_images_of_cifar10():
+    labels = np.tile(np.arange(10), 5000)  # in whichever order the classes come
+    counts = class_counts(Imbalance("exponential", 100), 5000, 10)
+    kept = subsample(labels, counts, 0)
+    firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    found = [tuple((kept[first : first + 8] // 10).tolist()) for first in firsts]
+    assert tuple(found) == PUBLISHED_POSITIONS

@@ -13,6 +13,7 @@ import pytest
 import torchvision
 
 from neurosearch.data import torchvision as own
+from neurosearch.data.long_tail import Imbalance, class_counts
 from neurosearch.data.prepared import prepare
 from neurosearch.data.problems import DataError
 from neurosearch.data.selection import PrepareSettings
@@ -219,3 +220,27 @@ def test_a_data_set_is_prepared_as_any_other(mnist, tmp_path):
     assert data.manifest.input_shape == (1, 14, 14)
     assert data.manifest.train_counts == (1,) * 10
     assert np.array_equal(data.raw_test().x, GREY[::-1])
+
+
+def test_a_ratio_that_leaves_a_class_of_a_data_set_empty_names_it(cifar, tmp_path):
+    write(tmp_path, cifar[0])
+    settings = PrepareSettings(Imbalance("step", 3), validation_share=0.5, split_seed=0, resize=None)
+    with pytest.raises(DataError) as caught:
+        prepare(settings, TorchvisionSource("CIFAR10", tmp_path, download=False), tmp_path / "prepared")
+    texts = [problem.text for problem in caught.value.problems]
+    assert len(texts) == 5
+    assert "a ratio of 3 leaves class 5 (kind 5) without a training image" in texts[0]
+    assert "at most 2" in texts[0]
+
+
+def test_a_data_set_is_thinned_out_to_the_published_counts(tmp_path, monkeypatch):
+    images = np.random.default_rng(1).integers(0, 256, (1200, 2, 2), np.uint8)
+    arrays = (images, np.arange(10).repeat(120).astype(np.uint8)) * 2
+    names = [name for name, _ in torchvision.datasets.MNIST.resources]
+    files = {name: gzip.compress(idx(array), mtime=0) for name, array in zip(names, arrays, strict=True)}
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", [(name, md5(files[name])) for name in names])
+    write(tmp_path / "MNIST/raw", files)
+    settings = PrepareSettings(Imbalance("exponential", 20), validation_share=0.2, split_seed=0, resize=None)
+    manifest = prepare(settings, TorchvisionSource("MNIST", tmp_path, download=False), tmp_path / "prepared").manifest
+    found = tuple(sum(pair) for pair in zip(manifest.train_counts, manifest.validation_counts, strict=True))
+    assert found == class_counts(Imbalance("exponential", 20), 120, 10)

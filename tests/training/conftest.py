@@ -9,6 +9,7 @@ from neurosearch.data.prepared import Arrays
 from neurosearch.growth import NimblePolicy, NimbleSettings, PeriodicPolicy, PeriodicSettings, StaticPolicy
 from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape
 from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.mixing import MixedBatches, MixedTask
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
@@ -90,22 +91,29 @@ def build(
     model="mlp",
     store=None,
     loss="cross_entropy",
+    *,
     dropout=0.0,
     growth=None,
     device=CPU,
+    second_stage=None,
+    mixing=None,
     **changes,
 ):
     """A trainer on a tiny problem; `changes` go into the training settings, `growth` into the policy's."""
     batches = make_batches(device)
+    task = Classification(loss, batches.class_counts, ["a", "b", "c"])
+    if mixing is not None:
+        batches, task = MixedBatches(batches, mixing, SETTINGS.seed, device), MixedTask(task)
     return Trainer(
         settings=replace(SETTINGS, **changes),
         model=make_model(model, dropout),
         batches=batches,
-        task=Classification(loss, batches.class_counts, ["a", "b", "c"]),
+        task=task,
         policy=make_policy(policy, **(growth or {})),
         checkpoints=MemoryCheckpointStore() if store is None else store,
         device=device,
         example_inputs=(torch.zeros(2, 1, 4, 4),),
+        second_stage=second_stage,
     )
 
 

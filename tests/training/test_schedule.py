@@ -51,3 +51,10 @@ def test_the_factor_stays_in_zero_to_one_and_never_rises_after_warm_up(epochs, w
 def test_constant_is_one_from_the_first_epoch():
     settings = replace(SETTINGS, schedule="constant", warmup_epochs=0)
     assert {learning_rate_factor(settings, epoch) for epoch in range(200)} == {1.0}
+
+
+def test_the_learning_rates_are_those_of_the_public_code():
+    # LDAM-DRW's adjust_learning_rate, epochs counted from 0.
+    published = {0: 0.02, 1: 0.04, 4: 0.1, 5: 0.1, 159: 0.1, 160: 0.001, 179: 0.001, 180: 1e-5, 199: 1e-5}
+    found = {epoch: SETTINGS.learning_rate * learning_rate_factor(SETTINGS, epoch) for epoch in published}
+    assert found == pytest.approx(published, rel=1e-12)

@@ -33,6 +33,15 @@ PARAMETERS: Final = "parameters"
 MULTIPLY_ADDS: Final = "multiply_adds"  # of one forward pass of one example
 LATENCY_SECONDS: Final = "latency_seconds"  # of one forward pass of one example; with training.measure_latency
 
+# What a change of the network did, in the epochs that had one; over all groups.
+NEWCOMERS_KEPT: Final = "newcomers_kept"  # of the neurons that the growth before a pruning added, those that it left
+NEWCOMERS_KEPT_SHARE: Final = "newcomers_kept_share"  # the same as a share of what was added
+NEURONS_SAVED: Final = "neurons_saved"  # importance alone would have pruned them, protected_share did not
+DEAD_NEURONS: Final = "dead_neurons"  # reach the loss in no example scored; with growth kind recycle: dormant ones
+
+# Whether the final network has exactly the structure that was configured: 1 or 0; at the end alone.
+BASE_STRUCTURE: Final = "base_structure"
+
 # Cost.
 TRAINING_MULTIPLY_ADDS: Final = "training_multiply_adds"  # spent since the start, three forward passes a step
 IMAGES_PER_SECOND: Final = "images_per_second"

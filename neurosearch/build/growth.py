@@ -6,9 +6,23 @@ Importing this module imports no torch: `check` reads the fields of every kind.
 from math import ceil
 from typing import TYPE_CHECKING
 
-from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, StaticFields
+from neurosearch.config.growth import (
+    EventsFields,
+    NimbleFields,
+    PeriodicFields,
+    RecycleFields,
+    StaticFields,
+    WideThenPruneFields,
+)
 from neurosearch.config.kinds import Kind
-from neurosearch.config.rules import events_fit, importance_has_classes, nimble_shares_fit, periodic_cycle_fits
+from neurosearch.config.rules import (
+    events_fit,
+    importance_has_classes,
+    nimble_shares_fit,
+    periodic_cycle_fits,
+    recycling_fits,
+    wide_phase_fits,
+)
 
 if TYPE_CHECKING:
     from neurosearch.training.seams import GrowthPolicy
@@ -37,6 +51,20 @@ def build_events(fields: EventsFields) -> "GrowthPolicy":
     return EventsPolicy(EventsSettings(events=events, **fields.model_dump(exclude={"kind", "events"})))
 
 
+def build_recycle(fields: RecycleFields) -> "GrowthPolicy":
+    """Builds the policy that begins dormant neurons anew (arXiv:2302.12902, arXiv:2505.24061)."""
+    from neurosearch.growth.recycle import RecyclePolicy, RecycleSettings
+
+    return RecyclePolicy(RecycleSettings(**fields.model_dump(exclude={"kind"})))
+
+
+def build_wide_then_prune(fields: WideThenPruneFields) -> "GrowthPolicy":
+    """Builds the policy that begins wide and prunes once."""
+    from neurosearch.growth.wide_then_prune import WideThenPrunePolicy, WideThenPruneSettings
+
+    return WideThenPrunePolicy(WideThenPruneSettings(**fields.model_dump(exclude={"kind"})))
+
+
 def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
     """Builds the policy with a trained size (arXiv:2501.18012, our per-neuron reading)."""
     from neurosearch.growth.nimble import NimblePolicy, NimbleSettings
@@ -45,10 +73,11 @@ def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
 
 
 def peak_periodic(fields: PeriodicFields, base_size: int) -> int:
-    """Returns the neurons that a group holds in the middle of a cycle."""
-    from neurosearch.growth.resizing import size_at
+    """Returns the most neurons that a group may hold in the middle of a cycle."""
+    from neurosearch.growth.resizing import LARGEST_DEMAND, size_at
 
-    return size_at(fields.grow_share, base_size, fields.start)
+    added = size_at(fields.grow_share, base_size, fields.start) - base_size
+    return base_size + added * (LARGEST_DEMAND if fields.groups == "tail_demand" else 1)
 
 
 def peak_events(fields: EventsFields, base_size: int) -> int:
@@ -56,6 +85,18 @@ def peak_events(fields: EventsFields, base_size: int) -> int:
     from neurosearch.growth.resizing import size_at
 
     return max(size_at(share, base_size, fields.start) for share in (0.0, *fields.shares))
+
+
+def peak_recycle(_fields: RecycleFields, base_size: int) -> int:
+    """Returns the base size: a group is never larger, but old and new tensors are there together while it changes."""
+    return base_size
+
+
+def peak_wide_then_prune(fields: WideThenPruneFields, base_size: int) -> int:
+    """Returns the neurons that a group holds until the network is pruned."""
+    from neurosearch.growth.resizing import size_at
+
+    return size_at(fields.grow_share, base_size, "zero_outgoing")
 
 
 def peak_nimble(fields: NimbleFields, base_size: int) -> int:
@@ -66,4 +107,11 @@ def peak_nimble(fields: NimbleFields, base_size: int) -> int:
 STATIC = Kind(StaticFields, build_static)
 PERIODIC = Kind(PeriodicFields, build_periodic, rules=(periodic_cycle_fits, importance_has_classes), peak=peak_periodic)
 EVENTS = Kind(EventsFields, build_events, rules=(events_fit, importance_has_classes), peak=peak_events)
+RECYCLE = Kind(RecycleFields, build_recycle, rules=(recycling_fits,), peak=peak_recycle)
+WIDE_THEN_PRUNE = Kind(
+    WideThenPruneFields,
+    build_wide_then_prune,
+    rules=(wide_phase_fits, importance_has_classes),
+    peak=peak_wide_then_prune,
+)
 NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,), peak=peak_nimble)

@@ -17,7 +17,7 @@ from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.batches import large_batch
 from neurosearch.data.manifest import Manifest
-from neurosearch.neurons import Units, apply_plan, find_units, grow
+from neurosearch.neurons import Units, apply_plan, find_units, grow, growth_refusals
 from neurosearch.training.footprint import peak_bytes
 from neurosearch.training.memory import CONTEXT_BYTES
 from neurosearch.training.network import Network
@@ -91,7 +91,9 @@ def largest_network(config: TrialConfig, manifest: Manifest, device: torch.devic
         model = build_model(config, manifest.input_shape, manifest.num_outputs)
         units = find_units(model, (torch.zeros(2, *manifest.input_shape),))
     sizes = {group.name: group.size for group in units.groups}
-    added = {name: size - sizes[name] for name, size in peak_sizes(config, sizes).items() if size > sizes[name]}
+    fixed = growth_refusals(units)
+    largest = {name: size for name, size in peak_sizes(config, sizes).items() if name not in fixed}
+    added = {name: size - sizes[name] for name, size in largest.items() if size > sizes[name]}
     if added:  # any start would do: only the shapes matter, and this one asks for nothing
         units = apply_plan(grow(units, added, start="zero_outgoing", generator=torch.Generator()), model)
     return model, units

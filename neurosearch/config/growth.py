@@ -1,7 +1,11 @@
 """Fields of the growth section: which neurons come and go, and when.
 
-Sources: arXiv:2507.09940 (periodic; its criterion and schedule are not public, so every choice here is our reading) and
-arXiv:2501.18012 (nimble; our per-neuron reading of its gate).
+Sources: arXiv:2507.09940 (periodic; its criterion and schedule are not public, so every choice here is our reading),
+arXiv:2302.12902 and arXiv:2505.24061 (recycle), and arXiv:2501.18012 (nimble; our per-neuron reading of its gate).
+
+Defaults and recommended ranges follow what small networks on long-tailed images showed: importance is the choice that
+matters; a period of 2 to 5 epochs and a protected share up to 0.5 made no difference; tail_demand and copies by
+themselves hurt.
 """
 
 from itertools import accumulate
@@ -14,12 +18,23 @@ from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Numb
 
 AddedShare = Annotated[Number, Field(gt=0.0, le=4.0)]
 Start = Annotated[
-    Literal["zero_outgoing", "symmetric_pair", "shared_copy", "gradmax"],
+    Literal["zero_outgoing", "symmetric_pair", "shared_copy", "noisy_copy", "gradmax"],
     Field(
-        description="How new neurons start; all keep the network's function (shared_copy: arXiv:1511.05641; gradmax: "
-        "where the loss moves them most, arXiv:2201.05125, between two linear or convolution layers only)"
+        description="How new neurons start; all but noisy_copy keep the network's function (shared_copy and, with "
+        "noise, noisy_copy: arXiv:1511.05641; gradmax: where the loss of class-balanced examples moves them most, "
+        "arXiv:2201.05125, between two linear or convolution layers only)"
     ),
 ]
+CopyNoise = Annotated[
+    Number,
+    Field(
+        gt=0.0,
+        le=1.0,
+        description="For start noisy_copy: standard deviation of the noise on a copy's incoming weights, in units of "
+        "their root mean square (arXiv:1511.05641)",
+    ),
+]
+StopShare = Annotated[Number, Field(gt=0.0, le=1.0)]
 Importance = Annotated[
     Literal["class_balanced_taylor", "taylor", "l2", "activation", "gradient", "random"],
     Field(
@@ -47,12 +62,16 @@ class PeriodicFields(Fields):
     grow_share: AddedShare = Field(
         0.5, description="Neurons added in each group, as a share of its base width, at least one"
     )
-    stop_share: Annotated[Number, Field(gt=0.0, le=1.0)] = Field(
-        0.7, description="Share of the epochs after which no cycle may be open"
+    groups: Literal["all", "tail_demand"] = Field(
+        "all",
+        description="Where neurons are added: in all groups alike, or as many in all, but more (up to twice) in groups "
+        "in whose gradient the classes with the fewest examples have a larger share (our reading of arXiv:2507.09940)",
     )
+    stop_share: StopShare = Field(0.7, description="Share of the epochs after which no cycle may be open")
     start: Start = "zero_outgoing"
     importance: Importance = "class_balanced_taylor"
     protected_share: ProtectedShare = 0.0
+    copy_noise: CopyNoise = 0.1
 
 
 class Event(Fields):
@@ -91,6 +110,7 @@ class EventsFields(Fields):
     start: Start = "zero_outgoing"
     importance: Importance = "class_balanced_taylor"
     protected_share: ProtectedShare = 0.0
+    copy_noise: CopyNoise = 0.1
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -99,6 +119,43 @@ class EventsFields(Fields):
         To nine decimals: people's 0.1 + 0.2 - 0.3 is 0.
         """
         return tuple(round(share, 9) + 0.0 for share in accumulate(event.change for event in self.events))
+
+
+class RecycleFields(Fields):
+    """Dormant neurons begin anew in place; the widths are the model's at every moment."""
+
+    kind: Literal["recycle"] = "recycle"
+    period_epochs: Count = Field(2, description="Epochs from one look at the neurons to the next")
+    measure: Literal["activation", "gradient"] = Field(
+        "activation",
+        description="What a neuron is dormant by: its mean activation (ReDo, arXiv:2302.12902) or the size of its "
+        "gradient (GraMa, arXiv:2505.24061), on class-balanced training examples",
+    )
+    threshold: Annotated[Number, Field(ge=0.0, le=1.0)] = Field(
+        0.1,
+        description="A neuron is dormant whose measure is at most so many times its group's mean; 0: dead ones alone",
+    )
+    largest_share: Annotated[Number, Field(gt=0.0, le=1.0)] = Field(
+        0.5, description="Largest share of a group that is recycled at once, the most dormant first"
+    )
+    stop_share: StopShare = Field(0.7, description="Share of the epochs after which no neuron is recycled")
+    start: Annotated[
+        Literal["zero_outgoing", "symmetric_pair", "shared_copy", "noisy_copy"],
+        Field(description="How a recycled neuron begins; zero_outgoing, incoming weights drawn anew, is that of ReDo"),
+    ] = "zero_outgoing"
+    copy_noise: CopyNoise = 0.1
+
+
+class WideThenPruneFields(Fields):
+    """A wider network from the start, pruned once to the model's widths: the control for what capacity alone gives."""
+
+    kind: Literal["wide_then_prune"] = "wide_then_prune"
+    grow_share: AddedShare = Field(
+        0.5, description="Additional neurons of each group, as a share of its base width, at least one"
+    )
+    prune_share: StopShare = Field(0.7, description="Share of the epochs after which the network is pruned")
+    importance: Importance = "class_balanced_taylor"
+    protected_share: ProtectedShare = 0.0
 
 
 class NimbleFields(Fields):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from neurosearch.config.data import DataFields, ImageListFields, NpzFields, TaskKind
-from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields
+from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, RecycleFields, WideThenPruneFields
 from neurosearch.config.kinds import Conflict, Rule
 from neurosearch.config.model import ResnetCifarFields
 from neurosearch.config.s3 import is_on_s3
@@ -62,6 +62,54 @@ def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:
             f"(stop_share {growth.stop_share} of epochs {epochs}), so no neuron would ever be added. "
             "Lower grown_epochs, or raise stop_share or epochs.",
         )
+    elif growth.grown_epochs < growth.period_epochs:
+        pruned = (last - growth.grown_epochs) // growth.period_epochs * growth.period_epochs + growth.grown_epochs
+        yield from _before_the_last_drop(config, "growth.stop_share", pruned, "the last cycle is pruned")
+
+
+def _before_the_last_drop(config: "TrialConfig", field: str, epoch: int, what: str) -> Iterator[Conflict]:
+    """What changes after the learning rate has dropped for the last time is hardly trained."""
+    training = config.training
+    last_drop = math.ceil(max(training.drops, default=1.0) * training.epochs)
+    if training.schedule == "step" and epoch > last_drop:
+        yield Conflict(
+            (field, "training.drops"),
+            f"{what} after {epoch} epochs, but the learning rate drops for the last time after {last_drop}: what comes "
+            "or goes later is hardly trained. Let it be earlier, or drop later.",
+        )
+
+
+def recycling_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    """Neurons are looked at inside the training, and recycled ones are still trained."""
+    growth, epochs = config.growth, config.training.epochs
+    assert isinstance(growth, RecycleFields)
+    last = min(int(growth.stop_share * epochs), epochs - 1)
+    if growth.period_epochs > last:
+        yield Conflict(
+            ("growth.period_epochs", "training.epochs"),
+            f"period_epochs is {growth.period_epochs}, but neurons are recycled up to epoch {last} alone "
+            f"(stop_share {growth.stop_share} of epochs {epochs}), so none ever would be. Lower period_epochs, or "
+            "raise stop_share or epochs.",
+        )
+    else:
+        recycled = last // growth.period_epochs * growth.period_epochs
+        yield from _before_the_last_drop(config, "growth.stop_share", recycled, "neurons are recycled")
+
+
+def wide_phase_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    """The wide network is trained for an epoch at least, and so is what is left of it."""
+    growth, epochs = config.growth, config.training.epochs
+    assert isinstance(growth, WideThenPruneFields)
+    pruned = int(growth.prune_share * epochs)
+    if not 0 < pruned < epochs:
+        yield Conflict(
+            ("growth.prune_share", "training.epochs"),
+            f"prune_share {growth.prune_share} of epochs {epochs} is after {pruned} epochs, but at least one must "
+            "train the wide network, and one what is left of it. "
+            + ("Lower prune_share, or raise epochs." if pruned else "Raise prune_share or epochs."),
+        )
+    else:
+        yield from _before_the_last_drop(config, "growth.prune_share", pruned, "the network is pruned")
 
 
 def events_fit(config: "TrialConfig") -> Iterator[Conflict]:
@@ -87,19 +135,14 @@ def _events_leave_the_end_alone(config: "TrialConfig") -> Iterator[Conflict]:
     training, events = config.training, config.growth.events
     index = max(range(len(events)), key=lambda position: events[position].epoch)
     field, epoch = f"growth.events[{index}].epoch", events[index].epoch
-    last_drop = math.ceil(max(training.drops, default=1.0) * training.epochs)
     if epoch >= training.epochs:
         yield Conflict(
             (field, "training.epochs"),
             f"an event comes after {epoch} epochs, but epochs is {training.epochs} and at least the last one must "
             "train the final network. Let the last event come earlier, or raise epochs.",
         )
-    elif training.schedule == "step" and epoch > last_drop:
-        yield Conflict(
-            (field, "training.drops"),
-            f"an event comes after {epoch} epochs, but the learning rate drops for the last time after {last_drop}: "
-            "what comes or goes later is hardly trained. Let the last event come earlier, or drop later.",
-        )
+    else:
+        yield from _before_the_last_drop(config, field, epoch, "an event comes")
 
 
 def _events_cancel(growth: EventsFields) -> Iterator[Conflict]:
@@ -179,7 +222,7 @@ def _imbalance_has_classes(config: "TrialConfig") -> Iterator[Conflict]:
 def importance_has_classes(config: "TrialConfig") -> Iterator[Conflict]:
     """What looks at classes, or at some of them, needs a task that has them."""
     growth = config.growth
-    assert isinstance(growth, PeriodicFields | EventsFields)
+    assert isinstance(growth, PeriodicFields | EventsFields | WideThenPruneFields)
     if task_kind(config) != "regression":
         return
     if growth.importance == "class_balanced_taylor":
@@ -193,6 +236,12 @@ def importance_has_classes(config: "TrialConfig") -> Iterator[Conflict]:
             ("growth.protected_share", "data.task"),
             f"protected_share is {growth.protected_share}, which protects what head classes need, but the task is "
             "regression, which has no classes. Take protected_share out.",
+        )
+    if getattr(growth, "groups", "all") == "tail_demand":
+        yield Conflict(
+            ("growth.groups", "data.task"),
+            "groups is tail_demand, which asks for classes with few examples, but the task is regression, which has "
+            "none. Set groups: all.",
         )
 
 

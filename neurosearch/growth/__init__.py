@@ -1,16 +1,19 @@
 """Growth policies: who decides which neurons come and go, and when.
 
 In: a frozen `Snapshot` (clock, sizes, scores). Out: `Decision`s (a plan and its reason), or a trained size with gates
-and a size loss. Policies only decide; the trainer lets `neurons` change the network. Four of them: `StaticPolicy` (the
-control), `PeriodicPolicy` (cycles that end at the configured size), `EventsPolicy` (the same, event by event) and
-`NimblePolicy` (the size is trained).
+and a size loss. Policies only decide; the trainer lets `neurons` change the network. Six of them: `StaticPolicy` (the
+control), `PeriodicPolicy` (cycles that end at the configured size), `EventsPolicy` (the same, event by event),
+`RecyclePolicy` (dormant neurons begin anew, at constant size), `WideThenPrunePolicy` (wide from the start, pruned once)
+and `NimblePolicy` (the size is trained).
 """
 
 from neurosearch.growth.events import Event, EventsPolicy, EventsSettings
 from neurosearch.growth.nimble import NimblePolicy, NimbleSettings
 from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
+from neurosearch.growth.recycle import RecyclePolicy, RecycleSettings
 from neurosearch.growth.static import StaticPolicy
+from neurosearch.growth.wide_then_prune import WideThenPrunePolicy, WideThenPruneSettings
 
 __all__ = [
     "Clock",
@@ -23,6 +26,10 @@ __all__ = [
     "NimbleSettings",
     "PeriodicPolicy",
     "PeriodicSettings",
+    "RecyclePolicy",
+    "RecycleSettings",
     "Snapshot",
     "StaticPolicy",
+    "WideThenPrunePolicy",
+    "WideThenPruneSettings",
 ]

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, sizes_at
+from neurosearch.growth.resizing import changing, growth, growth_need, pruning, pruning_need, sizes_at
 from neurosearch.growth.untrained import UntrainedSizes
 
 
@@ -37,12 +37,14 @@ class EventsSettings:
         start: How new neurons begin (see `neurons.grow`).
         importance: Score by which neurons stay (see `neurons.importance`).
         protected_share: Neurons never pruned, the most important to the head classes, as a share of the base size.
+        copy_noise: Of noisy copies, in units of their incoming weights' root mean square.
     """
 
     events: tuple[Event, ...]
     start: str
     importance: str
     protected_share: float
+    copy_noise: float
 
 
 class EventsPolicy(UntrainedSizes):
@@ -79,20 +81,20 @@ class EventsPolicy(UntrainedSizes):
         settings, event = self._settings, self._events.get(snapshot.clock.epoch)
         if event is None:
             return ()
-        sizes = sizes_at(event.share, snapshot.base_sizes, settings.start)
-        reason = _reason(event)
+        base_sizes = changing(snapshot, settings.start)
+        sizes, reason = sizes_at(event.share, base_sizes, settings.start), _reason(event)
         if self._grows[event.epoch]:
-            return (growth(snapshot, sizes, settings.start, reason),)
-        return (pruning(snapshot, sizes, settings.protected_share, reason),)
+            return (growth(snapshot, sizes, settings.start, settings.copy_noise, reason),)
+        before = sizes_at(self._share_before_growth(event), base_sizes, settings.start)
+        newcomers = {g.name: max(g.size - before[g.name], 0) for g in snapshot.units.groups if g.name in before}
+        return (pruning(snapshot, sizes, newcomers, settings.importance, settings.protected_share, reason),)
 
-    def finish_need(self) -> Need | None:
-        """Return None: the last event came before the last epoch."""
-        return None
-
-    def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:
-        """Return no decision; the network has its base sizes."""
-        assert self.at_rest(snapshot.units, snapshot.base_sizes)
-        return ()
+    def _share_before_growth(self, pruning_event: Event) -> float:
+        """Return the share that the growth right before a pruning began at; that of the pruning if there was none."""
+        index = self._settings.events.index(pruning_event)  # the shares begin one earlier, before the first event
+        while index and self._shares[index - 1] < self._shares[index]:
+            index -= 1
+        return self._shares[index]
 
 
 def _reason(event: Event) -> str:

@@ -6,12 +6,21 @@ amounts are not public, so all of them are settings to be searched.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
-from neurosearch.growth.resizing import growth, growth_need, pruning, pruning_need, sizes_at
+from neurosearch.growth.resizing import (
+    LARGEST_DEMAND,
+    changing,
+    growth,
+    growth_need,
+    pruning,
+    pruning_need,
+    sizes_at,
+    sizes_by_demand,
+)
 from neurosearch.growth.untrained import UntrainedSizes
 
 
@@ -23,23 +32,28 @@ class PeriodicSettings:
         period_epochs: Epochs from one growth to the next; the first growth comes before the first epoch.
         grown_epochs: Epochs between a cycle's growth and its pruning, at least 1 and below `period_epochs`.
         grow_share: Neurons added to each group, as a share of its base size; at least one neuron.
+        groups: Where they are added: `all` groups alike, or by `tail_demand`: as many in all, but more of them to
+            groups in whose gradient the tail classes have a larger share.
         stop_share: Share of the training's epochs by which every cycle has pruned.
         start: How new neurons begin (see `neurons.grow`).
         importance: Score by which neurons stay (see `neurons.importance`).
         protected_share: Neurons never pruned, the most important to the head classes, as a share of the base size.
+        copy_noise: Of noisy copies, in units of their incoming weights' root mean square.
     """
 
     period_epochs: int
     grown_epochs: int
     grow_share: float
+    groups: str
     stop_share: float
     start: str
     importance: str
     protected_share: float
+    copy_noise: float
 
 
 class PeriodicPolicy(UntrainedSizes):
-    """Adds neurons to every group at a cycle's start and prunes back to the base sizes `grown_epochs` later.
+    """Adds neurons at a cycle's start and prunes back to the base sizes `grown_epochs` later.
 
     A cycle starts only if it can prune by `stop_share` of the training, so the last epochs train the final structure.
     Everything follows from the clock, so there is no state.
@@ -52,8 +66,12 @@ class PeriodicPolicy(UntrainedSizes):
 
     def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
         """Find out what a cycle's growth needs; every cycle starts at the base sizes."""
-        grown = sizes_at(self._settings.grow_share, base_sizes, self._settings.start)
-        self._growth_need = growth_need(self._settings.start, base_sizes, grown)
+        settings = self._settings
+        by_demand = settings.groups == "tail_demand"
+        largest = sizes_at(settings.grow_share, base_sizes, settings.start)
+        if by_demand:  # how many of them each group gets is not known before they are shown
+            largest = {name: size + LARGEST_DEMAND * (largest[name] - size) for name, size in base_sizes.items()}
+        self._growth_need = replace(growth_need(settings.start, base_sizes, largest), demand=by_demand)
 
     def due(self, clock: Clock) -> Need | None:
         """Return what growing or pruning needs, at the epoch boundaries at which one of them is due."""
@@ -66,21 +84,25 @@ class PeriodicPolicy(UntrainedSizes):
     def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
         """Return the cycle's growth or its pruning."""
         if self._grows(snapshot.clock):
-            sizes = self._sizes(snapshot, self._settings.grow_share)
-            return (growth(snapshot, sizes, self._settings.start, reason="start of a cycle"),)
+            return (self._growth(snapshot),)
         if self._prunes(snapshot.clock):
-            sizes, protected_share = self._sizes(snapshot, 0.0), self._settings.protected_share
-            return (pruning(snapshot, sizes, protected_share, reason="back to the base size"),)
+            return (self._pruning(snapshot),)
         return ()
 
-    def finish_need(self) -> Need | None:
-        """Return None: the last cycle has pruned long before the end."""
-        return None
+    def _growth(self, snapshot: Snapshot) -> Decision:
+        settings, base_sizes = self._settings, changing(snapshot, self._settings.start)
+        if snapshot.demand is None:
+            sizes, reason = sizes_at(settings.grow_share, base_sizes, settings.start), "start of a cycle"
+        else:
+            sizes = sizes_by_demand(settings.grow_share, base_sizes, snapshot.demand, settings.start)
+            reason = "start of a cycle, by the demand of tail classes"
+        return growth(snapshot, sizes, settings.start, settings.copy_noise, reason)
 
-    def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:
-        """Return no decision; the network has its base sizes."""
-        assert self.at_rest(snapshot.units, snapshot.base_sizes)
-        return ()
+    def _pruning(self, snapshot: Snapshot) -> Decision:
+        settings, base_sizes = self._settings, snapshot.base_sizes
+        newcomers = {group.name: group.size - base_sizes[group.name] for group in snapshot.units.groups}
+        importance, protected_share = settings.importance, settings.protected_share
+        return pruning(snapshot, base_sizes, newcomers, importance, protected_share, reason="back to the base size")
 
     def _grows(self, clock: Clock) -> bool:
         return clock.epoch % self._settings.period_epochs == 0 and self._completes(clock.epoch, clock)
@@ -91,6 +113,3 @@ class PeriodicPolicy(UntrainedSizes):
 
     def _completes(self, start_epoch: int, clock: Clock) -> bool:
         return start_epoch + self._settings.grown_epochs <= int(self._settings.stop_share * clock.epochs)
-
-    def _sizes(self, snapshot: Snapshot, share: float) -> dict[str, int]:
-        return sizes_at(share, snapshot.base_sizes, self._settings.start)

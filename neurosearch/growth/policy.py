@@ -5,7 +5,7 @@ applies the `Decision`s that come back. What a policy must offer is `training.se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -46,12 +46,14 @@ class Need:
         scores: Kind of importance to measure for every neuron (see `neurons.importance`), or None.
         head_scores: Whether the same importance is also wanted for the head classes alone.
         directions: How many new neurons of each group are to be told where to point (see
-            `neurons.gradmax_directions`), by name; None if none are.
+            `neurons.gradmax_directions`), by name; None if none are. A group that cannot grow gets none.
+        demand: Whether the tail classes' share of the gradient that reaches each group is wanted.
     """
 
     scores: str | None
     head_scores: bool
     directions: Mapping[str, int] | None
+    demand: bool = False
 
 
 #: A look at the clock and the sizes is enough.
@@ -70,6 +72,7 @@ class Snapshot:
         head_scores: The same, for the classes with the most training examples alone.
         directions: Where new neurons should point, for those that it was asked for; None unless it was needed.
         generator: For random choices; seeded by the trial's seed and the step.
+        demand: The tail classes' share of the gradient that reaches each group, in [0, 1]; None unless it was needed.
     """
 
     clock: Clock
@@ -79,6 +82,7 @@ class Snapshot:
     head_scores: Mapping[str, Tensor] | None
     directions: Mapping[str, Directions] | None
     generator: torch.Generator
+    demand: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,12 @@ class Decision:
         plan: Which neurons go and how many come.
         reason: Why, in a few words, for the record.
         fold: Gates, one vector `(size,)` per group, to multiply into the weights before the plan is applied; or None.
+        counts: What is worth knowing about it, for the epoch's metrics, under the names of `neurosearch.names`.
+        left_alone: Groups that should have changed and cannot, by name, and why in words.
     """
 
     plan: Plan
     reason: str
     fold: Mapping[str, Tensor] | None
+    counts: Mapping[str, float] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = field(default_factory=dict)

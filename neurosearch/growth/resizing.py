@@ -1,12 +1,21 @@
 """From sizes to decisions: what policies share that change every group by a share of its base size."""
 
+import heapq
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from neurosearch import names
 from neurosearch.growth.policy import NOTHING, Decision, Need, Snapshot
-from neurosearch.neurons import grow, prune
+from neurosearch.neurons import Directions, grow, growth_refusals, prune
+
+#: Where groups grow by demand, none gets more than this many times what it would get evenly: the memory that a trial
+#: needs can be told before it starts.
+LARGEST_DEMAND = 2
+#: Scores that are exactly 0 for a neuron that reaches the loss in no example: those of sizes and chance are not.
+_TELLS_DEAD = frozenset({"class_balanced_taylor", "taylor", "activation", "gradient"})
 
 
 def size_at(share: float, base_size: int, start: str) -> int:
@@ -36,6 +45,44 @@ def sizes_at(share: float, base_sizes: Mapping[str, int], start: str) -> dict[st
     return {name: size_at(share, size, start) for name, size in base_sizes.items()}
 
 
+def changing(snapshot: Snapshot, start: str) -> dict[str, int]:
+    """Return the base sizes of the groups that may change: one that cannot grow exactly stays as it was configured."""
+    refused = growth_refusals(snapshot.units, start)
+    return {name: size for name, size in snapshot.base_sizes.items() if name not in refused}
+
+
+def sizes_by_demand(
+    share: float, base_sizes: Mapping[str, int], demand: Mapping[str, float], start: str
+) -> dict[str, int]:
+    """Return sizes with as many newcomers in all as `sizes_at` has, where the tail classes ask for them.
+
+    Each group gets newcomers in proportion to what it would get evenly times its demand, at most `LARGEST_DEMAND` times
+    as many as evenly; whole numbers by the rule of the largest average (d'Hondt).
+
+    Args:
+        share: Neurons above the base sizes, as a share of them, above 0.
+        base_sizes: Neurons of each group in the configured network.
+        demand: The tail classes' share of the gradient that reaches each group; all 0 counts as all equal.
+        start: How new neurons begin; symmetric pairs come in even numbers.
+    """
+    portion = 2 if start == "symmetric_pair" else 1
+    even = {name: size_at(share, size, start) - size for name, size in base_sizes.items()}
+    is_flat = not any(demand[name] > 0 for name in even)
+    given = dict.fromkeys(even, 0)
+    # The groups by what each further portion would be worth to them; the earlier group wins a tie.
+    waiting = [
+        (-float(even[name] * (1.0 if is_flat else demand[name])), place, name) for place, name in enumerate(even)
+    ]
+    worth = {name: value for value, _, name in waiting}
+    heapq.heapify(waiting)
+    for _ in range(sum(even.values()) // portion):
+        _, place, name = heapq.heappop(waiting)
+        given[name] += portion
+        if given[name] + portion <= LARGEST_DEMAND * even[name]:
+            heapq.heappush(waiting, (worth[name] / (given[name] // portion + 1), place, name))
+    return {name: size + given[name] for name, size in base_sizes.items()}
+
+
 def growth_need(start: str, before: Mapping[str, int], after: Mapping[str, int]) -> Need:
     """Return what must be shown before groups grow from some sizes to others with neurons that begin with `start`."""
     if start != "gradmax":
@@ -48,37 +95,81 @@ def pruning_need(importance: str, protected_share: float) -> Need:
     return Need(scores=importance, head_scores=protected_share > 0, directions=None)
 
 
-def growth(snapshot: Snapshot, sizes: Mapping[str, int], start: str, reason: str) -> Decision:
-    """Return the decision to add neurons up to these sizes; a group that has its size is left alone."""
-    counts = {g.name: sizes[g.name] - g.size for g in snapshot.units.groups if sizes[g.name] > g.size}
-    plan = grow(snapshot.units, counts, start=start, generator=snapshot.generator, directions=snapshot.directions)
-    return Decision(plan, reason, fold=None)
+def growth(snapshot: Snapshot, sizes: Mapping[str, int], start: str, noise: float, reason: str) -> Decision:
+    """Return the decision to add neurons up to these sizes.
+
+    Args:
+        snapshot: With directions, for at least as many neurons as come, if they begin with `gradmax`.
+        sizes: Of the groups that may change; one that has its size is left alone.
+        start: How new neurons begin.
+        noise: Of noisy copies, in units of their incoming weights' root mean square.
+        reason: For the record.
+    """
+    counts = {g.name: sizes[g.name] - g.size for g in snapshot.units.groups if sizes.get(g.name, 0) > g.size}
+    directions = None if snapshot.directions is None else _first(snapshot.directions, counts)
+    plan = grow(snapshot.units, counts, start, generator=snapshot.generator, directions=directions, noise=noise)
+    return Decision(plan, reason, fold=None, left_alone=growth_refusals(snapshot.units, start))
 
 
-def pruning(snapshot: Snapshot, sizes: Mapping[str, int], protected_share: float, reason: str) -> Decision:
+def _first(directions: Mapping[str, Directions], counts: Mapping[str, int]) -> dict[str, Directions]:
+    """Return as many directions as neurons come; they are ordered, the strongest first."""
+    return {name: replace(directions[name], vectors=directions[name].vectors[:count]) for name, count in counts.items()}
+
+
+def pruning(  # what is pruned, by what, and what is to be counted
+    snapshot: Snapshot,
+    sizes: Mapping[str, int],
+    newcomers: Mapping[str, int],
+    importance: str,
+    protected_share: float,
+    reason: str,
+) -> Decision:
     """Return the decision to remove the least important neurons down to these sizes.
 
     Args:
         snapshot: With scores, and with head scores if any neuron is protected.
-        sizes: Neurons to keep in each group.
+        sizes: Neurons to keep in each group that may change.
+        newcomers: Of each group, how many of its neurons the growth before has added; these are the last ones.
+        importance: What the scores are.
         protected_share: Neurons that stay, the most important to the head classes, as a share of the base size.
         reason: For the record.
     """
     assert snapshot.scores is not None
-    positions = {
-        group.name: least_important(
-            snapshot.scores[group.name],
-            group.size - sizes[group.name],
-            _protected(group.name, snapshot, min(protected_share * snapshot.base_sizes[group.name], sizes[group.name])),
-        )
-        for group in snapshot.units.groups
-    }
-    return Decision(prune(snapshot.units, positions), reason, fold=None)
+    removed, unprotected = {}, {}
+    for group in snapshot.units.groups:
+        kept = sizes.get(group.name, group.size)
+        scores, count = snapshot.scores[group.name], group.size - kept
+        protected = _protected(group.name, snapshot, min(protected_share * snapshot.base_sizes[group.name], kept))
+        removed[group.name] = least_important(scores, count, protected)
+        unprotected[group.name] = least_important(scores, count, NONE)
+    counts = _newcomers_kept(snapshot, removed, newcomers)
+    if snapshot.head_scores is not None:
+        saved = sum(len(set(unprotected[name]) - set(positions)) for name, positions in removed.items())
+        counts[names.NEURONS_SAVED] = float(saved)
+    if importance in _TELLS_DEAD:
+        counts[names.DEAD_NEURONS] = float(sum(int((scores == 0).sum()) for scores in snapshot.scores.values()))
+    return Decision(prune(snapshot.units, removed), reason, fold=None, counts=counts)
+
+
+def _newcomers_kept(
+    snapshot: Snapshot, removed: Mapping[str, tuple[int, ...]], newcomers: Mapping[str, int]
+) -> dict[str, float]:
+    """Return how many newcomers a pruning leaves; nothing where it follows no growth."""
+    came = sum(newcomers.values())
+    if not came:
+        return {}
+    first = {group.name: group.size - newcomers.get(group.name, 0) for group in snapshot.units.groups}
+    went = sum(position >= first[name] for name, positions in removed.items() for position in positions)
+    return {names.NEWCOMERS_KEPT: float(came - went), names.NEWCOMERS_KEPT_SHARE: (came - went) / came}
+
+
+#: No neuron is protected.
+NONE = torch.empty(0, dtype=torch.long)
 
 
 def _protected(group: str, snapshot: Snapshot, count: float) -> Tensor:
     if snapshot.head_scores is None:
-        return torch.empty(0, dtype=torch.long)
+        return NONE
     return most_important(snapshot.head_scores[group], int(count))
 
 

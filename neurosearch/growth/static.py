@@ -14,11 +14,3 @@ class StaticPolicy(UntrainedSizes):
     def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:  # noqa: ARG002  the seam's signature
         """Return no decision."""
         return ()
-
-    def finish_need(self) -> Need | None:
-        """Return None: the network is final as it is."""
-        return None
-
-    def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:  # noqa: ARG002  the seam's signature
-        """Return no decision."""
-        return ()

@@ -6,14 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurosearch.growth.policy import Decision, Need, Snapshot
 from neurosearch.neurons import Units
 
 
 class UntrainedSizes:
-    """The part of a growth policy about trained sizes, for policies without them and without a state."""
+    """The part of a growth policy about trained sizes and the end, for policies without them and without a state."""
 
     def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:
         """Do nothing: every snapshot brings the base sizes along."""
+
+    def finish_need(self) -> Need | None:
+        """Return None: nothing is left to do after the last step."""
+        return None
+
+    def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:
+        """Return no decision; the network has its base sizes."""
+        assert self.at_rest(snapshot.units, snapshot.base_sizes)
+        return ()
 
     def trained(self) -> list[nn.Parameter]:
         """Return no size weights."""

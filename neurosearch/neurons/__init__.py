@@ -19,6 +19,7 @@ from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import find_units
 from neurosearch.neurons.gates import fold_gates, gated_parameters
 from neurosearch.neurons.gradmax import gradmax_directions
+from neurosearch.neurons.growable import growth_refusals
 from neurosearch.neurons.importance import KINDS, importance
 from neurosearch.neurons.plan import STARTS, Change, Plan, grow, prune
 from neurosearch.neurons.structure import restore_structure, same_on_all_ranks, structure
@@ -42,6 +43,7 @@ __all__ = [
     "gated_parameters",
     "gradmax_directions",
     "grow",
+    "growth_refusals",
     "importance",
     "prune",
     "restore_structure",

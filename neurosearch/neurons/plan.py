@@ -16,26 +16,11 @@ import torch
 from neurosearch.neurons.asked import by_group, whole_count, whole_positions
 from neurosearch.neurons.directions import Directions, checked, directions_of
 from neurosearch.neurons.errors import SurgeryError
-from neurosearch.neurons.labels import Obstacle
-from neurosearch.neurons.units import Group, GroupFacts, Units
+from neurosearch.neurons.growable import check_start
+from neurosearch.neurons.units import Group, Units
 
-STARTS = ("zero_outgoing", "symmetric_pair", "shared_copy", "gradmax", "zero_incoming", "gated")
+STARTS = ("zero_outgoing", "symmetric_pair", "shared_copy", "noisy_copy", "gradmax", "zero_incoming", "gated")
 _FORMAT_VERSION = 1
-
-_REFUSED: dict[Obstacle, str] = {
-    Obstacle.NORMALISED: "a mean or variance is taken over its units ({words}), so new ones change the others. Pass "
-    "allow_inexact=True if that is wanted",
-    Obstacle.MIXED: "its units meet each other with no weight in between ({words})",
-    Obstacle.DERIVED: "its weight is not used as it is stored, but computed from parameters ({words})",
-    Obstacle.TIED: "one tensor does two things for its units, such as making and using them ({words})",
-    Obstacle.NO_OUTGOING: "no weight uses its units, so nothing could keep the new ones silent",
-    Obstacle.NO_INCOMING: "no weight makes its units",
-}
-_REFUSED_AT_ZERO: dict[Obstacle, str] = {
-    Obstacle.MOVES_ZERO: "an operation on its units does not map 0 to 0 ({words}). Use zero_outgoing",
-    Obstacle.DEAD_AT_ZERO: "an operation on its units has no slope at 0 ({words}), so they would never learn. Use "
-    "zero_outgoing",
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +34,7 @@ class Change:
         start: How new units begin, "" if there are none.
         seed: From which their random values follow.
         directions: Where the weights of a gradmax start point, None for every other one.
+        noise: Of a noisy copy's incoming weights, in units of their root mean square; 0 for every other start.
     """
 
     group: str
@@ -57,6 +43,7 @@ class Change:
     start: str
     seed: int
     directions: Directions | None = None
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -159,6 +146,7 @@ def grow(
     generator: torch.Generator | None = None,
     allow_inexact: bool = False,
     directions: Mapping[str, Directions] | None = None,
+    noise: float = 0.0,
 ) -> Plan:
     """Plan to add units.
 
@@ -167,13 +155,15 @@ def grow(
         counts: For each group to grow, by name, how many units come.
         start: How they begin. `zero_outgoing`: random incoming weights, outgoing ones 0. `symmetric_pair`: pairs with
             the same random incoming and opposite random outgoing weights. `shared_copy`: copies of existing units that
-            share their outgoing weights, unevenly so that they part (Net2Wider, arXiv:1511.05641). `zero_incoming`:
+            share their outgoing weights, unevenly so that they part (Net2Wider, arXiv:1511.05641). `noisy_copy`: such
+            copies with noise on their incoming weights, the one start that changes the function. `zero_incoming`:
             incoming weights 0, outgoing ones random. `gradmax`: one side 0, the other one where the loss makes the 0
             side move most (arXiv:2201.05125). `gated`: both random, exact only behind gates of 0. All others keep the
             network's function, in training and evaluation; copies and pairs under dropout in its mean only.
         generator: Draws the seeds of the new values; without one they are 0, so the same plan gives the same values.
         allow_inexact: Whether groups may grow over which a mean or variance is taken, which changes the function.
         directions: For `gradmax`, what `gradmax_directions` returned for these groups and counts.
+        noise: For `noisy_copy`: standard deviation of the noise, in units of the incoming weights' root mean square.
 
     Raises:
         SurgeryError: For an unknown group or start, a negative count, directions that are missing or of other counts
@@ -190,8 +180,9 @@ def grow(
             facts = units.layout.groups[units.layout.index[name]]
             given = checked(units, name, count, start, directions or {})
             kind = "zero_incoming" if given and given.zero == "incoming" else start
-            _check_start(facts, count, kind, allow_inexact=allow_inexact)
-            changes.append(Change(name, (), count, start, _draw_seed(generator), given))
+            check_start(facts, count, kind, allow_inexact=allow_inexact)
+            added_noise = noise if start == "noisy_copy" else 0.0
+            changes.append(Change(name, (), count, start, _draw_seed(generator), given, added_noise))
     return _plan(units, changes)
 
 
@@ -226,20 +217,6 @@ def _removed(group: Group, positions: Iterable[int]) -> tuple[int, ...]:
     return removed
 
 
-def _check_start(facts: GroupFacts, count: int, start: str, *, allow_inexact: bool) -> None:
-    refused = dict(_REFUSED)
-    if allow_inexact:
-        del refused[Obstacle.NORMALISED]
-    if start == "zero_incoming":
-        refused |= _REFUSED_AT_ZERO
-    for obstacle, why in refused.items():
-        if obstacle in facts.obstacles:
-            words = why.format(words=facts.obstacles[obstacle])
-            raise SurgeryError(f"group {facts.name} cannot grow with {start}: {words}.")
-    if start == "symmetric_pair" and count % 2:
-        raise SurgeryError(f"group {facts.name}: {count} new units cannot come in pairs. Ask for an even number.")
-
-
 def _draw_seed(generator: torch.Generator | None) -> int:
     if generator is None:
         return 0
@@ -265,6 +242,7 @@ def _plan_of(value: Mapping[str, Any]) -> Plan:
                 one["start"],
                 int(one["seed"]),
                 directions_of(one.get("directions")),
+                float(one.get("noise", 0.0)),
             )
             for one in step
         )

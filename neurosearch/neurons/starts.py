@@ -21,6 +21,7 @@ from neurosearch.neurons.labels import Role
 from neurosearch.neurons.plan import Change
 from neurosearch.neurons.units import FIXED, Slice, Units
 
+_COPIES = frozenset({"shared_copy", "noisy_copy"})
 _SHARE_LOW, _SHARE_HIGH = 0.3, 0.7  # of the outgoing weights: away from 1/2, so that a copy and its model part ways
 
 
@@ -122,7 +123,7 @@ def _use(place: _Place) -> None:
         values = _random(place, len(first))
         place.write(first, values)
         place.write(second, -values)
-    elif place.change.start == "shared_copy":
+    elif place.change.start in _COPIES:
         _share(place)
     elif place.change.directions is not None and place.change.directions.zero == "incoming":
         place.write(place.new(), _directed(place, place.change.directions))
@@ -132,8 +133,11 @@ def _copy(place: _Place) -> None:
     """Let a unit's makers be those of another one."""
     if place.change.start == "symmetric_pair":
         place.write(place.new()[1::2], place.read(place.new()[0::2]))
-    elif place.change.start == "shared_copy":
-        place.write(place.new(), place.read(place.positions(_models(place))))
+    elif place.change.start in _COPIES:
+        values = place.read(place.positions(_models(place)))
+        if place.part.role == Role.INCOMING and place.change.noise:
+            values = values + place.change.noise * _random(place)
+        place.write(place.new(), values)
 
 
 def _models(place: _Place) -> Tensor:

@@ -65,7 +65,7 @@ def masked(text: str) -> str:
 def metrics_of_record(record: Record) -> dict[str, float]:
     """Returns what MLflow is told about an epoch: its metrics, the step, and how many neurons came and went."""
     values = {key(name): float(value) for name, value in record["metrics"].items()}
-    events = record.get("events", ())
+    events = [event for event in record.get("events", ()) if event["added"] or event["removed"]]
     if events:
         values[NEURONS_ADDED] = float(sum(event["added"] for event in events))
         values[NEURONS_REMOVED] = float(sum(event["removed"] for event in events))

@@ -83,14 +83,14 @@ class Ranks:
                 buffer.div_(self.size)
 
     def with_first_scores(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot with the scores and directions that the first process has found."""
-        found = (_on_cpu(snapshot.scores), _on_cpu(snapshot.head_scores), snapshot.directions)
+        """Return the snapshot with the scores, directions and demand that the first process has found."""
+        found = (_on_cpu(snapshot.scores), _on_cpu(snapshot.head_scores), snapshot.directions, snapshot.demand)
         if any(each is not None for each in found):
             shared: list[Any] = [found]
             dist.broadcast_object_list(shared, src=0)
             found = shared[0]
-        scores, head_scores, directions = found
-        return replace(snapshot, scores=scores, head_scores=head_scores, directions=directions)
+        scores, head_scores, directions, demand = found
+        return replace(snapshot, scores=scores, head_scores=head_scores, directions=directions, demand=demand)
 
     def check_same(self, decisions: Sequence[Decision]) -> None:
         """Check that all processes have decided the same.

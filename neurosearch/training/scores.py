@@ -1,4 +1,4 @@
-"""Measures what a policy asks about, on class-balanced training examples: scores of neurons, directions of new ones."""
+"""Measures what a policy asks about, on class-balanced training examples: scores, directions of new neurons, demand."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosearch.growth.policy import Need
-from neurosearch.neurons import Directions, SurgeryError, Units, gradmax_directions, importance
+from neurosearch.neurons import Directions, SurgeryError, Units, gradmax_directions, growth_refusals, importance
 from neurosearch.randomness import derive_seed
 from neurosearch.training.records import TrialFailed
 from neurosearch.training.seams import Batch, Batches, Task
@@ -27,12 +27,14 @@ class Measured:
         scores: Importance of every neuron.
         head_scores: The same for the head classes alone.
         directions: Where new neurons should point.
+        demand: The tail classes' share of the gradient that reaches each group.
         num_examples: Examples that went forward and backward through the network for it.
     """
 
     scores: Scores | None
     head_scores: Scores | None
     directions: Mapping[str, Directions] | None
+    demand: Mapping[str, float] | None
     num_examples: int
 
 
@@ -53,21 +55,26 @@ def measure(
     Raises:
         TrialFailed: A group of neurons cannot be measured in the way that is needed.
     """
-    if need.scores is None and need.directions is None:
-        return Measured(None, None, None, 0)
+    if need.scores is None and need.directions is None and not need.demand:
+        return Measured(None, None, None, None, 0)
     examples = batches.balanced(examples_per_class, derive_seed(seed, "examples"))
     head = only_classes(examples, head_classes(batches.class_counts)) if need.head_scores else []
-    scores = head_scores = directions = None
+    scores = head_scores = directions = demand = None
     if need.scores is not None:
         with _refusing(f"growth.importance: {need.scores}"):
             scores = _importance(need.scores, model, units, examples, batches, task, seed)
             head_scores = _importance(need.scores, model, units, head, batches, task, seed) if head else None
     if need.directions is not None:
         with _refusing("growth.start: gradmax"):
-            directions = gradmax_directions(model, units, examples, need.directions, loss=task.loss)
+            refused = growth_refusals(units, "gradmax")
+            wanted = {name: count for name, count in need.directions.items() if name not in refused}
+            directions = gradmax_directions(model, units, examples, wanted, loss=task.loss)
+    if need.demand:
+        demand = _demand(model, units, examples, batches, task, seed)
     num_scored = _count(examples) + _count(head) if scores is not None else 0
     num_pointed = _STEPS_PER_DIRECTION * _count(examples) if directions is not None else 0
-    return Measured(scores, head_scores, directions, num_scored + num_pointed)
+    num_demanding = _count(examples) if demand is not None else 0
+    return Measured(scores, head_scores, directions, demand, num_scored + num_pointed + num_demanding)
 
 
 @contextmanager
@@ -82,6 +89,12 @@ def _refusing(choice: str) -> Iterator[None]:
 def head_classes(class_counts: Sequence[int]) -> list[int]:
     """Return the third of the classes with the most training examples, rounded up; the earlier class wins a tie."""
     by_count = sorted(range(len(class_counts)), key=lambda label: -class_counts[label])
+    return sorted(by_count[: -(-len(class_counts) // 3)])
+
+
+def tail_classes(class_counts: Sequence[int]) -> list[int]:
+    """Return the third of the classes with the fewest training examples, rounded up; the later class wins a tie."""
+    by_count = sorted(range(len(class_counts)), key=lambda label: (class_counts[label], -label))
     return sorted(by_count[: -(-len(class_counts) // 3)])
 
 
@@ -107,6 +120,30 @@ def _importance(
         loss=task.loss,
         generator=torch.Generator().manual_seed(derive_seed(seed, "scores")),
     )
+
+
+def _demand(
+    model: nn.Module, units: Units, examples: Sequence[Batch], batches: Batches, task: Task, seed: int
+) -> dict[str, float]:
+    """Return the tail classes' share of the gradient that reaches each group.
+
+    Our reading of arXiv:2507.09940, which adds neurons "selectively" for under-represented classes and does not say
+    how: the norm of the gradient of the tail classes' mean loss by all weights of a group, as a share of the sum of
+    this norm and that of the other classes.
+    """
+    tail = tail_classes(batches.class_counts)
+    rest = [label for label in range(len(batches.class_counts)) if label not in tail]
+    norms = []
+    for classes in (tail, rest):
+        chosen = only_classes(examples, classes)
+        scores = _importance("gradient", model, units, chosen, batches, task, seed) if chosen else {}
+        norms.append({name: float(score.double().square().sum().sqrt()) for name, score in scores.items()})
+    of_tail, of_rest = norms
+    shares = {}
+    for group in units.groups:
+        whole = of_tail.get(group.name, 0.0) + of_rest.get(group.name, 0.0)
+        shares[group.name] = of_tail.get(group.name, 0.0) / whole if whole > 0 else 0.0
+    return shares
 
 
 def _count(examples: Sequence[Batch]) -> int:

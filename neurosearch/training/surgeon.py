@@ -33,6 +33,7 @@ class Surgeon:
         seed: int,
     ) -> None:
         self.events: list[GrowthEvent] = []
+        self._counts: dict[str, float] = {}
         self._network = network
         self._optimizer = optimizer
         self._batches = batches
@@ -58,15 +59,19 @@ class Surgeon:
             found.head_scores,
             found.directions,
             torch.Generator().manual_seed(seed),
+            found.demand,
         )
         return snapshot, found.num_examples
 
     def apply(self, decisions: Sequence[Decision], clock: Clock) -> None:
         """Change the network and the optimizer, decision by decision, and note one event per changed group.
 
+        A group that should have changed and cannot is noted once, as an event without a neuron.
+
         Raises:
             SurgeryError: A plan does not fit; the network is as before that plan.
             RuntimeError: There was no memory for one, in the words of whoever was asked for it; as before, too.
+            MemoryError: The same, where numpy was asked.
         """
         # Gradients of the last step belong to the old shapes, and no autograd graph may be alive during surgery.
         self._optimizer.zero_grad(set_to_none=True)
@@ -82,6 +87,22 @@ class Surgeon:
                     raise error.__cause__ from None  # no mistake of the plan: with more memory it could be done
                 raise
             self.events += _events(decision, clock)
+            self.events += self._left_alone(decision, clock)
+            self._counts |= decision.counts
+
+    def take_counts(self) -> dict[str, float]:
+        """Return what the decisions since the last time have counted; the last one of a name counts."""
+        counts, self._counts = self._counts, {}
+        return counts
+
+    def _left_alone(self, decision: Decision, clock: Clock) -> list[GrowthEvent]:
+        noted = {(event.group, event.reason) for event in self.events}
+        reasons = {group: f"stays at its base size: {why}" for group, why in decision.left_alone.items()}
+        return [
+            GrowthEvent(clock.step, clock.epoch, group, 0, 0, reason)
+            for group, reason in reasons.items()
+            if (group, reason) not in noted
+        ]
 
 
 def _events(decision: Decision, clock: Clock) -> list[GrowthEvent]:

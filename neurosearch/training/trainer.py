@@ -318,6 +318,7 @@ class Trainer:
         clock = self._clock()
         check_scores(scores, clock.epoch, clock.step)
         metrics = scores | self._counter.count(self.units) | {names.TRAINING_MULTIPLY_ADDS: self._multiply_adds}
+        metrics |= self._surgeon.take_counts()
         if self._settings.measure_latency:
             metrics[names.LATENCY_SECONDS] = measure_latency(self._network.for_evaluation(), self._one_example)
         events, self._num_reported = self.events[self._num_reported :], len(self.events)

@@ -260,6 +260,42 @@ ONE_PROBLEM = [
         "cycles must be closed by epoch 1",
     ),
     (
+        config(training="{epochs: 10, schedule: step, drops: [0.1, 0.2]}", growth="{kind: periodic}"),
+        5,
+        "growth.stop_share and training.drops",
+        "the last cycle is pruned after 3 epochs, but the learning rate drops for the last time after 2",
+    ),
+    (
+        config(growth="{kind: recycle, period_epochs: 8}"),
+        5,
+        "growth.period_epochs and training.epochs",
+        "neurons are recycled up to epoch 7 alone",
+    ),
+    (
+        config(training="{epochs: 10, schedule: step, drops: [0.2, 0.4]}", growth="{kind: recycle}"),
+        5,
+        "growth.stop_share and training.drops",
+        "neurons are recycled after 6 epochs, but the learning rate drops for the last time after 4",
+    ),
+    (
+        config(training="{epochs: 10, schedule: step, drops: [0.2, 0.4]}", growth="{kind: wide_then_prune}"),
+        5,
+        "growth.prune_share and training.drops",
+        "the network is pruned after 7 epochs, but the learning rate drops for the last time after 4",
+    ),
+    (
+        config(training="{epochs: 1}", growth="{kind: wide_then_prune}"),
+        5,
+        "growth.prune_share and training.epochs",
+        "is after 0 epochs, but at least one must train the wide network",
+    ),
+    (
+        config(growth="{kind: wide_then_prune, prune_share: 1}"),
+        5,
+        "growth.prune_share and training.epochs",
+        "and one what is left of it. Lower prune_share, or raise epochs.",
+    ),
+    (
         config(growth="{kind: nimble, target_share: 2}"),
         5,
         "growth.target_share and growth.maximum_share",

@@ -9,7 +9,7 @@ BASE_SIZES = {"a": 8, "b": 3}
 
 
 def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing"):
-    policy = PeriodicPolicy(PeriodicSettings(period, grown, share, stop, start, "l2", protected))
+    policy = PeriodicPolicy(PeriodicSettings(period, grown, share, "all", stop, start, "l2", protected, 0.1))
     policy.attach(BASE_SIZES, torch.device("cpu"), torch.float32)
     return policy
 

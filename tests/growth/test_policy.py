@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from neurosearch import names
 from neurosearch.growth import (
     Clock,
     Event,
@@ -13,22 +14,36 @@ from neurosearch.growth import (
     NimbleSettings,
     PeriodicPolicy,
     PeriodicSettings,
+    RecyclePolicy,
+    RecycleSettings,
     Snapshot,
     StaticPolicy,
+    WideThenPrunePolicy,
+    WideThenPruneSettings,
 )
 from neurosearch.neurons import apply_plan, find_units, fold_gates, gradmax_directions
 
 EPOCHS, STEPS_PER_EPOCH = 8, 3
-PERIODIC = PeriodicSettings(4, 2, 0.5, 0.8, "zero_outgoing", "l2", 0.25)
+PERIODIC = PeriodicSettings(4, 2, 0.5, "all", 0.8, "zero_outgoing", "l2", 0.25, 0.1)
 #: Up, up, by less than a neuron, below the base size, and back; at every width with what must be rounded.
 EVENTS = EventsSettings(
-    tuple(Event(*each) for each in ((0, 0.3), (1, 0.9), (2, 0.91), (4, -0.45), (6, 0.0))), "zero_outgoing", "l2", 0.25
+    tuple(Event(*each) for each in ((0, 0.3), (1, 0.9), (2, 0.91), (4, -0.45), (6, 0.0))),
+    "zero_outgoing",
+    "l2",
+    0.25,
+    0.1,
 )
+RECYCLE = RecycleSettings(2, "activation", 0.5, 0.5, 0.8, "zero_outgoing", 0.1)
 NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, 0.4, 2)
 POLICIES = {
     "static": StaticPolicy,
     "periodic": lambda: PeriodicPolicy(PERIODIC),
     "periodic_gradmax": lambda: PeriodicPolicy(replace(PERIODIC, start="gradmax")),
+    "periodic_tail_demand": lambda: PeriodicPolicy(replace(PERIODIC, groups="tail_demand")),
+    "periodic_tail_demand_gradmax": lambda: PeriodicPolicy(replace(PERIODIC, groups="tail_demand", start="gradmax")),
+    "recycle": lambda: RecyclePolicy(RECYCLE),
+    "recycle_pairs": lambda: RecyclePolicy(replace(RECYCLE, start="symmetric_pair", largest_share=1.0)),
+    "wide_then_prune": lambda: WideThenPrunePolicy(WideThenPruneSettings(0.5, 0.7, "l2", 0.25)),
     "events": lambda: EventsPolicy(EVENTS),
     "events_gradmax": lambda: EventsPolicy(replace(EVENTS, start="gradmax")),
     "nimble": lambda: NimblePolicy(NIMBLE),
@@ -66,6 +81,7 @@ class Simulation:
             scores if need.head_scores else None,
             None if need.directions is None else self.directions(need.directions),
             generator,
+            {group.name: 1 / (2 + place) for place, group in enumerate(self.units.groups)} if need.demand else None,
         )
 
     def directions(self, counts):
@@ -160,6 +176,38 @@ def test_static_never_changes_anything():
     assert simulation.plans == []
 
 
+@pytest.mark.parametrize("kind", [name for name in POLICIES if not name.startswith(("nimble", "static"))])
+def test_what_is_added_is_removed_and_counted(kind):
+    simulation = Simulation(POLICIES[kind]())
+    decided = simulation.policy.decide
+    decisions = []
+    simulation.policy.decide = lambda snapshot: decisions.extend(found := decided(snapshot)) or found
+    simulation.run()
+    changes = [change for decision in decisions for change in decision.plan.changes]
+    assert sum(change.added for change in changes) == sum(len(change.removed) for change in changes) > 0
+    assert simulation.sizes == simulation.base
+    kept = [decision.counts.get(names.NEWCOMERS_KEPT) for decision in decisions]
+    if kind.startswith(("periodic", "wide")):
+        assert kept[1::2] == [0.0] * (len(decisions) // 2)  # scores fall with the position, so no newcomer stays
+        assert kept[0::2] == [None] * (len(decisions) // 2)
+
+
+def test_dormant_neurons_are_replaced_at_once_and_the_size_never_moves():
+    simulation = Simulation(RecyclePolicy(RECYCLE))
+    sizes, step_plans = set(), []
+    decided = simulation.policy.decide
+    simulation.policy.decide = lambda snapshot: step_plans.extend(found := decided(snapshot)) or found
+    for step in range(EPOCHS * STEPS_PER_EPOCH + 1):
+        simulation.step(step)
+        sizes.add(tuple(simulation.sizes.values()))
+        assert simulation.policy.at_rest(simulation.units, simulation.base)
+    assert sizes == {(8, 6)}
+    # Scores 8, 7, ..., 1 have the mean 4.5, so the last two lie below half of it; of 6, ..., 1 the last one.
+    found = [(c.group, c.removed, c.added) for c in step_plans[0].plan.changes]
+    assert found == [("0", (6, 7), 0), ("2", (5,), 0), ("0", (), 2), ("2", (), 1)]
+    assert [decision.counts for decision in step_plans] == [{names.DEAD_NEURONS: 3.0}] * 3
+
+
 def test_events_lead_to_the_sizes_they_name():
     simulation = Simulation(EventsPolicy(EVENTS))
     seen = {}
@@ -174,7 +222,7 @@ def test_cycles_written_as_events_make_the_same_plans():
     events = tuple(Event(*each) for each in ((0, 0.5), (2, 0.0), (4, 0.5), (6, 0.0)))
     cycles, written = (
         Simulation(PeriodicPolicy(PERIODIC)),
-        Simulation(EventsPolicy(EventsSettings(events, PERIODIC.start, PERIODIC.importance, PERIODIC.protected_share))),
+        Simulation(EventsPolicy(EventsSettings(events, PERIODIC.start, PERIODIC.importance, 0.25, 0.1))),
     )
     cycles.run()
     written.run()

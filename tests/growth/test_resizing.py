@@ -3,7 +3,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosearch.growth.resizing import least_important, most_important, size_at
+from neurosearch.growth.resizing import (
+    LARGEST_DEMAND,
+    least_important,
+    most_important,
+    size_at,
+    sizes_at,
+    sizes_by_demand,
+)
 
 STARTS = st.sampled_from(["zero_outgoing", "symmetric_pair"])
 SHARES = st.floats(-0.99, 4.0)
@@ -51,3 +58,26 @@ def test_among_equals_the_youngest_goes_first_and_the_oldest_is_protected_first(
     equal = torch.zeros(5)
     assert least_important(equal, 2, torch.tensor([], dtype=torch.long)) == (3, 4)
     assert most_important(equal, 2).tolist() == [0, 1]
+
+
+GROUPS = st.lists(st.tuples(st.integers(1, 60), st.floats(0.0, 1.0)), min_size=1, max_size=6)
+
+
+@given(groups=GROUPS, share=st.floats(0.01, 2.0), start=STARTS)
+@settings(deadline=None)
+def test_demand_moves_newcomers_between_groups_and_adds_none(groups, share, start):
+    base = {str(place): size for place, (size, _) in enumerate(groups)}
+    demand = {str(place): each for place, (_, each) in enumerate(groups)}
+    even, found = sizes_at(share, base, start), sizes_by_demand(share, base, demand, start)
+    assert sum(found.values()) == sum(even.values())
+    assert all(0 <= found[name] - base[name] <= LARGEST_DEMAND * (even[name] - base[name]) for name in base)
+    if start == "symmetric_pair":
+        assert all((found[name] - base[name]) % 2 == 0 for name in base)
+
+
+def test_equal_demand_is_even_and_more_demand_is_more_neurons():
+    base = {"a": 8, "b": 20, "c": 5}
+    assert sizes_by_demand(0.5, base, {"a": 0.3, "b": 0.3, "c": 0.3}, "zero_outgoing") == {"a": 12, "b": 30, "c": 7}
+    assert sizes_by_demand(0.5, base, {"a": 0.0, "b": 0.0, "c": 0.0}, "zero_outgoing") == {"a": 12, "b": 30, "c": 7}
+    found = sizes_by_demand(0.5, {"a": 10, "b": 10}, {"a": 0.4, "b": 0.1}, "zero_outgoing")
+    assert found == {"a": 18, "b": 12}

@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurosearch.neurons import SurgeryError, apply_plan, find_units, grow, prune
+from neurosearch.neurons import Plan, SurgeryError, apply_plan, find_units, grow, growth_refusals, prune
 from neurosearch.neurons.squares import sums_of_squares
 
 EXACT = 1e-11
@@ -91,3 +91,31 @@ def test_growth_of_a_normalised_group_is_refused_unless_allowed(cases):
     apply_plan(grow(units, {"embed": 1}, allow_inexact=True), model)
     assert model.norm1.normalized_shape == (7,)
     assert math.isfinite(model(inputs).sum().item())
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_a_noisy_copy_is_a_shared_copy_but_for_noise_on_its_incoming_weights(cases, noise):
+    inputs, states = cases["mlp"].inputs(), []
+    for start in ("shared_copy", "noisy_copy"):
+        model = cases["mlp"].model()
+        units = find_units(model, (inputs,))
+        name, size = units.groups[0].name, units.groups[0].size
+        plan = grow(units, {name: 3}, start, noise=noise, generator=torch.Generator().manual_seed(1))
+        apply_plan(Plan.from_json(plan.to_json()), model)
+        states.append(model.state_dict())
+    shared, noisy = states
+    weight = f"{name}.weight"
+    assert all(torch.equal(shared[key], noisy[key]) for key in shared if key != weight)
+    difference = noisy[weight] - shared[weight]
+    assert (difference[:size] == 0).all()
+    spread = shared[weight][:size].square().mean().sqrt()
+    assert bool((difference[size:] != 0).all()) == (noise > 0)
+    assert float(difference[size:].std()) <= 2 * noise * float(spread)
+
+
+def test_groups_that_cannot_grow_are_told_with_the_reason(cases):
+    units = find_units(cases["transformer"].model(), (cases["transformer"].inputs(),))
+    refused = growth_refusals(units)
+    assert "a mean or variance is taken over its units" in refused["embed"]
+    assert "allow_inexact" not in refused["embed"]
+    assert {group.name for group in units.groups} > set(refused)

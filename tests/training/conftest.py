@@ -6,7 +6,17 @@ import torch
 
 from neurosearch.data.batches import ArrayBatches
 from neurosearch.data.prepared import Arrays
-from neurosearch.growth import NimblePolicy, NimbleSettings, PeriodicPolicy, PeriodicSettings, StaticPolicy
+from neurosearch.growth import (
+    NimblePolicy,
+    NimbleSettings,
+    PeriodicPolicy,
+    PeriodicSettings,
+    RecyclePolicy,
+    RecycleSettings,
+    StaticPolicy,
+    WideThenPrunePolicy,
+    WideThenPruneSettings,
+)
 from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape
 from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.mixing import MixedBatches, MixedTask
@@ -37,11 +47,23 @@ PERIODIC = PeriodicSettings(
     period_epochs=2,
     grown_epochs=1,
     grow_share=0.5,
+    groups="all",
     stop_share=0.7,
     start="zero_outgoing",
     importance="class_balanced_taylor",
     protected_share=0.25,
+    copy_noise=0.1,
 )
+RECYCLE = RecycleSettings(
+    period_epochs=1,
+    measure="activation",
+    threshold=0.9,
+    largest_share=0.3,
+    stop_share=0.7,
+    start="zero_outgoing",
+    copy_noise=0.1,
+)
+WIDE = WideThenPruneSettings(grow_share=0.5, prune_share=0.5, importance="class_balanced_taylor", protected_share=0.25)
 NIMBLE = NimbleSettings(
     size_coefficient=1.0,
     target_share=0.4,
@@ -59,6 +81,10 @@ def make_policy(kind, **changes):
             return StaticPolicy()
         case "periodic":
             return PeriodicPolicy(replace(PERIODIC, **changes))
+        case "recycle":
+            return RecyclePolicy(replace(RECYCLE, **changes))
+        case "wide_then_prune":
+            return WideThenPrunePolicy(replace(WIDE, **changes))
         case "nimble":
             return NimblePolicy(replace(NIMBLE, **changes))
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from neurosearch.growth.policy import NOTHING, Need
 from neurosearch.neurons import find_units
+from neurosearch.randomness import derive_seed
 from neurosearch.training.records import TrialFailed
-from neurosearch.training.scores import head_classes, measure, only_classes
+from neurosearch.training.scores import Measured, head_classes, measure, only_classes, tail_classes
 from neurosearch.training.tasks import Classification
 
 TASK = Classification("cross_entropy", (9, 5, 2), ("a", "b", "c"))
@@ -45,7 +46,7 @@ def measured(need, model, seed=0):
 def test_only_what_is_needed_is_measured_and_every_example_counts():
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
     found = measured(NOTHING, model)
-    assert (found.scores, found.head_scores, found.directions, found.num_examples) == (None, None, None, 0)
+    assert found == Measured(None, None, None, None, 0)
     found = measured(Need("taylor", head_scores=True, directions=None), model)
     assert (set(found.scores), set(found.head_scores), found.directions) == ({"0"}, {"0"}, None)
     assert found.num_examples == 15 + 5
@@ -73,6 +74,27 @@ def test_a_network_that_cannot_be_measured_ends_the_trial_with_a_reason_that_say
         measured(need, nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 4), Last(nn.GRU(4, 3, batch_first=True))))
 
 
+def test_demand_is_the_tail_classes_share_of_the_gradient_of_every_group():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    found = measured(Need(None, head_scores=False, directions=None, demand=True), model)
+    assert (found.scores, found.directions, found.num_examples) == (None, None, 15)
+    (inputs, targets), norms = Examples().balanced(5, derive_seed(0, "examples"))[0], {}
+    for name, chosen in (("tail", targets == 2), ("rest", targets != 2)):
+        model.zero_grad()
+        F.cross_entropy(model(inputs[chosen]), targets[chosen]).backward()
+        parts = (model[0].weight, model[0].bias, model[2].weight)  # what makes the first group's units and uses them
+        norms[name] = float(torch.cat([part.grad.flatten() for part in parts]).norm())
+    assert found.demand.keys() == {"0", "2"}
+    assert found.demand["0"] == pytest.approx(norms["tail"] / (norms["tail"] + norms["rest"]))
+    assert 0 < found.demand["2"] < 1
+
+
+def test_directions_are_not_asked_of_a_group_that_cannot_grow():
+    model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    found = measured(Need(None, head_scores=False, directions={"0": 2, "2": 2}), model)
+    assert found.directions.keys() == {"2"}
+
+
 class Last(nn.Module):
     """The last output of a recurrent layer."""
 
@@ -82,6 +104,15 @@ class Last(nn.Module):
 
     def forward(self, inputs):
         return self.layer(inputs)[0][:, -1]
+
+
+@given(st.lists(st.integers(1, 50), min_size=2, max_size=12))
+def test_tail_classes_are_the_smallest_third_and_no_head_class_where_there_are_two_others(class_counts):
+    tail = tail_classes(class_counts)
+    rest = [count for label, count in enumerate(class_counts) if label not in tail]
+    assert len(tail) == -(-len(class_counts) // 3)
+    assert max(class_counts[label] for label in tail) <= min(rest)
+    assert not set(tail) & set(head_classes(class_counts))
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=12))

@@ -46,7 +46,7 @@ def test_the_optimizer_follows_and_old_gradients_are_gone():
 def test_memory_that_is_not_there_is_no_mistake_of_the_plan():
     surgeon, network, _, name = make()
     before = [parameter.detach().clone() for parameter in network.model.parameters()]
-    with pytest.raises(RuntimeError, match="allocate") as caught:
+    with pytest.raises((RuntimeError, MemoryError), match="allocate") as caught:
         surgeon.apply([Decision(grow(network.units, {name: 10**12}), "too many", None)], CLOCK)
     assert is_out_of_memory(caught.value)
     assert all(torch.equal(old, new) for old, new in zip(before, network.model.parameters(), strict=True))
@@ -66,3 +66,13 @@ def test_folded_gates_are_in_the_weights_and_gone():
     surgeon.apply([Decision(prune(network.units, {name: [2]}), "final", {name: gate})], CLOCK)
     assert not network.is_gated
     assert torch.allclose(network.model(inputs), expected)
+
+
+def test_a_group_that_cannot_change_is_noted_once_and_counts_are_handed_over_once():
+    surgeon, network, _, name = make()
+    nothing = Decision(grow(network.units, {}), "more", None, {"kept": 1.0}, {name: "it is tied"})
+    surgeon.apply([nothing], CLOCK)
+    surgeon.apply([nothing], CLOCK)
+    assert surgeon.events == [GrowthEvent(6, 2, name, 0, 0, "stays at its base size: it is tied")]
+    assert surgeon.take_counts() == {"kept": 1.0}
+    assert surgeon.take_counts() == {}

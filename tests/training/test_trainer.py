@@ -12,9 +12,9 @@ from neurosearch.training.checkpoint import FolderCheckpointStore, MemoryCheckpo
 from neurosearch.training.records import TrialFailed
 from neurosearch.training.schedule import learning_rate_factor
 
-POLICIES = ("static", "periodic", "nimble")
+POLICIES = ("static", "periodic", "recycle", "wide_then_prune", "nimble")
 #: Room enough for a nimble network to learn the tiny problem.
-ROOM = {"static": {}, "periodic": {}, "nimble": {"start_share": 1.0, "target_share": 1.0}}
+ROOM = {policy: {} for policy in POLICIES} | {"nimble": {"start_share": 1.0, "target_share": 1.0}}
 CLOCKED = (names.IMAGES_PER_SECOND, names.EPOCH_SECONDS)  # differ from run to run
 
 

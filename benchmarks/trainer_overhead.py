@@ -34,6 +34,7 @@ from neurosearch.data.prepared import Arrays
 from neurosearch.growth import PeriodicPolicy, PeriodicSettings, StaticPolicy
 from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape
 from neurosearch.training.checkpoint import FolderCheckpointStore, MemoryCheckpointStore
+from neurosearch.training.losses import CrossEntropy
 from neurosearch.training.seams import GrowthPolicy
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.tasks import Classification
@@ -155,7 +156,9 @@ def trainer(case: Case, policy: GrowthPolicy, train: Arrays, validation: Arrays,
         ),
         model=case.make(case.widths),
         batches=batches,
-        task=Classification("cross_entropy", batches.class_counts, [str(label) for label in range(NUM_CLASSES)]),
+        task=Classification(
+            CrossEntropy("cross_entropy", None), batches.class_counts, [str(label) for label in range(NUM_CLASSES)]
+        ),
         policy=policy,
         checkpoints=MemoryCheckpointStore(),
         device=CPU,

@@ -13,7 +13,13 @@ WORST_CLASS_RECALL: Final = "worst_class_recall"
 MANY_RECALL: Final = "many_recall"  # classes with more than 100 training images
 MEDIUM_RECALL: Final = "medium_recall"  # 20 to 100
 FEW_RECALL: Final = "few_recall"  # fewer than 20
+HEAD_RECALL: Final = "head_recall"  # the third of the classes with the most training images
+MIDDLE_RECALL: Final = "middle_recall"  # the third between
+TAIL_RECALL: Final = "tail_recall"  # the third with the fewest
 RECALL_PREFIX: Final = "recall/"
+
+# Expected calibration error on the validation part, a share in [0, 1]; lower is better.
+CALIBRATION_ERROR: Final = "calibration_error"
 
 # Scores of quantities on the validation part, in the units of the targets; several targets: means over them.
 RMSE: Final = "rmse"  # root of the mean squared error
@@ -81,9 +87,13 @@ OBJECTIVES: Final[dict[str, str]] = {
     MANY_RECALL: "maximize",
     MEDIUM_RECALL: "maximize",
     FEW_RECALL: "maximize",
+    HEAD_RECALL: "maximize",
+    MIDDLE_RECALL: "maximize",
+    TAIL_RECALL: "maximize",
     R2: "maximize",
     RMSE: "minimize",
     MAE: "minimize",
+    CALIBRATION_ERROR: "minimize",
     VALIDATION_LOSS: "minimize",
     NEURONS: "minimize",
     PARAMETERS: "minimize",
@@ -93,7 +103,18 @@ OBJECTIVES: Final[dict[str, str]] = {
 
 #: Which of these only a task has, by its kind; the others are there for every task.
 TASK_OBJECTIVES: Final[dict[str, tuple[str, ...]]] = {
-    "classification": (BALANCED_ACCURACY, ACCURACY, WORST_CLASS_RECALL, MANY_RECALL, MEDIUM_RECALL, FEW_RECALL),
+    "classification": (
+        BALANCED_ACCURACY,
+        ACCURACY,
+        WORST_CLASS_RECALL,
+        MANY_RECALL,
+        MEDIUM_RECALL,
+        FEW_RECALL,
+        HEAD_RECALL,
+        MIDDLE_RECALL,
+        TAIL_RECALL,
+        CALIBRATION_ERROR,
+    ),
     "regression": TARGET_SCORES,
 }
 

@@ -17,6 +17,7 @@ from neurosearch.config.kinds import kinds
 from neurosearch.config.model import ModelFields
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.config.weights import split_pin
+from neurosearch.models.head import Shifted
 from neurosearch.models.pretrained import Fit, fit, load, strip_prefix
 
 #: Where training scripts put the state dict beside an optimizer's, an epoch and the like.
@@ -41,6 +42,7 @@ def load_pretrained(network: nn.Module, model: Fields, input_shape: tuple[int, .
     if not isinstance(model, ModelFields) or model.weights is None:
         return None
     path, digest = split_pin(model.weights)
+    network = network.network if isinstance(network, Shifted) else network
     try:
         own = network.state_dict()
         stored = strip_prefix(own, read_weights(Path(path), digest))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from neurosearch.build.head import head_of, with_head
 from neurosearch.build.pretrained import load_pretrained
 from neurosearch.build.task import build_task
 from neurosearch.config.base import Fields
@@ -64,15 +65,19 @@ def build_model(config: TrialConfig, input_shape: tuple[int, ...], num_outputs: 
         num_outputs: Number of classes, or of targets.
 
     Raises:
-        ValueError: If the network cannot read such examples.
+        ValueError: If the network cannot read such examples, or has not the last layer that the training needs.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "init"))
-        return build_network(config.model, input_shape, num_outputs)
+        network = build_network(config.model, input_shape, num_outputs)
+        return with_head(network, head_of(config.training), input_shape, num_outputs)
 
 
 def build_network(model: Fields, input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-    """Builds the network of a model section; its weights come from torch's global generator. Else as `build_model`."""
+    """Builds the network of a model section, its last layer as the model has it; else as `build_model`.
+
+    Its weights come from torch's global generator.
+    """
     network: nn.Module = kinds("models")[kind_of(model)].build(model, input_shape, num_outputs)
     return network
 

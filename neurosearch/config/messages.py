@@ -9,9 +9,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from neurosearch.config.base import Path
-from neurosearch.config.kinds import KindGroup, kinds
+from neurosearch.config.unions import UNIONS, union_above
 
-_GROUPS: dict[str, KindGroup] = {"data": "data", "model": "models", "growth": "growth"}
 _SECTIONS = ("data", "model", "training", "growth")
 
 #: pydantic's error types in the words of someone who writes YAML; {...} are the error's own bounds.
@@ -43,7 +42,8 @@ _WORDS = {
 
 def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
     """Says what is wrong at `path` below `root` and how to mend it."""
-    kind = error["loc"][1] if path and path[0] in _GROUPS and len(error["loc"]) > 1 else None
+    union = union_above(path)
+    kind = error["loc"][len(union)] if union is not None and len(error["loc"]) > len(union) else None
     description = _description(root, path, kind)
     match error["type"]:
         case "extra_forbidden":
@@ -51,11 +51,11 @@ def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
         case "missing":
             text = f"is missing. {description}"
         case "union_tag_invalid":
-            names = tuple(kinds(_GROUPS[str(path[0])]))
+            names = tuple(UNIONS[path]())
             tag = error["ctx"]["tag"]
             text = f"unknown kind {tag!r}.{nearest(tag, names)} Kinds: {', '.join(names)}."
         case "union_tag_not_found":
-            text = f"has no kind. Add `kind:` with one of {', '.join(kinds(_GROUPS[str(path[0])]))}."
+            text = f"has no kind. Add `kind:` with one of {', '.join(UNIONS[path]())}."
         case "string_pattern_mismatch":
             text = f"does not allow {_shown(error['input'])}. {description}"
         case "model_attributes_type" if _is_kind(error["input"], path):
@@ -90,7 +90,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _is_kind(value: object, path: Path) -> bool:
-    return len(path) == 1 and path[0] in _GROUPS and isinstance(value, str) and value in kinds(_GROUPS[str(path[0])])
+    return path in UNIONS and isinstance(value, str) and value in UNIONS[path]()
 
 
 def _unknown_key(name: str, known: tuple[str, ...]) -> str:
@@ -131,9 +131,8 @@ def _model_at(root: type[BaseModel], path: Path, kind: str | int | None) -> type
     """Returns the model whose fields stand below `path`."""
     model: type[BaseModel] | None = root
     for depth, part in enumerate(path):
-        if depth == 0 and part in _GROUPS and part in root.model_fields:
-            known = kinds(_GROUPS[str(part)])
-            model = known[str(kind)].fields if kind in known else None
+        if path[: depth + 1] in UNIONS and path[0] in root.model_fields:
+            model = UNIONS[path[: depth + 1]]().get(str(kind))
         elif model is not None and isinstance(part, str):
             model = _model_of(model.model_fields.get(part))
     return model

@@ -14,6 +14,7 @@ from neurosearch.config.search import SearchFields
 from neurosearch.config.search_nodes import Resolved, Template
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
+from neurosearch.config.unions import without_tag
 from neurosearch.config.yaml_source import Source
 from neurosearch.names import LATENCY_SECONDS, TASK_OBJECTIVES
 
@@ -75,12 +76,13 @@ class TrialProblems:
             yield Problem(self._source.place(origins[0]), " and ".join(map(dotted, origins)), text)
 
     def _field(self, error: ErrorDetails, corner: Resolved) -> Iterator[Problem]:
-        path = _without_tag(error["loc"])
+        path = without_tag(error["loc"])
         misplaced = _misplaced(error, path, corner)
         if misplaced is not None:
             yield from self._once(misplaced[0], misplaced[1])
             return
-        named = (*path, "kind") if error["type"] == "union_tag_invalid" else path
+        in_section = (*path, "kind") in corner.origins  # or the kind alone stands there, as a short form
+        named = (*path, "kind") if error["type"] == "union_tag_invalid" and in_section else path
         # A range of numbers where a list must stand is one mistake, and not one at each end.
         is_range = error["type"].endswith("_type") and corner.ends.get(path, ())[-1:] in (("low",), ("high",))
         origin = _origin(named, corner.origins if is_range else {**corner.origins, **corner.ends})
@@ -94,7 +96,7 @@ class TrialProblems:
     def _between_fields(
         self, error: ValidationError | None, wrong: list[ErrorDetails], corner: Resolved
     ) -> Iterator[Problem]:
-        taken_out = {dotted(_without_tag(each["loc"])) for each in wrong}
+        taken_out = {dotted(without_tag(each["loc"])) for each in wrong}
         for each in error.errors() if error is not None else ():
             for conflict in _conflicts(each) or ():
                 origins = tuple(_origin(undotted(field), corner.origins) for field in conflict.fields)
@@ -149,7 +151,7 @@ def _error_without(values: Mapping[str, Any], wrong: list[ErrorDetails]) -> Vali
     """Validates again without the wrong values, for rules between the others: all problems are told at once."""
     kept = dict(values)
     for error in wrong:
-        kept = _without(kept, _without_tag(error["loc"]))
+        kept = _without(kept, without_tag(error["loc"]))
     try:
         TrialConfig.model_validate(kept)
     except ValidationError as error:
@@ -164,11 +166,6 @@ def _without(values: Any, path: Path) -> Any:
     if not below or not isinstance(values.get(str(name)), dict):
         return {key: value for key, value in values.items() if key != name}
     return {**values, name: _without(values[str(name)], tuple(below))}
-
-
-def _without_tag(loc: Path) -> Path:
-    """Drops the kind's name that pydantic puts into the path of a union's field."""
-    return (loc[0], *loc[2:]) if len(loc) > 1 and loc[0] in ("data", "model", "growth") else loc
 
 
 def _origin(path: Path, origins: Mapping[Path, Path]) -> Path:

@@ -1,13 +1,22 @@
 """Rules over several fields: each says which fields clash and how to mend it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from neurosearch.config.data import DataFields, ImageListFields, NpzFields, TaskKind
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, RecycleFields, WideThenPruneFields
 from neurosearch.config.kinds import Conflict, Rule
+from neurosearch.config.losses import (
+    LOSSES,
+    BalancedSoftmaxFields,
+    ClassBalancedFields,
+    ClassBalancedFocalFields,
+    LabelAwareSmoothingFields,
+    LogitAdjustmentFields,
+    VsFields,
+)
 from neurosearch.config.model import ResnetCifarFields
 from neurosearch.config.s3 import is_on_s3
 
@@ -202,7 +211,7 @@ def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:
 
 
 def _loss_fits_the_task(config: "TrialConfig") -> Iterator[Conflict]:
-    task, loss = task_kind(config), config.training.loss
+    task, loss = task_kind(config), config.training.loss.kind
     if loss not in LOSSES[task]:
         what = "classes" if task == "regression" else "quantities"
         yield Conflict(
@@ -250,11 +259,63 @@ def task_kind(config: "TrialConfig") -> TaskKind:
     return config.data.task_kind if isinstance(config.data, DataFields) else "classification"
 
 
-#: The losses of each task, the usual one first.
-LOSSES: Mapping[TaskKind, tuple[str, ...]] = {
-    "classification": ("cross_entropy", "class_balanced", "balanced_softmax"),
-    "regression": ("mse", "mae", "huber"),
-}
+def _smoothing_falls(config: "TrialConfig") -> Iterator[Conflict]:
+    loss = config.training.loss
+    if isinstance(loss, LabelAwareSmoothingFields) and loss.tail > loss.head:
+        yield Conflict(
+            ("training.loss.tail", "training.loss.head"),
+            f"tail is {loss.tail} but head is {loss.head}, so labels of rare classes would be smoothed more than those "
+            "of common ones. Lower tail or raise head.",
+        )
+
+
+def _is_reweighted_once(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if training.deferred_reweighting_share == 0:
+        return
+    share = f"deferred_reweighting_share is {training.deferred_reweighting_share}"
+    if isinstance(training.loss, ClassBalancedFields | ClassBalancedFocalFields):
+        yield Conflict(
+            ("training.deferred_reweighting_share", "training.loss"),
+            f"{share}, but loss {training.loss.kind} weights classes from the first epoch on. Set the share to 0, or "
+            "loss to cross_entropy or focal.",
+        )
+    elif task_kind(config) == "regression":
+        yield Conflict(
+            ("training.deferred_reweighting_share", "data.task"),
+            f"{share}, which weights classes, but the task is regression, which has none. Take it out.",
+        )
+
+
+def _is_adjusted_once(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if training.posthoc_tau == 0:
+        return
+    posthoc, loss = f"posthoc_tau is {training.posthoc_tau}", training.loss
+    adjusts = isinstance(loss, BalancedSoftmaxFields) or (
+        isinstance(loss, LogitAdjustmentFields | VsFields) and loss.tau > 0
+    )
+    if adjusts:
+        yield Conflict(
+            ("training.posthoc_tau", "training.loss"),
+            f"{posthoc}, but loss {loss.kind} adjusts logits by the class shares while training, so that would be done "
+            "twice. Set posthoc_tau to 0, or loss to cross_entropy.",
+        )
+    elif task_kind(config) == "regression":
+        yield Conflict(
+            ("training.posthoc_tau", "data.task"),
+            f"{posthoc}, which adjusts the logits of classes, but the task is regression, which has none. Take it out.",
+        )
+
+
+#: Which remedies for imbalance exclude each other.
+REMEDY_RULES: tuple[Rule, ...] = (_smoothing_falls, _is_reweighted_once, _is_adjusted_once)
 
 #: Rules that hold for every kind; a kind's own rules stand in its `Kind`.
-TRAINING_RULES: tuple[Rule, ...] = (_warmup_fits, _drops_ascend, _loss_fits_the_task, _imbalance_has_classes)
+TRAINING_RULES: tuple[Rule, ...] = (
+    _warmup_fits,
+    _drops_ascend,
+    _loss_fits_the_task,
+    _imbalance_has_classes,
+    *REMEDY_RULES,
+)

@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from neurosearch.config.kinds import KindGroup, kinds
+from neurosearch.config.base import Path as FieldPath
 from neurosearch.config.search_nodes import NODE_CLASSES, SEARCHED_SECTIONS
 from neurosearch.config.study import StudyFields
 from neurosearch.config.trial import TrialConfig
+from neurosearch.config.unions import UNIONS
 
 Schema = dict[str, Any]
 
@@ -25,7 +26,6 @@ SHIPPED = Path(__file__).with_name("study.schema.json")
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DEFS = "#/$defs/"
-_GROUPS: Mapping[str, KindGroup] = {"data": "data", "model": "models", "growth": "growth"}
 _NOTES = ("title", "description", "default")  # what is said of a field, whatever stands in its place
 _ALTERNATIVES = ("anyOf", "oneOf")
 _NUMBER_NODES: Mapping[str, tuple[str, ...]] = {
@@ -43,8 +43,8 @@ def study_schema() -> Schema:
     sections = {name: trial["properties"][name] for name in SEARCHED_SECTIONS}
     for name in sorted(_reached(sections, defs)):
         defs[name] = _with_nodes(defs[name])
-    for section, group in _GROUPS.items():
-        _require_kind(sections[section], defs, tuple(kinds(group)))
+    for place, known in UNIONS.items():
+        _require_kind(_field_at(place, sections, defs), defs, tuple(known()))
     properties = {**study["properties"], **{name: _searchable(each) for name, each in sections.items()}}
     return {
         "$schema": _DIALECT,
@@ -108,7 +108,8 @@ def _searchable(field: Schema) -> Schema:
 def _alternatives(field: Schema) -> Iterator[Schema]:
     listed = next((field[key] for key in _ALTERNATIVES if key in field), None)
     if listed is not None:
-        yield from listed
+        for each in listed:
+            yield from _alternatives(each) if any(key in each for key in _ALTERNATIVES) else (each,)
     else:
         yield {key: value for key, value in field.items() if key not in _NOTES}
 
@@ -164,9 +165,19 @@ def _options_node(search: str, options: list[Schema]) -> Schema:
     }
 
 
+def _field_at(place: FieldPath, sections: Schema, defs: Schema) -> Schema:
+    """Returns the schema of a field of a searched section, or of the section itself."""
+    field: Schema = sections[str(place[0])]
+    for name in place[1:]:
+        field = defs[_name(field)]["properties"][name]
+    return field
+
+
 def _require_kind(section: Schema, defs: Schema, names: tuple[str, ...]) -> None:
     """Makes `kind` stand in each of a section's alternatives; a choice between kinds may stand in any of them."""
     for alternative in _alternatives(section):
+        if "$ref" not in alternative:  # a short form, or a node that gives the section
+            continue
         found = defs[_name(alternative)]
         kind = found["properties"]["kind"]
         kind.pop("default", None)

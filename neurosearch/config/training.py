@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat, Share
+from neurosearch.config.losses import CrossEntropyFields, Loss
 
 
 class TrainingFields(Fields):
@@ -28,11 +29,19 @@ class TrainingFields(Fields):
         0.01, description="For schedule step: factor at each drop"
     )
     warmup_epochs: Index = Field(0, description="Epochs over which the learning rate rises linearly from near 0")
-    loss: Literal["cross_entropy", "class_balanced", "balanced_softmax", "mse", "mae", "huber"] = Field(
-        "cross_entropy",
-        description="cross_entropy; class_balanced: weights (1-b)/(1-b^n), b = .9999 (arXiv:1901.05555); "
-        "balanced_softmax: logits shifted by the log of the class shares (arXiv:2007.10740); for regression mse, mae "
-        "or huber (squared up to one deviation of the target, absolute beyond)",
+    loss: Loss = Field(
+        CrossEntropyFields(),
+        description="What is minimised: a section such as {kind: focal, gamma: 1.0}, or a kind alone for its defaults",
+    )
+    deferred_reweighting_share: Share = Field(
+        0.0,
+        description="Share of the epochs, at the end, in which the loss weights classes by their effective number "
+        "(beta .9999); 0: never; LDAM-DRW is ldam with 0.2 (arXiv:1906.07413)",
+    )
+    posthoc_tau: Annotated[Number, Field(ge=0.0, le=10.0)] = Field(
+        0.0,
+        description="Scores and the exported network use logits minus posthoc_tau times the log of the class shares; "
+        "0: as they are (post-hoc logit adjustment, arXiv:2007.07314)",
     )
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
     importance_examples: Count = Field(

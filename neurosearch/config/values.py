@@ -50,11 +50,22 @@ def _candidates(value: Any, plain: Any, name: Path) -> Iterator[dict[str, Any]]:
         case CompositeNode():
             yield {dotted((*name, leaf)): each for leaf, each in (value.chosen(plain) or {}).items()}
         case ChoiceNode():
-            yield from ({dotted(name): option} for option in value.options if option == plain)
+            yield from ({dotted(name): option} for option in value.options if _may_give(option, plain))
         case Fields():
             yield {dotted(name): plain}
-        case _ if value == plain:
-            yield {}
+        case _:
+            if _may_give(value, plain):
+                yield {}
+
+
+def _may_give(value: Any, plain: Any) -> bool:
+    """Tells whether a value of the file may become one of the config: as it is, or completed by defaults.
+
+    A section may be written by its kind alone. Whether it does give the config is found out by making that.
+    """
+    if isinstance(value, dict) and isinstance(plain, dict):
+        return all(name in plain and _may_give(each, plain[name]) for name, each in value.items())
+    return bool(value == plain) or (isinstance(plain, dict) and value == plain.get("kind"))
 
 
 def _all(value: Any, plain: Any, name: Path) -> Iterator[dict[str, Any]]:

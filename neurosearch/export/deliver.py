@@ -7,12 +7,15 @@ from typing import Any
 from torch import nn
 
 from neurosearch.build.final import load_final, load_structure
+from neurosearch.build.head import PLAIN, Head, head_of, with_head
 from neurosearch.build.pretrained import without_weights
 from neurosearch.build.trial import build_network
 from neurosearch.config.kinds import kinds
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
 from neurosearch.export.write import Exported, export_network
+
+_HEAD = "head"  # key beside the model section's own where a loss or an adjustment has changed the last layer
 
 
 def deliver(config: TrialConfig, data: PreparedData, trial_folder: Path, folder: Path, log: Path) -> Exported:
@@ -32,11 +35,14 @@ def deliver(config: TrialConfig, data: PreparedData, trial_folder: Path, folder:
     """
     network = load_final(config, data.manifest, trial_folder)
     model = without_weights(config).model.model_dump(mode="json")  # its weights lie in the export
+    head = head_of(config.training)
+    if head != PLAIN:
+        model[_HEAD] = head.to_dict()
     return export_network(network, model, load_structure(trial_folder), data, model_from_card, folder, log)
 
 
 def model_from_card(model: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-    """Builds the base network of an exported card's model section.
+    """Builds the base network of an exported card's model section and of what stands in it of the last layer.
 
     Raises:
         ValueError: If the kind is not installed, or its fields have changed.
@@ -48,4 +54,7 @@ def model_from_card(model: Mapping[str, Any], input_shape: tuple[int, ...], num_
             f"the network is of model kind {kind!r}, which is not installed; installed are {', '.join(known)}. "
             "Install the package that offers it."
         )
-    return build_network(known[kind].fields.model_validate(dict(model)), input_shape, num_outputs)
+    section = {name: value for name, value in model.items() if name != _HEAD}
+    network = build_network(known[kind].fields.model_validate(section), input_shape, num_outputs)
+    head = Head.from_dict(model[_HEAD]) if _HEAD in model else PLAIN
+    return with_head(network, head, input_shape, num_outputs)

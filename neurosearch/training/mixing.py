@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurosearch.randomness import derive_seed
 from neurosearch.training.seams import Batch, Batches, Tally, Task
@@ -135,6 +135,10 @@ class MixedTask:
         """Move what the loss needs."""
         self._task.to(device, dtype)
 
+    def during(self, epoch: int, epochs: int) -> "MixedTask":
+        """Return the task as it is in an epoch."""
+        return MixedTask(self._task.during(epoch, epochs))
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss for labels `(b,)`, or for mixed ones `(b, 3)`."""
         if targets.ndim == 1:
@@ -152,6 +156,10 @@ class MixedTask:
     def tally(self) -> Tally:
         """Return empty sums for one validation pass, which is never mixed."""
         return self._task.tally()
+
+    def finish(self, model: nn.Module, example: Tensor) -> None:
+        """Make the network's outputs what was scored."""
+        self._task.finish(model, example)
 
 
 def _parts(targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -71,6 +71,12 @@ class Task(Protocol):
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move what the loss needs, such as class weights, to the network's device and type."""
 
+    def during(self, epoch: int, epochs: int) -> "Task":
+        """Return the task as it is in an epoch, counted from 0, of a training of so many; it depends on these alone.
+
+        Asked before each epoch and before neurons are measured, so it must cost next to nothing.
+        """
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar that gradients flow through."""
 
@@ -79,6 +85,14 @@ class Task(Protocol):
 
     def tally(self) -> Tally:
         """Return empty sums for one validation pass."""
+
+    def finish(self, model: nn.Module, example: Tensor) -> None:
+        """Change the trained network, in place and once, so that its outputs are what the tallies have scored.
+
+        Args:
+            model: The network, its size final.
+            example: One input, `(1, ...)`, on its device.
+        """
 
 
 class GrowthPolicy(Protocol):

@@ -50,7 +50,8 @@ class Surgeon:
         """
         seed = derive_seed(self._seed, "growth", clock.step)
         network = self._network
-        found = measure(need, network.model, network.units, self._batches, self._task, self._importance_examples, seed)
+        task = self._task.during(clock.epoch, clock.epochs)
+        found = measure(need, network.model, network.units, self._batches, task, self._importance_examples, seed)
         snapshot = Snapshot(
             clock,
             network.units,

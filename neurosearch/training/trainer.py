@@ -179,6 +179,7 @@ class Trainer:
         if self._result is None:
             with telling_shortage(self._described):
                 record = self._finish()
+                self._task.finish(self.model, self._one_example)
             self._result = FinalResult(self.model, self.units, record)
         return self._result
 
@@ -212,7 +213,9 @@ class Trainer:
         Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
         not do, but for keeping the loss and asking the policy.
         """
-        optimizer, policy, task_loss, ranks = self._optimizer, self._policy, self._task.loss, self._ranks
+        optimizer, policy, ranks = self._optimizer, self._policy, self._ranks
+        task = self._task.during(epoch, self._settings.epochs)
+        task_loss = task.loss
         # Surgery keeps the parameter objects, so this list stays true. Clearing gradients by hand is what `zero_grad`
         # does, without its profiler hooks, which cost several percent of a small network's step.
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -234,7 +237,7 @@ class Trainer:
                 loss = loss + size_loss
             loss.backward()  # type: ignore[no-untyped-call]
             if ranks is not None:
-                task_losses[-1] = ranks.average(parameters, task_losses[-1], self._task.weight(targets))
+                task_losses[-1] = ranks.average(parameters, task_losses[-1], task.weight(targets))
             optimizer.step()
             self._step += 1
             clock = self._clock()

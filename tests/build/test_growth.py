@@ -17,6 +17,7 @@ from neurosearch.data.prepared import Arrays
 from neurosearch.models import Mlp, MlpShape
 from neurosearch.neurons import find_units, structure
 from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.losses import CrossEntropy
 from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
 
@@ -73,7 +74,7 @@ def trainer(fields: EventsFields, epochs: int) -> Trainer:
     generator = np.random.default_rng(0)
     arrays = Arrays(generator.normal(size=(24, 4)), np.arange(24) % 3)
     batches = ArrayBatches(arrays, arrays, 8, 0, CPU, 3)
-    task = Classification("cross_entropy", batches.class_counts, ["a", "b", "c"])
+    task = Classification(CrossEntropy("cross_entropy", None), batches.class_counts, ["a", "b", "c"])
     training = replace(training_settings(TrainingFields(epochs=epochs), seed=0), importance_examples=4)
     policy = kinds("growth")["events"].build(fields)
     example = (torch.zeros(2, 4, dtype=torch.float64),)

@@ -89,7 +89,73 @@ ONE_PROBLEM = [
     (config(search="{objectives: []}"), 6, "search.objectives", "must have at least 1 item(s), but is []."),
     (config(data="{kind: npz, path: ''}"), 2, "data.path", "must not be empty"),
     # A word that is none of the known ones.
-    (config(training="{epochs: 9, loss: focal}"), 4, "training.loss", "must be 'cross_entropy', 'class_balanced',"),
+    (
+        config(training="{epochs: 9, loss: focl}"),
+        4,
+        "training.loss",
+        "kind 'focl'. Did you mean 'focal'? Kinds: cross_",
+    ),
+    (config(training="{epochs: 9, loss: {kind: focl}}"), 4, "training.loss.kind", "unknown kind 'focl'. Did you mean"),
+    (config(training="{epochs: 9, loss: {gamma: 1}}"), 4, "training.loss", "has no kind. Add `kind:` with one of cros"),
+    (config(training="{epochs: 9, loss: 3}"), 4, "training.loss", "must be a section with keys of its own, but is 3."),
+    (
+        config(training="{epochs: 9, loss: {kind: focal, gama: 1}}"),
+        4,
+        "training.loss.gama",
+        "unknown key. Did you mean 'gamma'? Known here: kind, gamma.",
+    ),
+    (
+        config(training="{epochs: 9, loss: {kind: focal, gamma: -1}}"),
+        4,
+        "training.loss.gamma",
+        "must be at least 0, but is -1. (Exponent of (1 - p)",
+    ),
+    (
+        config(training="{epochs: 9, loss: {kind: class_balanced, beta: 1}}"),
+        4,
+        "training.loss.beta",
+        "must be below 1, but is 1. (Of the effective number of examples",
+    ),
+    (
+        config(training="{epochs: 9, loss: {kind: ldam, max_margin: 0}}"),
+        4,
+        "training.loss.max_margin",
+        "must be above 0, but is 0.",
+    ),
+    (
+        config(training="{epochs: 9, loss: {search: choice, options: [focal, focl]}}"),
+        4,
+        "training.loss.options[1]",
+        "unknown kind 'focl'.",
+    ),
+    (
+        config(training="{epochs: 9, loss: {search: one_of, options: [focal]}}"),
+        4,
+        "training.loss.options[0]",
+        "is no section such as",
+    ),
+    (
+        config(
+            training="{epochs: 9, loss: {search: one_of, options: [{kind: cross_entropy}, {kind: focal, gamma: "
+            "{search: uniform, low: 0, high: 20}}]}}"
+        ),
+        4,
+        "training.loss.options[1].gamma.high",
+        "must be at most 10, but is 20.",
+    ),
+    (
+        config(training="{epochs: 9, posthoc_tau: 1.0, loss: {search: one_of, options: [{kind: vs}, {kind: focal}]}}"),
+        4,
+        "training.posthoc_tau and training.loss.options[0]",
+        "loss vs adjusts logits by the class shares",
+    ),
+    (config(training="{epochs: 9, posthoc_tau: -1}"), 4, "training.posthoc_tau", "must be at least 0, but is -1."),
+    (
+        config(training="{epochs: 9, deferred_reweighting_share: 2}"),
+        4,
+        "training.deferred_reweighting_share",
+        "must be at most 1, but is 2.",
+    ),
     (config(training="{epochs: 9, optimizer: adma}"), 4, "training.optimizer", "is 'adma'. Did you mean 'adam'? (Opt"),
     (
         config(search="{objectives: [{metric: acc, direction: maximize}]}"),

@@ -106,7 +106,7 @@ PERIODIC: dict[str, Any] = {"kind": "periodic", "period_epochs": 2, "grown_epoch
 def test_a_regression_that_asks_for_no_classes_is_a_trial(loss: str) -> None:
     growth = {**PERIODIC, "importance": "taylor"}
     training = {"epochs": 10, "loss": loss}
-    assert trial(**{**REGRESSION, "training": training, "growth": growth}).training.loss == loss
+    assert trial(**{**REGRESSION, "training": training, "growth": growth}).training.loss.kind == loss
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_regression_that_asks_for_no_classes_is_a_trial(loss: str) -> None:
         (
             {"data": {"kind": "digits"}},
             ["training.loss", "data.task"],
-            "Set loss to cross_entropy or class_balanced or balanced_softmax.",
+            "Set loss to cross_entropy or class_balanced or focal or class_balanced_focal or ",
         ),
     ],
 )
@@ -167,6 +167,71 @@ def test_all_that_needs_classes_is_told_at_once() -> None:
         "training.loss and data.task",
         "growth.importance and data.task",
     }
+
+
+@pytest.mark.parametrize(
+    ("training", "clashing", "remedy"),
+    [
+        (
+            {"deferred_reweighting_share": 0.2, "loss": "class_balanced"},
+            ["training.deferred_reweighting_share", "training.loss"],
+            "loss class_balanced weights classes from the first epoch on. Set the share to 0",
+        ),
+        (
+            {"deferred_reweighting_share": 0.2, "loss": {"kind": "class_balanced_focal", "gamma": 1.0}},
+            ["training.deferred_reweighting_share", "training.loss"],
+            "loss class_balanced_focal weights classes from the first epoch on",
+        ),
+        (
+            {"posthoc_tau": 1.0, "loss": "balanced_softmax"},
+            ["training.posthoc_tau", "training.loss"],
+            "loss balanced_softmax adjusts logits by the class shares while training",
+        ),
+        (
+            {"posthoc_tau": 1.0, "loss": {"kind": "logit_adjustment", "tau": 0.5}},
+            ["training.posthoc_tau", "training.loss"],
+            "Set posthoc_tau to 0, or loss to cross_entropy.",
+        ),
+        ({"posthoc_tau": 0.5, "loss": "vs"}, ["training.posthoc_tau", "training.loss"], "loss vs adjusts logits"),
+        (
+            {"loss": {"kind": "label_aware_smoothing", "head": 0.1, "tail": 0.2}},
+            ["training.loss.tail", "training.loss.head"],
+            "Lower tail or raise head.",
+        ),
+    ],
+)
+def test_remedies_that_exclude_each_other_are_refused_with_both_fields(
+    training: dict[str, Any], clashing: list[str], remedy: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(remedy)) as caught:
+        trial(training={"epochs": 10, **training})
+    cause = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
+    assert [list(conflict.fields) for conflict in cause.conflicts] == [clashing]
+
+
+@pytest.mark.parametrize(("field", "value"), [("deferred_reweighting_share", 0.2), ("posthoc_tau", 1.0)], ids=str)
+def test_a_remedy_for_classes_is_refused_for_a_regression(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match="the task is regression, which has none") as caught:
+        trial(**{**REGRESSION, "training": {"epochs": 10, "loss": "mse", field: value}})
+    cause = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
+    assert [list(conflict.fields) for conflict in cause.conflicts] == [[f"training.{field}", "data.task"]]
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"loss": "ldam", "deferred_reweighting_share": 0.2},
+        {"loss": "ldam", "deferred_reweighting_share": 0.2, "posthoc_tau": 1.0},
+        {"loss": "focal", "deferred_reweighting_share": 0.2},
+        {"loss": "vs", "deferred_reweighting_share": 1.0},
+        {"loss": {"kind": "vs", "tau": 0.0}, "posthoc_tau": 1.0},
+        {"loss": {"kind": "logit_adjustment", "tau": 0.0}, "posthoc_tau": 1.0},
+        {"loss": "label_aware_smoothing", "posthoc_tau": 0.5},
+    ],
+)
+def test_remedies_that_go_together_make_a_trial(training: dict[str, Any]) -> None:
+    config = trial(training={"epochs": 10, **training})
+    assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 _STUDY: dict[str, Any] = {

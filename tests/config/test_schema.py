@@ -72,6 +72,16 @@ CHOICE = {"search": "choice", "options": ["relu", "tanh"]}
             "growth",
             {"kind": "events", "events": {"search": "schedule", "cycles": 2, "last_epoch": 8, "add_share": 0.5}},
         ),
+        ("training.loss", "focal"),
+        ("training.loss", {"kind": "focal", "gamma": {"search": "uniform", "low": 0.5, "high": 2}}),
+        ("training.loss", {"search": "choice", "options": ["ldam", {"kind": "focal"}]}),
+        (
+            "training.loss",
+            {
+                "search": "one_of",
+                "options": [{"kind": "mse"}, {"kind": "vs", "tau": {"search": "choice", "options": [0, 1]}}],
+            },
+        ),
         ("search.gpus_per_trial", "auto"),
     ],
 )
@@ -93,6 +103,11 @@ def test_a_node_may_stand_where_a_value_may_be_searched(
         ("model.activation", {"search": "int", "low": 1, "high": 2}),
         ("model", {"widths": [8]}),
         ("growth", {"search": "one_of", "options": [{"kind": "nimbel"}]}),
+        ("training.loss", "focl"),
+        ("training.loss", {"gamma": 1}),
+        ("training.loss", {"kind": "focal", "gamma": -1}),
+        ("training.loss", {"search": "choice", "options": ["focl"]}),
+        ("training.loss", {"search": "one_of", "options": [{"kind": "vs", "gama": 1}]}),
         ("search.trials", {"search": "int", "low": 1, "high": 2}),
         ("search.gpus_per_trial", "all"),
         ("name", "With Spaces"),

@@ -19,6 +19,7 @@ from neurosearch.growth import (
 )
 from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape
 from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.losses import CrossEntropy, LogitAdjustment, class_balanced_weights
 from neurosearch.training.mixing import MixedBatches, MixedTask
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.tasks import Classification
@@ -74,6 +75,12 @@ NIMBLE = NimbleSettings(
     check_steps=2,
 )
 
+LOSSES = {
+    "cross_entropy": lambda _counts: CrossEntropy("cross_entropy", None),
+    "class_balanced": lambda counts: CrossEntropy("class_balanced", class_balanced_weights(counts, 0.9999)),
+    "balanced_softmax": lambda counts: LogitAdjustment("balanced_softmax", counts, 1.0, None),
+}
+
 
 def make_policy(kind, **changes):
     match kind:
@@ -120,21 +127,23 @@ def build(
     *,
     dropout=0.0,
     growth=None,
+    task=None,
     device=CPU,
     second_stage=None,
     mixing=None,
     **changes,
 ):
-    """A trainer on a tiny problem; `changes` go into the training settings, `growth` into the policy's."""
+    """A trainer on a tiny problem; `changes` go into the training settings, `growth` and `task` where they say."""
     batches = make_batches(device)
-    task = Classification(loss, batches.class_counts, ["a", "b", "c"])
+    counts = batches.class_counts
+    learned = Classification(LOSSES[loss](counts), counts, ["a", "b", "c"], **(task or {}))
     if mixing is not None:
-        batches, task = MixedBatches(batches, mixing, SETTINGS.seed, device), MixedTask(task)
+        batches, learned = MixedBatches(batches, mixing, SETTINGS.seed, device), MixedTask(learned)
     return Trainer(
         settings=replace(SETTINGS, **changes),
         model=make_model(model, dropout),
         batches=batches,
-        task=task,
+        task=learned,
         policy=make_policy(policy, **(growth or {})),
         checkpoints=MemoryCheckpointStore() if store is None else store,
         device=device,
@@ -146,6 +155,12 @@ def build(
 @pytest.fixture(scope="session")
 def build_trainer():
     return build
+
+
+@pytest.fixture(scope="session")
+def make_loss():
+    """Makes a loss from its kind and the counts of the classes."""
+    return lambda kind, class_counts: LOSSES[kind](class_counts)
 
 
 @pytest.fixture(scope="session")

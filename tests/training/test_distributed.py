@@ -11,6 +11,7 @@ from neurosearch.growth import NimblePolicy, PeriodicPolicy, StaticPolicy
 from neurosearch.models import Mlp, MlpShape
 from neurosearch.training.checkpoint import FolderCheckpointStore
 from neurosearch.training.distributed import FirstRankStore, Ranks, joined
+from neurosearch.training.losses import CrossEntropy, LogitAdjustment, class_balanced_weights
 from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
 
@@ -23,10 +24,23 @@ def build(settings, batches, policy, loss, folder, ranks=None, norm="none"):
         torch.manual_seed(3)
         model = Mlp(MlpShape((1, 4, 4), (8, 6), 3, "relu", norm, 0.0)).double()
     batches = Doubled(batches)
-    task = Classification(loss, batches.class_counts, ["a", "b", "c"])
+    task = make_task(loss, batches.class_counts)
     store = FolderCheckpointStore(folder)
     inputs = (torch.zeros(2, 1, 4, 4, dtype=torch.float64),)
     return Trainer(settings, model, batches, task, policy, store, CPU, inputs, ranks=ranks)
+
+
+def make_task(loss, counts):
+    """`deferred` weights classes in the second half of the epochs."""
+    weights = class_balanced_weights(counts, 0.9999)
+    plain, weighted = CrossEntropy("cross_entropy", None), CrossEntropy("cross_entropy", weights)
+    match loss:
+        case "cross_entropy":
+            return Classification(plain, counts, ["a", "b", "c"])
+        case "balanced_softmax":
+            return Classification(LogitAdjustment(loss, counts, 1.0, None), counts, ["a", "b", "c"])
+        case "deferred":
+            return Classification(plain, counts, ["a", "b", "c"], late_loss=weighted, late_share=0.5)
 
 
 class Doubled:
@@ -96,7 +110,7 @@ POLICIES = {
 
 
 @pytest.mark.parametrize(
-    ("policy", "loss"), [("static", "class_balanced"), ("periodic", "cross_entropy"), ("nimble", "balanced_softmax")]
+    ("policy", "loss"), [("static", "deferred"), ("periodic", "cross_entropy"), ("nimble", "balanced_softmax")]
 )
 def test_two_processes_train_the_same_network_as_one(
     tmp_path, training_settings, growth_settings, make_batches, policy, loss

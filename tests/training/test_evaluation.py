@@ -3,6 +3,7 @@ import torch
 
 from neurosearch import names
 from neurosearch.training.evaluation import evaluate
+from neurosearch.training.losses import CrossEntropy
 from neurosearch.training.tasks import Classification
 
 
@@ -13,7 +14,7 @@ class TwoBatches:
 
 
 def test_scores_cover_every_batch_and_sums_come_along():
-    task = Classification("cross_entropy", [5, 5], ["a", "b"])
+    task = Classification(CrossEntropy("cross_entropy", None), [5, 5], ["a", "b"])
     sums = torch.tensor([1.5, 2.5], dtype=torch.float64)
     scores, fetched = evaluate(lambda inputs: inputs, TwoBatches(), task, sums)
     assert fetched == [1.5, 2.5]

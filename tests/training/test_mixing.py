@@ -1,4 +1,5 @@
 import itertools
+from copy import deepcopy
 from math import isclose
 
 import numpy as np
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 from neurosearch import names
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.losses import CrossEntropy, LogitAdjustment, class_balanced_weights
 from neurosearch.training.mixing import MixedBatches, MixedTask, Mixup, Remix
 from neurosearch.training.tasks import Classification
 
 CPU = torch.device("cpu")
 CLASS_NAMES = ["a", "b", "c"]
 COUNTS = (25, 10, 6)
+BALANCED = CrossEntropy("class_balanced", class_balanced_weights(COUNTS, 0.9999))
 
 
 class OneBatch:
@@ -43,7 +46,7 @@ def remix_share(ratio, share, kappa, tau):
     mixing=st.one_of(
         st.builds(Mixup, st.floats(0.1, 4)), st.builds(Remix, st.floats(0.1, 4), st.floats(1, 5), st.floats(0, 1))
     ),
-    loss=st.sampled_from(["cross_entropy", "balanced_softmax"]),
+    loss=st.sampled_from([CrossEntropy("cross_entropy", None), LogitAdjustment("balanced_softmax", COUNTS, 1.0, None)]),
     size=st.integers(2, 8),
     seed=st.integers(0, 2**40),
 )
@@ -52,7 +55,7 @@ def test_a_mixed_batch_is_that_of_a_plain_loop(mixing, loss, size, seed):
     numbers = np.random.default_rng(seed)
     inputs = torch.from_numpy(numbers.normal(size=(size, 3)))
     labels = torch.from_numpy(numbers.integers(0, 3, size))
-    task = Classification(loss, COUNTS, CLASS_NAMES)
+    task = Classification(deepcopy(loss), COUNTS, CLASS_NAMES)
     task.to(CPU, torch.float64)
     derived = derive_seed(seed, "mixing", 2)
     shares = np.random.default_rng(derived).beta(mixing.alpha, mixing.alpha, 3).astype(np.float32).tolist()
@@ -98,7 +101,7 @@ def test_classes_of_like_size_are_mixed_as_by_mixup(make_batches):
 
 
 def test_the_loss_of_a_mixed_batch_is_the_weighted_sum_of_two(make_batches):
-    task = Classification("class_balanced", COUNTS, CLASS_NAMES)
+    task = Classification(deepcopy(BALANCED), COUNTS, CLASS_NAMES)
     task.to(CPU, torch.float32)
     _, targets = next(MixedBatches(make_batches(CPU), Mixup(1.0), 7, CPU).train(0))
     logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
@@ -111,7 +114,7 @@ def test_the_loss_of_a_mixed_batch_is_the_weighted_sum_of_two(make_batches):
 
 
 def test_labels_that_are_not_mixed_have_the_plain_loss():
-    task = Classification("class_balanced", COUNTS, CLASS_NAMES)
+    task = Classification(deepcopy(BALANCED), COUNTS, CLASS_NAMES)
     task.to(CPU, torch.float32)
     logits, labels = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
     assert torch.equal(MixedTask(task).loss(logits, labels), task.loss(logits, labels))

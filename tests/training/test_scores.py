@@ -8,11 +8,12 @@ from torch import nn
 from neurosearch.growth.policy import NOTHING, Need
 from neurosearch.neurons import find_units
 from neurosearch.randomness import derive_seed
+from neurosearch.training.losses import CrossEntropy
 from neurosearch.training.records import TrialFailed
 from neurosearch.training.scores import Measured, head_classes, measure, only_classes, tail_classes
 from neurosearch.training.tasks import Classification
 
-TASK = Classification("cross_entropy", (9, 5, 2), ("a", "b", "c"))
+TASK = Classification(CrossEntropy("cross_entropy", None), (9, 5, 2), ("a", "b", "c"))
 
 
 class Examples:

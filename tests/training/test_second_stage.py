@@ -12,6 +12,7 @@ from neurosearch.data.sampling import Sampling
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.counts import PASSES_PER_STEP
+from neurosearch.training.losses import CrossEntropy
 from neurosearch.training.records import TrialFailed
 from neurosearch.training.second_stage import RetrainedClassifier, TauNormalisedClassifier, find_head
 from neurosearch.training.tasks import Classification
@@ -28,7 +29,8 @@ def run(trainer):
 
 
 def retrained(epochs=3, sampling="class_balanced"):
-    return RetrainedClassifier(epochs, 0.1, sampling, Classification("cross_entropy", (25, 10, 6), ["a", "b", "c"]))
+    task = Classification(CrossEntropy("cross_entropy", None), (25, 10, 6), ["a", "b", "c"])
+    return RetrainedClassifier(epochs, 0.1, sampling, task)
 
 
 def weights(model):

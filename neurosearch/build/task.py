@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 from neurosearch.build.losses import build_loss
 from neurosearch.config.losses import BETA, HuberFields, MaeFields, MseFields
+from neurosearch.config.remedies import UnmixedFields
 from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.manifest import Manifest
 from neurosearch.training.losses import class_balanced_weights
 from neurosearch.training.metrics import ClassificationTally
+from neurosearch.training.mixing import MixedTask
 from neurosearch.training.target_metrics import RegressionTally
 from neurosearch.training.tasks import Classification, Regression
 
@@ -22,7 +24,8 @@ def build_task(config: TrialConfig, manifest: Manifest) -> "Task":
     if isinstance(loss, MseFields | MaeFields | HuberFields):
         assert targets is not None
         return Regression(loss.kind, targets.names, targets.std)
-    return _classification(config.training, manifest)
+    task = _classification(config.training, manifest)
+    return task if isinstance(config.training.mixing, UnmixedFields) else MixedTask(task)
 
 
 def build_tally(manifest: Manifest) -> "Tally":

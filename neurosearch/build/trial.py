@@ -8,6 +8,7 @@ from torch import nn
 
 from neurosearch.build.head import head_of, with_head
 from neurosearch.build.pretrained import load_pretrained
+from neurosearch.build.remedies import build_augmentation, build_sampling, build_second_stage, with_mixing
 from neurosearch.build.task import build_task
 from neurosearch.config.base import Fields
 from neurosearch.config.data import DataFields
@@ -89,10 +90,24 @@ def build_policy(config: TrialConfig) -> GrowthPolicy:
 
 
 def build_batches(config: TrialConfig, data: PreparedData, device: torch.device) -> Batches:
-    """Returns the trial's data in the batches of its training, on a device."""
+    """Returns the trial's data in the batches of its training, on a device.
+
+    Raises:
+        ValueError: If they cannot be augmented as the config asks.
+    """
     train, validation, num_classes = data.train(), data.validation(), data.manifest.num_classes
-    size, normalise = config.training.batch_size, data.normalise()
-    return ArrayBatches(train, validation, size, config.seed, device, num_classes, normalise)
+    batches = ArrayBatches(
+        train,
+        validation,
+        config.training.batch_size,
+        config.seed,
+        device,
+        num_classes,
+        data.normalise(),
+        sampling=build_sampling(config),
+        augmentation=build_augmentation(config, data.manifest),
+    )
+    return with_mixing(batches, config, device)
 
 
 def build_trainer(
@@ -126,6 +141,7 @@ def build_trainer(
         device=device,
         example_inputs=(torch.zeros(2, *manifest.input_shape),),
         ranks=ranks,
+        second_stage=build_second_stage(config, manifest),
     )
 
 

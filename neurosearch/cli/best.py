@@ -43,14 +43,15 @@ def best(
 
 def _lines(study: "StoredStudy", trial: "TrialSummary") -> Iterator[str]:
     from neurosearch import names
-    from neurosearch.cli.words import duration, hyperparameters, number, role_words, seeds, size
+    from neurosearch.cli.words import duration, hyperparameters, number, seeds, size
 
     metrics = dict.fromkeys(
         (*(each.metric for each in study.config.study.search.objectives), *(each for each in names.OBJECTIVES))
     )
     scores = [f"{each} {number(trial.metrics[each])}" for each in metrics if _is_told(each, trial)]
     spent = "" if trial.seconds is None else f", {duration(trial.seconds)}"
-    yield f"trial {trial.number}, {trial.kind}, {role_words(trial.role)}: {size(trial.metrics)}"
+    role = {"control": "the control", "finalist": "a finalist", "search": "searched"}[trial.role]
+    yield f"trial {trial.number}, {trial.kind}, {role}: {size(trial.metrics)}"
     yield f"  {', '.join(scores)}"
     yield f"  {hyperparameters(trial)}"
     yield f"  {seeds(trial)}, {trial.epochs} epochs{spent}"

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 _SPARE_BYTES = 200 * 2**20  # databases, checkpoints and exported files of a small study
 _ANSWER_SECONDS = 2.0
+_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier")  # of the training section, data and network
 
 
 @dataclass(frozen=True)
 class _Variant:
-    """A corner with a data and a model section that no earlier corner has."""
+    """A corner whose data, model, and what of the training must fit them no earlier corner has."""
 
     corner: Resolved
     config: TrialConfig
@@ -79,14 +80,15 @@ def existing_study(study: StudyConfig) -> StudyConfig | None:
 
 
 def _variants(study: StudyConfig, problems: list[Problem]) -> Iterator[_Variant]:
-    """Yields the distinct pairs of data and model with the data loaded; what cannot be loaded is a problem."""
+    """Yields what differs in data, model or what must fit them, with the data loaded; what cannot be is a problem."""
     from neurosearch.data.problems import DataError
 
     loaded: dict[str, RawArrays | None] = {}
     seen: set[str] = set()
     for corner in corners(study.template):
         data_key = json.dumps(corner.sections["data"], sort_keys=True)
-        key = json.dumps([corner.sections["data"], corner.sections["model"]], sort_keys=True)
+        fitting = {name: corner.sections["training"].get(name) for name in _MUST_FIT}
+        key = json.dumps([corner.sections["data"], corner.sections["model"], fitting], sort_keys=True)
         if key in seen:
             continue
         seen.add(key)
@@ -118,7 +120,9 @@ def _input_shape(config: TrialConfig, raw: "RawArrays") -> tuple[int, ...]:
 
 
 def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...], remarks: list[str]) -> Iterator[Problem]:
-    """Builds every distinct network without its numbers, and sees that its family has one within the size limit.
+    """Builds every distinct network without its numbers, and sees that it can be trained as the config wants it.
+
+    Its family must have one within the size limit.
 
     What pretrained weights leave out goes to the remarks.
     """
@@ -126,6 +130,7 @@ def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...], remarks:
 
     from neurosearch.build.control import require_room
     from neurosearch.build.pretrained import load_pretrained
+    from neurosearch.build.remedies import require_fit
     from neurosearch.build.trial import build_model
 
     source = study.template.source
@@ -135,8 +140,9 @@ def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...], remarks:
             with torch.device("meta"):
                 network = build_model(variant.config, variant.input_shape, num_outputs)
             found = load_pretrained(network, variant.config.model, variant.input_shape, num_outputs)
+            require_fit(variant.config, network, variant.input_shape)
         except ValueError as error:
-            field, text = _field_and_text(str(error), "model")
+            field, text = _field_and_text(str(error))
             yield problem_of(field, text, variant.corner, study.template)
             continue
         if found is not None and not found.is_whole:
@@ -147,10 +153,11 @@ def _model_problems(study: StudyConfig, variants: tuple[_Variant, ...], remarks:
             yield Problem(source.place(("size_limit",)), "size_limit", str(error))
 
 
-def _field_and_text(message: str, section: str) -> tuple[str, str]:
-    """Takes a leading field such as `model.kind: ` off a message; without one the section itself is the field."""
+def _field_and_text(message: str) -> tuple[str, str]:
+    """Takes a leading field such as `model.kind: ` off a message; without one the model is the field."""
     field, colon, text = message.partition(": ")
-    return (field, text) if colon and field.split(".")[0] == section and " " not in field else (section, message)
+    is_field = colon and field.split(".")[0] in ("model", "training") and " " not in field
+    return (field, text) if is_field else ("model", message)
 
 
 def _folder_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iterator[Problem]:

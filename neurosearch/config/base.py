@@ -53,6 +53,11 @@ class ConfigError(ValueError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+def spelt_out(value: object) -> object:
+    """Returns a section for its short form, the name of its kind alone."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
 def undotted(text: str) -> Path:
     """Reads a path that `dotted` wrote."""
     path: list[str | int] = []

@@ -5,11 +5,11 @@ says. Counts n_c are training examples of class c, pi_c their share of all.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from neurosearch.config.base import Fields, Number, PositiveFloat
+from neurosearch.config.base import Fields, Number, PositiveFloat, spelt_out
 from neurosearch.config.data import TaskKind
 
 BETA = 0.9999  # the value that arXiv:1901.05555 and LDAM-DRW use for long-tailed CIFAR
@@ -175,11 +175,7 @@ _LossName = Literal[
 _Tagged = Annotated[LossFields, Field(discriminator="kind")]
 
 
-def _spelt_out(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
-
-
 #: A loss as a file may have it: a section with a `kind`, or the kind alone.
 Loss = Annotated[
-    LossFields, Field(discriminator="kind"), BeforeValidator(_spelt_out, json_schema_input_type=_LossName | _Tagged)
+    LossFields, Field(discriminator="kind"), BeforeValidator(spelt_out, json_schema_input_type=_LossName | _Tagged)
 ]

@@ -18,6 +18,7 @@ from neurosearch.config.losses import (
     VsFields,
 )
 from neurosearch.config.model import ResnetCifarFields
+from neurosearch.config.remedies import RetrainedFields
 from neurosearch.config.s3 import is_on_s3
 
 if TYPE_CHECKING:
@@ -308,8 +309,71 @@ def _is_adjusted_once(config: "TrialConfig") -> Iterator[Conflict]:
         )
 
 
+def _remedies_have_classes(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if task_kind(config) != "regression":
+        return
+    for field, value, plain in (
+        ("sampling", training.sampling, "instance"),
+        ("mixing", training.mixing.kind, "none"),
+        ("classifier", training.classifier.kind, "joint"),
+    ):
+        if value != plain:
+            yield Conflict(
+                (f"training.{field}", "data.task"),
+                f"{field} is {value}, which needs classes, but the task is regression, which has none. "
+                f"Set {field} to {plain}.",
+            )
+
+
+def _augmentation_has_images(config: "TrialConfig") -> Iterator[Conflict]:
+    if config.training.augmentation.kind != "none" and getattr(config.data, "layout", None) == "features":
+        yield Conflict(
+            ("training.augmentation", "data.layout"),
+            f"augmentation is {config.training.augmentation.kind}, which needs images, but data.layout is features. "
+            "Set augmentation to none.",
+        )
+
+
+def _second_stage_has_a_linear_layer(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if training.classifier.kind != "joint" and training.loss.kind == "ldam":
+        yield Conflict(
+            ("training.classifier", "training.loss"),
+            f"classifier is {training.classifier.kind}, which changes a linear layer, but loss ldam makes the last one "
+            "a layer of cosines, whose weights have no lengths. Set classifier to joint, or choose another loss.",
+        )
+
+
+def _second_stage_adjusts_once(config: "TrialConfig") -> Iterator[Conflict]:
+    training, classifier = config.training, config.training.classifier
+    if not isinstance(classifier, RetrainedFields):
+        return
+    if classifier.tail_smoothing > classifier.head_smoothing:
+        yield Conflict(
+            ("training.classifier.tail_smoothing", "training.classifier.head_smoothing"),
+            f"tail_smoothing is {classifier.tail_smoothing} but head_smoothing is {classifier.head_smoothing}, so "
+            "labels of rare classes would be smoothed more than those of common ones. Lower tail_smoothing.",
+        )
+    if training.posthoc_tau > 0 and classifier.sampling != "instance":
+        yield Conflict(
+            ("training.posthoc_tau", "training.classifier.sampling"),
+            f"posthoc_tau is {training.posthoc_tau}, but the classifier is retrained with sampling "
+            f"{classifier.sampling}, which makes up for the class shares already. Set posthoc_tau to 0, or sampling to "
+            "instance.",
+        )
+
+
 #: Which remedies for imbalance exclude each other.
-REMEDY_RULES: tuple[Rule, ...] = (_smoothing_falls, _is_reweighted_once, _is_adjusted_once)
+REMEDY_RULES: tuple[Rule, ...] = (
+    _smoothing_falls,
+    _is_reweighted_once,
+    _is_adjusted_once,
+    _remedies_have_classes,
+    _augmentation_has_images,
+    _second_stage_has_a_linear_layer,
+    _second_stage_adjusts_once,
+)
 
 #: Rules that hold for every kind; a kind's own rules stand in its `Kind`.
 TRAINING_RULES: tuple[Rule, ...] = (

@@ -6,6 +6,15 @@ from pydantic import Field
 
 from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat, Share
 from neurosearch.config.losses import CrossEntropyFields, Loss
+from neurosearch.config.remedies import (
+    Augmentation,
+    Classifier,
+    JointFields,
+    Mixing,
+    Sampling,
+    UnaugmentedFields,
+    UnmixedFields,
+)
 
 
 class TrainingFields(Fields):
@@ -42,6 +51,24 @@ class TrainingFields(Fields):
         0.0,
         description="Scores and the exported network use logits minus posthoc_tau times the log of the class shares; "
         "0: as they are (post-hoc logit adjustment, arXiv:2007.07314)",
+    )
+    sampling: Sampling = Field(
+        "instance",
+        description="How often the examples of each class come, n^q of them with replacement (arXiv:1910.09217): "
+        "instance, every example once; square_root, q = 1/2; class_balanced, q = 0; progressive, from instance to "
+        "class_balanced over the epochs",
+    )
+    mixing: Mixing = Field(
+        UnmixedFields(), description="How examples are mixed with others: none, or {kind: mixup} or {kind: remix}"
+    )
+    augmentation: Augmentation = Field(
+        UnaugmentedFields(),
+        description="How images are changed before they are trained on, anew in every epoch: none or {kind: crop_flip}",
+    )
+    classifier: Classifier = Field(
+        JointFields(),
+        description="What becomes of the last layer after the last epoch: joint, nothing; {kind: retrained}, cRT; "
+        "{kind: tau_normalised}",
     )
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
     importance_examples: Count = Field(

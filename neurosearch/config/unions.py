@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from neurosearch.config.base import Fields, Path
 from neurosearch.config.kinds import KindGroup, kinds
 from neurosearch.config.losses import LOSS_KINDS
+from neurosearch.config.remedies import AUGMENTATION_KINDS, CLASSIFIER_KINDS, MIXING_KINDS
 
 
 def _installed(group: KindGroup) -> Callable[[], Mapping[str, type[Fields]]]:
@@ -16,6 +17,9 @@ UNIONS: Mapping[Path, Callable[[], Mapping[str, type[Fields]]]] = {
     ("data",): _installed("data"),
     ("model",): _installed("models"),
     ("training", "loss"): lambda: LOSS_KINDS,
+    ("training", "mixing"): lambda: MIXING_KINDS,
+    ("training", "augmentation"): lambda: AUGMENTATION_KINDS,
+    ("training", "classifier"): lambda: CLASSIFIER_KINDS,
     ("growth",): _installed("growth"),
 }
 

@@ -58,7 +58,7 @@ def with_cosine_head(network: nn.Module, example: Tensor, scale: float) -> nn.Mo
     Raises:
         ValueError: The network's output does not come straight from a linear layer.
     """
-    name = _output_layer(network, example)
+    name = output_layer(network, example)
     layer = None if name is None else network.get_submodule(name)
     if name is None or not isinstance(layer, nn.Linear):
         raise ValueError(
@@ -90,7 +90,7 @@ def output_bias(network: nn.Module, example: Tensor) -> Tensor:
 
 
 def _bias(network: nn.Module, example: Tensor) -> Tensor | None:
-    name = _output_layer(network, example)
+    name = output_layer(network, example)
     if name is None:
         return None
     layer = network.get_submodule(name)
@@ -98,7 +98,7 @@ def _bias(network: nn.Module, example: Tensor) -> Tensor | None:
     return bias if isinstance(bias, Tensor) else None
 
 
-def _output_layer(network: nn.Module, example: Tensor) -> str | None:
+def output_layer(network: nn.Module, example: Tensor) -> str | None:
     """Return the name of the linear layer, or the shift, whose output is the network's; None if there is none.
 
     Found by one run: it is the one that gives the very tensor that the network gives.

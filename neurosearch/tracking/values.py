@@ -47,7 +47,7 @@ class Trial(Protocol):
 
     @property
     def role(self) -> str:
-        """`search`, `finalist`, `control` or the name of an arm."""
+        """`search`, `finalist` or `control`."""
 
     @property
     def config(self) -> Mapping[str, Any]:

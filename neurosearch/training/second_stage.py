@@ -5,7 +5,6 @@ Both ways are those of arXiv:1910.09217: learn the features by whatever samples 
 Shape letters: n training examples, b examples of a step, f features, c classes.
 """
 
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosearch.data.sampling import Sampling, SamplingKind
+from neurosearch.models.head import output_layer
 from neurosearch.randomness import derive_seed
 from neurosearch.training.counts import PASSES_PER_STEP
 from neurosearch.training.network import Forward
@@ -120,34 +120,24 @@ class TauNormalisedClassifier:
         return StageReport(0, 0, 0.0, (), f"the classifier was normalised with tau {self._tau:g}")
 
 
-def find_head(model: nn.Module, example_inputs: Sequence[Tensor]) -> tuple[str, nn.Linear]:
+def find_head(model: nn.Module, example: Tensor) -> tuple[str, nn.Linear]:
     """Return the name and the module of the linear layer whose outputs are the network's.
+
+    Args:
+        model: The network.
+        example: One input, `(1, ...)`, on its device.
 
     Raises:
         TrialFailed: The outputs come from something else.
     """
-    last: list[tuple[str, nn.Module, Tensor]] = []
-
-    def note(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        return module.register_forward_hook(lambda _module, _inputs, output: last.append((name, module, output)))
-
-    handles = [note(name, module) for name, module in model.named_modules() if not list(module.children())]
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            outputs = model.eval()(*example_inputs)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    name, module, output = last[-1]
-    if output is not outputs or not isinstance(module, nn.Linear) or outputs.ndim != 2:
+    name = output_layer(model, example)
+    head = None if name is None else model.get_submodule(name)
+    if name is None or not isinstance(head, nn.Linear):
         raise TrialFailed(
-            f"training.classifier needs a network that ends with a linear layer, but the last one here, {name}, is a "
-            f"{type(module).__name__} or something follows it. Set training.classifier to {{kind: joint}}, or choose "
-            "another model."
+            "training.classifier: it needs a network whose outputs come straight from a linear layer, and those of "
+            "this one do not. Set classifier to joint, or choose another model."
         )
-    return name, module
+    return name, head
 
 
 def _features(forward: Forward, head: nn.Linear, batches: Batches) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,7 @@ class Trainer:
         self._counter = SizeCounter(model, example_inputs)
         self._one_example = example_inputs[0][:1]
         self._second_stage = second_stage
-        self._head = None if second_stage is None else find_head(model, example_inputs)
+        self._head = None if second_stage is None else find_head(model, self._one_example)
         self._optimizer = make_optimizer(settings, model.parameters(), policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
             self._network, self._optimizer, batches, task, self._base_sizes, settings.importance_examples, settings.seed

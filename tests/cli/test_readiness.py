@@ -55,6 +55,7 @@ def save(path: Path, **arrays: Any) -> None:
         ({"y_train": np.where(np.arange(40) == 0, 3, np.arange(40) % 3)}, {}, "data.validation_share", "class 3"),
         ({}, {"data": "{kind: npz, path: own.npz, imbalance: {ratio: 50}}"}, "data.imbalance.ratio", "ratio of 50"),
         ({}, {"model": "{kind: cnn, widths: [4]}"}, "model.kind", "cnn needs images"),
+        ({}, {"training": "{epochs: 1, augmentation: crop_flip}"}, "training.augmentation", "need images"),
         ({}, {"size_limit": "{parameters: 3}"}, "size_limit", "with one neuron in every hidden layer"),
     ],
 )

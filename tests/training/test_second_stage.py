@@ -41,7 +41,7 @@ def weights(model):
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_only_the_classifier_changes(build_trainer, policy, model):
     found, plain = run(build_trainer(policy, model, second_stage=retrained())), run(build_trainer(policy, model))
-    head, _ = find_head(found.model, (torch.zeros(2, 1, 4, 4),))
+    head, _ = find_head(found.model, torch.zeros(1, 1, 4, 4))
     before, after = weights(plain.model), weights(found.model)
     assert before.keys() == after.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -56,7 +56,7 @@ def test_a_new_classifier_is_that_of_the_plain_loop(build_trainer, training_sett
     batches, model = make_batches(CPU), trainer.model.eval()
     seed = derive_seed(training_settings.seed, "classifier")
     torch.manual_seed(seed)
-    name, head = find_head(model, (torch.zeros(2, 1, 4, 4),))
+    name, head = find_head(model, torch.zeros(1, 1, 4, 4))
     expected = nn.Linear(head.in_features, head.out_features)
     x, y = (torch.cat(each) for each in zip(*batches.train_as_is(), strict=True))
     seen = []
@@ -144,7 +144,7 @@ def test_a_class_without_weights_stays_without_weights(training_settings):
 def test_a_tau_normalised_network_is_the_one_that_is_scored(build_trainer):
     trainer = build_trainer("nimble", second_stage=TauNormalisedClassifier(1.0))
     final = run(trainer)
-    _, head = find_head(final.model, (torch.zeros(2, 1, 4, 4),))
+    _, head = find_head(final.model, torch.zeros(1, 1, 4, 4))
     assert torch.allclose(head.weight.norm(dim=1), torch.ones(3))
     assert torch.equal(head.bias, torch.zeros(3))
     assert final.record.epoch == 6
@@ -170,14 +170,14 @@ def test_a_loss_that_is_not_finite_ends_the_trial(build_trainer):
     ],
 )
 def test_a_network_that_does_not_end_with_a_linear_layer_is_refused_at_once(model):
-    with pytest.raises(TrialFailed, match=r"training\.classifier needs a network that ends with a linear layer"):
-        find_head(model, (torch.zeros(2, 4),))
+    with pytest.raises(TrialFailed, match=r"training\.classifier: it needs a network whose outputs come straight"):
+        find_head(model, torch.zeros(1, 4))
 
 
 def test_the_head_is_found_where_it_stands_and_nothing_is_left_behind():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3))).train()
     state = weights(model)
-    assert find_head(model, (torch.ones(2, 4),)) == ("2.1", model[2][1])
+    assert find_head(model, torch.ones(1, 4)) == ("2.1", model[2][1])
     assert all(not module._forward_hooks for module in model.modules())
     assert all(module.training for module in model.modules())
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())

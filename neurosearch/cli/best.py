@@ -43,15 +43,14 @@ def best(
 
 def _lines(study: "StoredStudy", trial: "TrialSummary") -> Iterator[str]:
     from neurosearch import names
-    from neurosearch.cli.words import duration, hyperparameters, number, seeds, size
+    from neurosearch.cli.words import duration, hyperparameters, number, role_words, seeds, size
 
     metrics = dict.fromkeys(
         (*(each.metric for each in study.config.study.search.objectives), *(each for each in names.OBJECTIVES))
     )
     scores = [f"{each} {number(trial.metrics[each])}" for each in metrics if _is_told(each, trial)]
     spent = "" if trial.seconds is None else f", {duration(trial.seconds)}"
-    role = {"control": "the control", "finalist": "a finalist", "search": "searched"}[trial.role]
-    yield f"trial {trial.number}, {trial.kind}, {role}: {size(trial.metrics)}"
+    yield f"trial {trial.number}, {trial.kind}, {role_words(trial.role)}: {size(trial.metrics)}"
     yield f"  {', '.join(scores)}"
     yield f"  {hyperparameters(trial)}"
     yield f"  {seeds(trial)}, {trial.epochs} epochs{spent}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from neurosearch import names
-from neurosearch.search.seams import TrialSummary
+from neurosearch.search.seams import Role, TrialSummary
 
 
 def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> str:
@@ -15,12 +15,25 @@ def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> s
     if trial.seconds is not None:
         parts.append(f"{trial.seconds:.1f} s")
     if trial.role != "search":
-        parts.append(f"the control, {seeds(trial)}" if trial.role == "control" else f"a finalist, {seeds(trial)}")
+        parts.append(f"{role_words(trial.role)}, {seeds(trial)}")
     elif best is not None:
         parts.append("the best so far" if best.number == trial.number else f"best {number(best.value)} ({best.number})")
     else:
         parts.append("nothing feasible yet")
     return "  ".join(parts)
+
+
+def role_words(role: Role) -> str:
+    """Tells why a trial runs."""
+    match role:
+        case "search":
+            return "searched"
+        case "finalist":
+            return "a finalist"
+        case "control":
+            return "the control"
+        case _:
+            return f"arm {role}"
 
 
 def seeds(trial: TrialSummary) -> str:

@@ -1,7 +1,7 @@
 """Fields of the search section: what is optimised, on what, for how long, and how sure the answer must be."""
 
 from math import inf
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,6 +10,8 @@ from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Numb
 from neurosearch.names import BALANCED_ACCURACY, LATENCY_SECONDS, OBJECTIVES
 
 Direction = Literal["maximize", "minimize"]
+Arm = Literal["fixed", "equal_compute", "wide_then_prune", "recycle", "random_importance"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
 def _gpus(value: object) -> float | Literal["auto"]:
@@ -195,6 +197,13 @@ class SearchFields(Fields):
     control: bool = Field(
         True, description="Train the largest static network within the size limit beside the winner, as its control"
     )
+    arms: tuple[Arm, ...] = Field(
+        (),
+        description="What else is trained on the fresh seeds beside the best finalist that changed neurons, with its "
+        "hyperparameters and final size. fixed: no change; equal_compute: fixed, for as many multiply-adds; "
+        "wide_then_prune: the grown width, pruned once; recycle: dormant neurons begin anew; random_importance: "
+        "pruned at random",
+    )
 
     @property
     def metrics(self) -> frozenset[str]:
@@ -217,6 +226,23 @@ class SearchFields(Fields):
                 "number, such as gpus_per_trial: 0.25, or take time_budget_seconds",
             )
         return self
+
+    @model_validator(mode="after")
+    def _arms_have_something_beside_them(self) -> Self:
+        if doubled := next((arm for arm in self.arms if self.arms.count(arm) > 1), None):
+            raise PydanticCustomError("doubled", "arms name {arm} twice; take one out", {"arm": doubled})
+        if "arms" in self.model_fields_set and self.arms and not (self.finalists and self.control):
+            raise PydanticCustomError(
+                "arms",
+                "arms stand beside a finalist and the control on the same fresh seeds, but there is none of the one or "
+                "the other; set finalists to 1 or more and control to true, or take arms out",
+            )
+        return self
+
+    @property
+    def followed_by_arms(self) -> tuple[Arm, ...]:
+        """Arms that are trained once the finalists are known: none where there is nothing to set them beside."""
+        return self.arms if self.finalists and self.control else ()
 
     @model_validator(mode="after")
     def _objectives_differ(self) -> Self:

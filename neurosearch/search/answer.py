@@ -6,6 +6,7 @@ from typing import Any
 
 from neurosearch import names
 from neurosearch.config.study import StudyFields
+from neurosearch.search.cause import Cause, cause, compared
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import Comparison, compare, difference_words, words
 from neurosearch.search.summaries import best_of
@@ -24,6 +25,7 @@ class Answered:
         comparisons: That finalist against the control, one for each objective.
         fixed_winner: Whether the best of all finalists and the control is a network whose neurons never changed.
         changed: Whether the neurons of that finalist changed.
+        cause: What the arms say about where a gain comes from; None without a network that changed.
         on_test: The same comparisons on the test part, where it was read; sizes are left out.
     """
 
@@ -32,6 +34,7 @@ class Answered:
     comparisons: tuple[Comparison, ...]
     fixed_winner: bool
     changed: bool
+    cause: Cause | None
     on_test: tuple[Comparison, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
@@ -39,7 +42,8 @@ class Answered:
         subject = "The best network whose neurons changed" if self.changed else "The best of the search"
         tests = (f"{each.metric} {difference_words(each)}" for each in self.on_test)
         on_test = (f"On the test part, which chose nothing: {', '.join(tests)}.",) if self.on_test else ()
-        return (*words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject), *on_test)
+        arms = () if self.cause is None else self.cause.lines()
+        return (*words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject), *on_test, *arms)
 
     def with_test(self, searched: Sequence[Mapping[str, float]], control: Sequence[Mapping[str, float]]) -> "Answered":
         """Returns the answer with what the test part says.
@@ -65,6 +69,7 @@ class Answered:
             "changed": self.changed,
             "comparisons": [comparison.facts() for comparison in self.comparisons],
             "on_test": [comparison.facts() for comparison in self.on_test],
+            "cause": None if self.cause is None else self.cause.facts(),
             "words": list(self.lines()),
         }
 
@@ -86,15 +91,13 @@ def answered(trials: Sequence[TrialSummary], study: StudyFields) -> Answered | N
     control = best_of(rivals, objective)
     if control is None:
         return None
-    comparisons = tuple(
-        compare(
-            each.metric,
-            each.direction,
-            [metrics[each.metric] for metrics in finalist.per_seed],
-            [metrics[each.metric] for metrics in control.per_seed],
-        )
-        for each in study.search.objectives
-    )
     winner = best_of((*finalists, control), objective)
     assert winner is not None
-    return Answered(finalist.number, control.number, comparisons, winner.kind == _STATIC, finalist.kind != _STATIC)
+    return Answered(
+        searched=finalist.number,
+        control=control.number,
+        comparisons=compared(finalist, control, study.search.objectives),
+        fixed_winner=winner.kind == _STATIC,
+        changed=finalist.kind != _STATIC,
+        cause=cause(trials, study, control),
+    )

@@ -74,7 +74,7 @@ class Forecast:
 
     Attributes:
         trials: Of the search that will start.
-        trainings: Of all trials on all their seeds, control and finalists included.
+        trainings: Of all trials on all their seeds, finalists, control and arms included.
         epochs: Of all these trainings.
         start_seconds: Before the first trial.
         search_seconds: Of the trials of the search.
@@ -120,6 +120,7 @@ def forecast(search: SearchFields, work: Work, cores: int, around: Surroundings,
     confirming = [search.fresh_seeds * work.training_seconds] * min(search.finalists, trials)
     if search.control and trials:
         confirming.append((search.fresh_seeds if search.finalists else search.seeds) * work.control_seconds)
+        confirming += [search.fresh_seeds * work.training_seconds] * len(search.followed_by_arms)
     fresh = search.fresh_seeds * len(confirming) if search.finalists else search.seeds * len(confirming)
     trainings = trials * search.seeds + fresh
     return Forecast(

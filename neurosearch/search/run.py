@@ -1,7 +1,8 @@
 """A whole search: from a validated study to its best trial and the control beside it."""
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -9,9 +10,11 @@ from importlib import import_module
 from typing import Any
 
 from neurosearch.config.load import StudyConfig
+from neurosearch.config.search import Arm
 from neurosearch.config.search_nodes import Node, OneOfNode, slots
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import to_yaml
+from neurosearch.search.cause import grown_leader
 from neurosearch.search.checkpoints import check_checkpoints
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
@@ -151,9 +154,10 @@ def _described(trial: TrialInfo, folder: StudyFolder) -> Mapping[str, str]:
 
 
 def _confirmation(study: Study) -> Sequence[TrialInfo]:
-    """Returns what is still to run beside what the search found: the best on fresh seeds, and the control on the same.
+    """Returns what is still to run beside what the search found: the best on fresh seeds, control and arms on the same.
 
-    The control is that of the best trial. Without finalists it runs on the seeds of the search.
+    The control is that of the best trial. Without finalists it runs on the seeds of the search. The arms are those of
+    the best finalist whose neurons changed; one that equals what runs anyway is left out.
     """
     stored, search = study.stored, study.config.study.search
     best = leaders(stored.trials(), study.config.study, max(search.finalists, 1))
@@ -165,8 +169,29 @@ def _confirmation(study: Study) -> Sequence[TrialInfo]:
         for trial in best[: search.finalists]
     ]
     if search.control:
-        wanted.append(study.ask_for(_control(study, best[0]), "control", seeds, {}))
+        control = _control(study, best[0])
+        wanted.append(study.ask_for(control, "control", seeds, {}))
+        known = [control, *(TrialConfig.model_validate(trial.config) for trial in best[: search.finalists])]
+        grown = grown_leader(best[: search.finalists])
+        for arm, config in _arms(study, grown) if grown else ():
+            if config not in known:
+                wanted.append(study.ask_for(config, arm, seeds, {}))
+                known.append(config)
     return [trial for trial in wanted if trial is not None]
+
+
+def _arms(study: Study, grown: TrialSummary) -> Iterator[tuple[Arm, TrialConfig]]:
+    """Yields the arms of a network that changed; warns of one that was asked for and cannot stand beside it."""
+    from neurosearch.build.arms import arm_config
+
+    search, config = study.config.study.search, TrialConfig.model_validate(grown.config)
+    manifest = opened_data(config, study.stored.folder).manifest
+    for arm in search.followed_by_arms:
+        try:
+            yield arm, arm_config(arm, config, grown.metrics, manifest)
+        except ValueError as error:
+            if "arms" in search.model_fields_set:
+                warnings.warn(f"search.arms: {arm} is left out beside trial {grown.number}: {error}", stacklevel=2)
 
 
 def _control(study: Study, winner: TrialSummary) -> TrialConfig:

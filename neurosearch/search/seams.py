@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from neurosearch.config.search import Arm
 from neurosearch.search.outcome import TrialOutcome
 
 #: Why a trial runs: `search` trials are suggested, a `finalist` is one of the best of them on fresh seeds, the
-#: `control` is the largest static network beside the winner.
-Role = Literal["search", "finalist", "control"]
+#: `control` is the largest static network beside the winner; the others are arms, which tell what growth gives.
+Role = Literal["search", "finalist", "control"] | Arm
 #: `running` covers every trial without an end, `infeasible` one that ended beyond the size limit or a constraint,
 #: `stopped` one that ended early because others were better.
 SummaryState = Literal["running", "finished", "infeasible", "stopped", "failed"]

@@ -173,6 +173,15 @@ def difference_words(comparison: Comparison) -> str:
     return f"{figure(mean, decimals, signed=True)} (95 % interval {interval}, {seeds} seeds, {p})"
 
 
+def estimate_words(found: Estimate) -> str:
+    """Writes .871 (95 % interval .852 to .890)."""
+    if found.low is None or found.high is None:
+        return figure(found.mean, _decimals(found.mean))
+    decimals = _decimals((found.high - found.low) / 2 or found.mean)
+    interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}"
+    return f"{figure(found.mean, decimals)} (95 % interval {interval})"
+
+
 def figure(value: float, decimals: int, *, signed: bool = False) -> str:
     """Writes a number with so many decimals and no zero before the point: .021, +.021, -1,204."""
     text = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"

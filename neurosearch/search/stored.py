@@ -6,6 +6,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.load import StudyConfig, study_from_mapping
+from neurosearch.config.search import ARMS
 from neurosearch.randomness import derive_seed
 from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
@@ -112,16 +113,17 @@ class StoredStudy:
         """Returns the best feasible trial by the first objective; None when nothing is feasible.
 
         Without a role: once finalists are done, the best of them and of the control on the same fresh seeds, because
-        the search's own best value is in part luck; before that, the best trial of any role.
+        the search's own best value is in part luck; before that, the best trial of any role. Arms are never the best:
+        they are there to be compared with.
         """
-        trials = [trial for trial in self.trials() if role is None or trial.role == role]
+        trials = [trial for trial in self.trials() if (trial.role not in ARMS if role is None else trial.role == role)]
         fresh = [trial for trial in trials if trial.role != "search" and trial.seeds == self.fresh_seeds]
         confirmed = any(trial.role == "finalist" and trial.state == "finished" for trial in fresh)
         return best_of(fresh if role is None and confirmed else trials, self.config.study.search.objectives[0])
 
     def front(self) -> tuple[TrialSummary, ...]:
         """Returns the feasible trials that none dominates, best first by the first objective."""
-        trials = [trial for trial in self.trials() if trial.state == "finished"]
+        trials = [trial for trial in self.trials() if trial.state == "finished" and trial.role not in ARMS]
         directions = [objective.direction for objective in self.config.study.search.objectives]
         indices = pareto_front([trial.values for trial in trials], directions, [0.0] * len(trials))
         return tuple(trials[index] for index in indices)

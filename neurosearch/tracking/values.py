@@ -47,7 +47,7 @@ class Trial(Protocol):
 
     @property
     def role(self) -> str:
-        """`search`, `finalist` or `control`."""
+        """`search`, `finalist`, `control` or the name of an arm."""
 
     @property
     def config(self) -> Mapping[str, Any]:

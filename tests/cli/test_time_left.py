@@ -56,6 +56,11 @@ def test_nothing_is_known_before_an_epoch_is_timed() -> None:
         ([running(0, 5)], {"trials": 1}, 100.0),  # 100 s for 5 of 10 epochs
         ([trial(0)], {"trials": 1, "control": True}, 20.0),
         ([trial(0)], {"trials": 1, "control": True, "finalists": 2, "fresh_seeds": 3}, 3 * 3 * 20.0),
+        (
+            [trial(0), trial(1, role="fixed")],
+            {"trials": 1, "control": True, "finalists": 1, "fresh_seeds": 3, "arms": ["fixed", "equal_compute"]},
+            3 * 3 * 20.0,
+        ),
         ([trial(0), trial(1, role="control")], {"trials": 1, "control": True}, 0.0),
         ([trial(0, seeds=(0, 1))], {"trials": 2, "seeds": 2}, 20.0),
         ([trial(0), trial(1), running(2, 0)], {"concurrency": 8, "trials": 3}, 20.0),  # no less than one trial

@@ -37,6 +37,13 @@ def test_finalists_and_control_train_on_fresh_seeds_beside_each_other() -> None:
     assert found.confirmation_seconds == 100.0, "two finalists at once, then the control"
 
 
+def test_arms_train_on_fresh_seeds_too() -> None:
+    found = forecast(fields(finalists=2, control=True, fresh_seeds=5, arms=["fixed"]), WORK, MANY_CORES, NOTHING)
+    without = forecast(fields(finalists=2, control=True, fresh_seeds=5), WORK, MANY_CORES, NOTHING)
+    assert found.trainings == without.trainings + 5
+    assert found.confirmation_seconds > without.confirmation_seconds
+
+
 def test_without_finalists_the_control_trains_on_the_seeds_of_the_search() -> None:
     found = forecast(fields(control=True, seeds=2), replace(WORK, control_seconds=7.0), MANY_CORES, NOTHING)
     assert (found.trainings, found.confirmation_seconds) == (18, 14.0)

@@ -1,8 +1,10 @@
 import pytest
 
 from neurosearch.config.load import study_from_mapping
+from neurosearch.config.search import ARMS
 from neurosearch.config.yaml_source import parse_yaml
 from neurosearch.data.problems import DataError
+from neurosearch.search.answer import answered
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.run import _confirmation, _make_ready, write_config
 from neurosearch.search.study import create_study
@@ -67,6 +69,59 @@ def test_the_control_is_the_largest_static_network_with_the_winner_s_hyperparame
     (*_, update) = trial_updates(_leased(control), folder, "cpu")
     assert study.tell(control.number, update.outcome).state == "finished"
     assert list(_confirmation(study)) == []  # it has run
+    study.close()
+
+
+PERIODIC = {"kind": "periodic", "period_epochs": 3, "grown_epochs": 1, "stop_share": 1.0}
+
+
+def _grown_study(folder, growth, arms):
+    values = {
+        "name": "arms",
+        "size_limit": {"parameters": 2000},
+        "data": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [8]},
+        "training": {"epochs": 3, "learning_rate": {"search": "log_uniform", "low": 1e-3, "high": 1e-2}},
+        "growth": growth,
+        "search": {"trials": 1, "finalists": 1, "fresh_seeds": 2, "arms": arms},
+    }
+    study = create_study(folder, study_from_mapping(values, "test"))
+    trial = study.ask()
+    (*_, update) = trial_updates(_leased(trial), folder, "cpu")
+    study.tell(trial.number, update.outcome)
+    return study
+
+
+def test_arms_stand_beside_the_finalist_that_grew_on_the_same_seeds(folder):
+    study = _grown_study(folder, PERIODIC, ["fixed", "equal_compute", "random_importance"])
+    finalist, control, fixed, equal, random = _confirmation(study)
+    assert [each.role for each in (fixed, equal, random)] == ["fixed", "equal_compute", "random_importance"]
+    assert {each.seeds for each in (finalist, control, fixed, equal, random)} == {study.stored.fresh_seeds}
+    assert control.config["model"]["widths"] > fixed.config["model"]["widths"] == [8]
+    assert fixed.config["growth"] == equal.config["growth"] == {"kind": "static"}
+    assert (fixed.config["training"]["epochs"], equal.config["training"]["epochs"]) == (3, 4)  # one epoch was wider
+    assert random.config["growth"] == {**finalist.config["growth"], "importance": "random"}
+    for each in (finalist, control, fixed, equal, random):
+        (*_, update) = trial_updates(_leased(each), folder, "cpu")
+        study.tell(each.number, update.outcome)
+    assert list(_confirmation(study)) == []
+    found = answered(study.stored.trials(), study.config.study)
+    assert [arm["arm"] for arm in found.facts()["cause"]["arms"]] == ["fixed", "equal_compute", "random_importance"]
+    assert study.stored.best().role in ("finalist", "control")
+    assert all(each.role not in ARMS for each in study.stored.front())
+    study.close()
+
+
+def test_an_arm_that_cannot_be_is_left_out_with_a_word(folder):
+    study = _grown_study(folder, {"kind": "nimble", "size_coefficient": 0.0}, ["random_importance"])
+    with pytest.warns(UserWarning, match="random_importance is left out beside trial 0: growth of kind nimble"):
+        assert [each.role for each in _confirmation(study)] == ["finalist", "control"]
+    study.close()
+
+
+def test_without_growth_there_are_no_arms(folder):
+    study = _grown_study(folder, {"kind": "static"}, ["fixed", "equal_compute"])
+    assert [each.role for each in _confirmation(study)] == ["finalist", "control"]
     study.close()
 
 

@@ -1,0 +1,66 @@
+"""The arms of a study of growth: what else could have given what a growing network gave.
+
+Each is trained on the same seeds as the growing network, with its hyperparameters, and ends at its size.
+"""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from neurosearch import names
+from neurosearch.build.control import control_config, training_cost
+from neurosearch.config.kinds import kinds
+from neurosearch.config.search import Arm
+from neurosearch.config.study import SizeLimit
+from neurosearch.config.trial import TrialConfig, kind_of
+from neurosearch.data.manifest import Manifest
+
+
+def arm_config(arm: Arm, grown: TrialConfig, final: Mapping[str, float], manifest: Manifest) -> TrialConfig:
+    """Returns the config of an arm beside a network whose neurons changed.
+
+    Fixed networks, and what begins as one, are the largest static network of the family with no more parameters than
+    the grown one has in the end.
+
+    Args:
+        arm: Which.
+        grown: The config of the network that grew.
+        final: What it came to: parameters, and the multiply-adds of its whole training, by metric name.
+        manifest: Of its data.
+
+    Raises:
+        ValueError: If there is no such arm beside this network; the text says why.
+    """
+    limit = SizeLimit(parameters=int(final[names.PARAMETERS]))
+    fixed = control_config(grown, limit, manifest.input_shape, manifest.num_outputs)
+    growth: dict[str, Any] = grown.growth.model_dump(mode="json")
+    match arm:
+        case "fixed":
+            return fixed
+        case "equal_compute":
+            return _trained_for(fixed, final[names.TRAINING_MULTIPLY_ADDS], manifest)
+        case "wide_then_prune":
+            shared = {name: value for name, value in growth.items() if name in ("grow_share", "importance")}
+            return _growing(fixed, {"kind": "wide_then_prune", **shared})
+        case "recycle":
+            return _growing(fixed, {"kind": "recycle"})
+        case "random_importance":
+            if "importance" not in growth:
+                raise ValueError(f"growth of kind {kind_of(grown.growth)} prunes by no importance")
+            return _growing(grown, {**growth, "importance": "random"})
+        case _:
+            assert_never(arm)
+
+
+def _growing(config: TrialConfig, growth: Mapping[str, Any]) -> TrialConfig:
+    if growth["kind"] not in kinds("growth"):
+        raise ValueError(f"no installed package offers growth of kind {growth['kind']}")
+    return TrialConfig.model_validate({**config.model_dump(mode="json"), "growth": growth})
+
+
+def _trained_for(config: TrialConfig, multiply_adds: float, manifest: Manifest) -> TrialConfig:
+    """Returns the config with as many epochs as cost so many multiply-adds, warm-up in proportion."""
+    before = config.training
+    epochs = max(1, round(before.epochs * multiply_adds / training_cost(config, manifest)))
+    warmup = min(round(before.warmup_epochs * epochs / before.epochs), epochs - 1)
+    training = before.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
+    return config.model_copy(update={"training": training})

@@ -19,7 +19,7 @@ from neurosearch.config.losses import (
 )
 from neurosearch.config.model import ResnetCifarFields
 from neurosearch.config.remedies import RetrainedFields
-from neurosearch.config.s3 import is_on_s3
+from neurosearch.config.s3 import S3Fields, is_on_s3
 
 if TYPE_CHECKING:
     from neurosearch.config.trial import TrialConfig
@@ -46,7 +46,7 @@ def s3_has_an_address(config: "TrialConfig") -> Iterator[Conflict]:
     data = config.data
     assert isinstance(data, NpzFields | ImageListFields)
     paths = [data.path] if isinstance(data, NpzFields) else [data.path, data.train_list, data.test_list or ""]
-    if "s3" in data.model_fields_set and not any(map(is_on_s3, paths)):
+    if data.s3 != S3Fields() and not any(map(is_on_s3, paths)):
         yield Conflict(
             ("data.s3", "data.path"),
             f"s3 says how S3 is reached, but nothing has an s3:// address: path is {data.path}. Write "

@@ -241,3 +241,9 @@ _STUDY: dict[str, Any] = {
     "training": {"epochs": 10},
     "growth": {"kind": "static"},
 }
+
+
+@pytest.mark.parametrize("data", [{"kind": "npz", "path": "a.npz"}, {"kind": "digits"}], ids=lambda data: data["kind"])
+def test_a_saved_trial_comes_back(data: dict[str, Any]) -> None:
+    config = trial(data=data)
+    assert TrialConfig.model_validate(config.model_dump(mode="json")) == config

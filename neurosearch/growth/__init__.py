@@ -5,6 +5,8 @@ and a size loss. Policies only decide; the trainer lets `neurons` change the net
 control), `PeriodicPolicy` (cycles that end at the configured size), `EventsPolicy` (the same, event by event),
 `RecyclePolicy` (dormant neurons begin anew, at constant size), `WideThenPrunePolicy` (wide from the start, pruned once)
 and `NimblePolicy` (the size is trained).
+
+Beside them `published`: the networks of the paper that `NimblePolicy` reads in its own way, as pure functions.
 """
 
 from neurosearch.growth.events import Event, EventsPolicy, EventsSettings

@@ -26,6 +26,18 @@ def theta(distance: Tensor, width: float) -> Tensor:
     return torch.where(is_rising, rise, (distance >= width).to(distance.dtype))
 
 
+def theta_slope(distance: Tensor, width: float) -> Tensor:
+    """Return the derivative of `theta` in its distance: pi / (2 * width) * sin(pi * distance / width), 0 at either end.
+
+    Args:
+        distance: Any shape, in neurons.
+        width: See `theta`.
+    """
+    is_rising = (distance > 0) & (distance < width)
+    slope = torch.sin(distance * (pi / width)) * (pi / (2 * width))
+    return torch.where(is_rising, slope, torch.zeros_like(slope))
+
+
 def bounded(size: Tensor, largest: float) -> Tensor:
     """Return a trained size, at most the largest one; the slope is 1 up to there and at it, 0 beyond."""
     return torch.where(size > largest, torch.full_like(size, largest), size)

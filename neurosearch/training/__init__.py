@@ -4,6 +4,8 @@ In: frozen `settings.TrainingSettings`, a network, and through the protocols of 
 (`tasks.Classification`, `tasks.Regression`), a growth policy and a `checkpoint` store that keeps the last states; both
 batches and task may stand behind `mixing`, and a `second_stage` may change the classifier after the last epoch. Out:
 one `records.EpochRecord` per epoch, growth events, and at the end `trainer.FinalResult`, a plain network of fixed size.
+
+Beside it `packed`, for thousands of tiny networks that learn side by side by one compiled step.
 """
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "mixing",
     "network",
     "optimizers",
+    "packed",
     "records",
     "schedule",
     "scores",

@@ -1,0 +1,391 @@
+"""Repeats the published comparison of growing and grown networks, and the fair ones beside it.
+
+The networks of arXiv:2501.18012 (see `neurosearch.growth.published`): 9 neurons, final size 5, 32 training and 8 test
+points, plain gradient descent. Every data draw has its own lambda and its own points; on it start as many networks of
+each arm, the same random weights in all arms: `growing` from size 0 and `grown` from size 5, both as published; the
+same two with the size's input column drawn 0.2 times as large (`equal`: then the grown network does not start
+saturated); and `ordinary`, a plain network of 5 neurons without size, its input and its loss.
+
+`bands`: for each published band of lambdas the geometric mean over the draws of (mean test loss of growing / of grown),
+with the 95 % interval of a bootstrap over the draws (`low`, `high`), the published one, the same with equal
+initialisation (`fair`), growing's size loss and the task losses of all arms. `size_loss_001`, `size_loss_01`: growing's
+mean size loss at lambda .01 and .1. `ratio_0266`, `fair_ratio_0266`: means over all trials, growing / grown, at lambda
+.266. `mask_inside`: whether the controller mask's six published losses lie in the central 95 % of 50 seeds of ours.
+`others`: where the paper's idea was tried on other targets. `precision`: float32 beside float64, the same networks.
+`lambda_step_cpu_seconds`: the 400 trainings of one published lambda, compilation not counted.
+
+One thread, CPU time. Usage: python benchmarks/growing.py [--quick]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import pi
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor
+
+from neurosearch.growth.published import (
+    SQUARES,
+    TWO_CLASSES,
+    Examples,
+    SizeTerm,
+    Task,
+    Weights,
+    as_published_gradients,
+    auxiliary_gates,
+    auxiliary_gradients,
+    controller_mask,
+    outputs,
+    size_loss,
+)
+from neurosearch.randomness import derive_seed
+from neurosearch.training.packed import adam, adam_start, compiled, descend, train
+
+NUM_NEURONS, FINAL_SIZE, GATE_WIDTH = 9, 5.0, 1.0
+PACK_SIZE = 208
+ARMS = ("growing", "grown", "growing_equal", "grown_equal", "ordinary")
+START_SIZE = (0.0, FINAL_SIZE, 0.0, FINAL_SIZE, FINAL_SIZE)
+COLUMN_SCALE = (1.0, 1.0, 0.2, 0.2, 0.0)
+PUBLISHED_BANDS = (  # lower end of the band in log10, half a decade each; ratio; growing's size loss
+    (-2.0, 9.79, 0.143),
+    (-1.5, 2.02, 0.044),
+    (-1.0, 0.316, 4.8e-4),
+    (-0.5, 0.517, 1.5e-7),
+    (0.0, 0.642, 4e-8),
+    (0.5, 0.863, None),
+    (1.0, 0.960, None),
+    (1.5, 0.903, None),
+)
+PUBLISHED_MASK = {"growing": (0.81596, 0.68887, 0.57959), "static": (0.49939, 0.36158, 0.35596)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What networks learn and how long; `target` gives targets for inputs in [-1, 1]."""
+
+    target: Callable[[Tensor], Tensor]
+    task: Task
+    epochs: int
+    learning_rate: float
+    num_train: int
+    num_test: int
+
+
+def bessel_0(x: Tensor) -> Tensor:
+    """Return J0 in double precision; PyTorch's own has an error of 4e-7, of a function that spans .0075 here."""
+    return torch.from_numpy(special.j0(x.numpy()))
+
+
+def bessel_sum(x: Tensor) -> Tensor:
+    """Return J0 + J1 + J2."""
+    return torch.from_numpy(special.j0(x.numpy()) + special.j1(x.numpy()) + special.jv(2, x.numpy()))
+
+
+def rescaled(function: Callable[[Tensor], Tensor], low: float, high: float) -> Callable[[Tensor], Tensor]:
+    """Return the function on [low, high], moved so that both its inputs and its outputs fill [-1, 1]."""
+    values = function(torch.linspace(low, high, 2**16, dtype=torch.float64))
+    smallest, largest = values.min(), values.max()
+    return lambda x: 2 * (function(low + (x + 1) / 2 * (high - low)) - smallest) / (largest - smallest) - 1
+
+
+SWEEP = Experiment(rescaled(bessel_0, 0.1, 0.2), SQUARES, 17782, 0.001, 32, 8)
+BESSEL_SUM = Experiment(rescaled(bessel_sum, -2 * pi, 2 * pi), SQUARES, 20000, 0.001, 32, 8)
+CLASSES = Experiment(lambda x: torch.floor(1 + torch.sin(2 * pi * x)), TWO_CLASSES, 10000, 0.08, 40, 10)
+
+
+class Given(NamedTuple):
+    """What a pack of networks learns from."""
+
+    examples: Examples
+    term: SizeTerm
+    rates: Weights
+
+
+class Losses(NamedTuple):
+    """Test losses, `(arms, draws, trials)`; not a number where a trial was left out."""
+
+    task: np.ndarray
+    size: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """Return what the paper reports; for the ordinary network it has no size term."""
+        return self.task + self.size
+
+
+def compiled_step(task: Task) -> Callable[[Weights, Given], Weights]:
+    """Return one epoch of gradient descent."""
+
+    def step(weights: Weights, given: Given) -> Weights:
+        gradients = auxiliary_gradients(weights, given.examples, given.term, GATE_WIDTH, task)
+        return descend(weights, gradients, given.rates)
+
+    return compiled(step)
+
+
+STEPS = {task: compiled_step(task) for task in (SQUARES, TWO_CLASSES)}
+
+
+def train_arms(
+    what: Experiment, lambdas: np.ndarray, num_trials: int, epochs: int, seed: int, dtype: torch.dtype = torch.float32
+) -> Losses:
+    """Train all arms on one data draw for each lambda and return their test losses."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(ARMS), len(lambdas), num_trials)
+
+    def uniform(*size: int) -> Tensor:
+        return torch.rand(*size, generator=generator, dtype=torch.float64) * 2 - 1
+
+    # The ordinary network is not compared draw by draw: a quarter of the trials will do.
+    is_trained = torch.ones(shape, dtype=torch.bool)
+    is_trained[ARMS.index("ordinary"), :, -(-num_trials // 4) :] = False
+
+    def flat(values: Tensor) -> Tensor:  # (.., arms, draws, trials), some of length 1 -> (.., t)
+        return values.expand(*values.shape[:-3], *shape)[..., is_trained].to(dtype)
+
+    def unflat(values: Tensor) -> np.ndarray:
+        filled = torch.full(shape, float("nan"), dtype=torch.float64)
+        filled[is_trained] = values.double()
+        return filled.numpy()
+
+    def examples(count: int) -> Examples:
+        inputs = uniform(count, 1, len(lambdas), 1)
+        return Examples(flat(inputs), flat(what.target(inputs)))
+
+    def per_arm(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64)[:, None, None]
+
+    learned, tested = examples(what.num_train), examples(what.num_test)
+    columns = [uniform(NUM_NEURONS, 1, *shape[1:]) for _ in range(4)]
+    weights = Weights(
+        size=flat(per_arm(START_SIZE)),
+        size_column=flat(columns[0] * per_arm(COLUMN_SCALE)),
+        input_column=flat(columns[1]),
+        hidden_bias=flat(columns[2]),
+        output=flat(columns[3]),
+        output_bias=flat(uniform(1, *shape[1:])),
+    )
+    has_size = per_arm((1.0, 1.0, 1.0, 1.0, 0.0))
+    rate, size_rate = flat(torch.tensor(what.learning_rate)[None, None, None]), flat(has_size * what.learning_rate)
+    rates = Weights(size_rate, size_rate, rate, rate, rate, rate)
+    term = SizeTerm(flat(has_size * torch.tensor(lambdas)[None, :, None]), torch.full_like(rate, FINAL_SIZE))
+    weights = train(STEPS[what.task], weights, Given(learned, term, rates), epochs, PACK_SIZE)
+    gates, _ = auxiliary_gates(weights.size, NUM_NEURONS, GATE_WIDTH)
+    task = what.task.loss(outputs(weights, gates, tested.inputs), tested.targets)
+    return Losses(unflat(task), unflat(size_loss(weights.size, term)))
+
+
+def ratio_of_draws(losses: Losses, growing: int, grown: int) -> dict[str, float]:
+    """Return the geometric mean over the draws of the ratio of mean losses, with a bootstrap over draws."""
+    means = losses.total.mean(2)  # (arms, draws)
+    logs = np.log(means[growing] / means[grown])
+    picks = np.random.default_rng(0).integers(len(logs), size=(10_000, len(logs)))
+    low, high = np.quantile(logs[picks].mean(1), (0.025, 0.975))
+    return {"ratio": rounded(np.exp(logs.mean())), "low": rounded(np.exp(low)), "high": rounded(np.exp(high))}
+
+
+def pooled_ratio(losses: Losses, growing: int, grown: int) -> dict[str, float]:
+    """Return the ratio of means over all trials, with a bootstrap over draws."""
+    means = losses.total.mean(2)
+    picks = np.random.default_rng(0).integers(means.shape[1], size=(10_000, means.shape[1]))
+    low, high = np.quantile(means[growing][picks].mean(1) / means[grown][picks].mean(1), (0.025, 0.975))
+    return {
+        "ratio": rounded(means[growing].mean() / means[grown].mean()),
+        "low": rounded(low),
+        "high": rounded(high),
+    }
+
+
+def described(losses: Losses) -> dict[str, Any]:
+    """Return what stands in every table: ratios as published and fair, task losses of all arms, how many trials."""
+    fair = ratio_of_draws(losses, 2, 3)
+    fair_pooled = pooled_ratio(losses, 2, 3)
+    return {
+        **ratio_of_draws(losses, 0, 1),
+        **{f"fair_{name}": value for name, value in fair.items()},
+        "pooled": pooled_ratio(losses, 0, 1),
+        "fair_pooled": fair_pooled,
+        "growing_size_loss": rounded(losses.size[0].mean()),
+        "total_loss": dict(zip(ARMS, map(rounded, np.nanmean(losses.total, (1, 2))), strict=True)),
+        "task_loss": dict(zip(ARMS, map(rounded, np.nanmean(losses.task, (1, 2))), strict=True)),
+        "median_task_loss": dict(zip(ARMS, map(rounded, np.nanmedian(losses.task, (1, 2))), strict=True)),
+        "trials_per_arm": int(losses.task[0].size),
+        "draws": int(losses.task.shape[1]),
+    }
+
+
+def rounded(number: float) -> float:
+    """Return a number with four significant digits."""
+    return float(f"{number:.4g}")
+
+
+def lambdas_of_band(lowest: float, draws: int) -> np.ndarray:
+    """Return as many lambdas as draws, evenly spread in the logarithm over half a decade."""
+    return 10 ** (lowest + 0.5 * (np.arange(draws) + 0.5) / draws)
+
+
+# The controller mask
+
+
+def mask_step(rate: float) -> Callable[..., Any]:
+    """Return one epoch of the published code: Adam on all weights and on the controller."""
+
+    def step(state: Any, given: Any) -> Any:
+        gradients = as_published_gradients(state.weights, given.examples, given.term, SQUARES)
+        return adam(state, gradients, rate)
+
+    return compiled(step)
+
+
+class MaskGiven(NamedTuple):
+    """What a pack of networks with a controller learns from."""
+
+    examples: Examples
+    term: SizeTerm
+
+
+def mask_start(arm: str, num_neurons: int, seeds: int) -> Weights:
+    """Return the published code's start: uniform within 1 / sqrt(inputs) of a layer, biases too."""
+    generator = torch.Generator().manual_seed(derive_seed(0, "mask weights"))
+
+    def uniform(inputs: int, *shape: int) -> Tensor:
+        return (torch.rand(*shape, generator=generator) * 2 - 1) / inputs**0.5
+
+    control = 1e-5 * torch.randn(seeds, generator=generator)
+    return Weights(
+        size=control if arm == "growing" else torch.ones(seeds),
+        size_column=uniform(2, num_neurons, seeds),
+        input_column=uniform(2, num_neurons, seeds),
+        hidden_bias=uniform(2, num_neurons, seeds),
+        output=uniform(num_neurons, num_neurons, seeds),
+        output_bias=uniform(num_neurons, seeds),
+    )
+
+
+def mask_losses(arm: str, seeds: int, num_points: int, epochs: tuple[int, ...], num_neurons: int = 10) -> np.ndarray:
+    """Return the losses of all seeds after so many epochs, task and size: train, and in the last row test."""
+    inputs = torch.linspace(-1, 1, num_points, dtype=torch.float64)
+    targets = BESSEL_SUM.target(inputs)
+    order = torch.randperm(num_points, generator=torch.Generator().manual_seed(derive_seed(0, "mask data")))
+    num_train = num_points - -(-num_points // 5)
+
+    def examples(numbers: Tensor) -> Examples:
+        return Examples(*(v[numbers, None].expand(-1, seeds).float() for v in (inputs, targets)))
+
+    learned, tested = examples(order[:num_train]), examples(order[num_train:])
+    term = SizeTerm(torch.full((seeds,), 0.32), torch.ones(seeds))
+    state = adam_start(mask_start(arm, num_neurons, seeds))
+    step, done, losses = mask_step(1e-3), 0, []
+    for epoch in epochs:
+        state = train(step, state, MaskGiven(learned, term), epoch - done, pack_size=16)
+        done = epoch
+        losses.append(mask_loss(state.weights, learned, term))
+    losses.append(mask_loss(state.weights, tested, term))
+    return np.stack(losses)
+
+
+def mask_loss(weights: Weights, examples: Examples, term: SizeTerm) -> np.ndarray:
+    """Return task loss and size loss together, `(seeds,)`."""
+    gain = controller_mask(weights.size, num_neurons=1)
+    task = SQUARES.loss(outputs(weights, gain, examples.inputs), examples.targets)
+    return (task + size_loss(weights.size, term)).numpy()
+
+
+def mask_table(seeds: int, num_points: int) -> dict[str, Any]:
+    """Return for each published loss of the controller mask whether it lies in the central 95 % of our seeds."""
+    table: dict[str, Any] = {}
+    for arm, published in PUBLISHED_MASK.items():
+        losses = mask_losses(arm, seeds, num_points, (0, 100, 200))[:3]
+        low, median, high = np.quantile(losses, (0.025, 0.5, 0.975), axis=1)
+        table[arm] = [
+            {
+                "epoch": epoch,
+                "published": published[i],
+                "low": rounded(low[i]),
+                "median": rounded(median[i]),
+                "high": rounded(high[i]),
+                "inside": bool(low[i] <= published[i] <= high[i]),
+            }
+            for i, epoch in enumerate((0, 100, 200))
+        ]
+    return table
+
+
+# What is printed
+
+
+def precision(what: Experiment, epochs: int) -> dict[str, Any]:
+    """Train the same networks in float32 and float64 and compare their test losses."""
+    seed = derive_seed(0, "precision")
+    single, double = (train_arms(what, np.full(2, 0.266), 20, epochs, seed, d) for d in (torch.float32, torch.float64))
+    apart = np.abs(single.total / double.total - 1)[:4]  # the four arms that are compared
+    return {
+        "trials": int(apart.size),
+        "median_relative_difference": rounded(np.median(apart)),
+        "largest_relative_difference": rounded(apart.max()),
+        "ratio_float32": pooled_ratio(single, 0, 1)["ratio"],
+        "ratio_float64": pooled_ratio(double, 0, 1)["ratio"],
+    }
+
+
+def lambda_step_seconds(epochs: int) -> float:
+    """Return the CPU seconds of 400 trainings, as many as for one published lambda, compilation not counted."""
+    train_arms(SWEEP, np.array([0.266]), 94, 1, seed=0)
+    started = time.process_time()
+    train_arms(SWEEP, np.array([0.266]), 94, epochs, seed=0)  # 4 * 94 + 24 = 400 trainings of the same cost
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Print tables as they come, and all figures as one JSON object in the last line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few draws, trials and epochs: shows that the script runs")
+    quick = parser.parse_args().quick
+    draws, trials, share, seeds, points = (3, 4, 0.01, 8, 2**9) if quick else (12, 76, 1.0, 50, 2**15)
+    torch.set_num_threads(1)
+    started = time.process_time()
+
+    def table(name: str, what: Experiment, lambdas: np.ndarray) -> dict[str, Any]:
+        losses = train_arms(what, lambdas, trials, int(what.epochs * share), derive_seed(0, name))
+        row = described(losses)
+        print(f"{time.process_time() - started:6.0f} s  {name}: {json.dumps(row)}", flush=True)
+        return row
+
+    mask = mask_table(seeds, points)
+    print(f"{time.process_time() - started:6.0f} s  controller mask: {json.dumps(mask)}", flush=True)
+    step_seconds = rounded(lambda_step_seconds(int(SWEEP.epochs * share)))
+    at = {value: table(f"lambda {value}", SWEEP, np.full(draws, value)) for value in (0.266, 0.1, 0.01)}
+    bands = []
+    for lowest, ratio, size in PUBLISHED_BANDS:
+        row = table(f"band from {10**lowest:.3g}", SWEEP, lambdas_of_band(lowest, draws))
+        limits = {"lambda_low": rounded(10**lowest), "lambda_high": rounded(10 ** (lowest + 0.5))}
+        bands.append({**limits, "published": ratio, "published_size_loss": size, **row})
+    figures = {
+        "bands": bands,
+        "size_loss_001": at[0.01]["growing_size_loss"],
+        "size_loss_01": at[0.1]["growing_size_loss"],
+        "ratio_0266": at[0.266]["pooled"]["ratio"],
+        "fair_ratio_0266": at[0.266]["fair_pooled"]["ratio"],
+        "mask_inside": all(row["inside"] for rows in mask.values() for row in rows),
+        "at_lambda": {str(value): row for value, row in at.items()},
+        "mask": mask,
+        "others": {
+            "bessel_sum": table("J0 + J1 + J2", BESSEL_SUM, np.full(draws, 0.1)),
+            "two_classes": table("two classes", CLASSES, np.full(draws, 0.01)),
+        },
+        "precision": precision(SWEEP, int(SWEEP.epochs * share)),
+        "lambda_step_cpu_seconds": step_seconds,
+        "quick": quick,
+        "cpu_seconds": round(time.process_time() - started),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,11 +8,12 @@ from typing import Any, assert_never
 
 from neurosearch import names
 from neurosearch.build.control import control_config, training_cost
-from neurosearch.config.kinds import kinds
 from neurosearch.config.search import Arm
 from neurosearch.config.study import SizeLimit
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.manifest import Manifest
+
+_SHARED_WITH_WIDE = ("grow_share", "importance", "protected_share")
 
 
 def arm_config(arm: Arm, grown: TrialConfig, final: Mapping[str, float], manifest: Manifest) -> TrialConfig:
@@ -39,10 +40,12 @@ def arm_config(arm: Arm, grown: TrialConfig, final: Mapping[str, float], manifes
         case "equal_compute":
             return _trained_for(fixed, final[names.TRAINING_MULTIPLY_ADDS], manifest)
         case "wide_then_prune":
-            shared = {name: value for name, value in growth.items() if name in ("grow_share", "importance")}
-            return _growing(fixed, {"kind": "wide_then_prune", **shared})
+            _refuse_itself(arm, growth)
+            shared = {name: value for name, value in growth.items() if name in _SHARED_WITH_WIDE}
+            return _growing(fixed, {"kind": arm, **shared})
         case "recycle":
-            return _growing(fixed, {"kind": "recycle"})
+            _refuse_itself(arm, growth)
+            return _growing(fixed, {"kind": arm})
         case "random_importance":
             if "importance" not in growth:
                 raise ValueError(f"growth of kind {kind_of(grown.growth)} prunes by no importance")
@@ -51,9 +54,12 @@ def arm_config(arm: Arm, grown: TrialConfig, final: Mapping[str, float], manifes
             assert_never(arm)
 
 
+def _refuse_itself(arm: Arm, growth: Mapping[str, Any]) -> None:
+    if growth["kind"] == arm:
+        raise ValueError(f"the network is itself one of kind {arm}")
+
+
 def _growing(config: TrialConfig, growth: Mapping[str, Any]) -> TrialConfig:
-    if growth["kind"] not in kinds("growth"):
-        raise ValueError(f"no installed package offers growth of kind {growth['kind']}")
     return TrialConfig.model_validate({**config.model_dump(mode="json"), "growth": growth})
 
 

@@ -59,6 +59,8 @@ def plan_facts(study: StudyConfig) -> dict[str, Any]:
 def _facts(study: StudyConfig, folder: StudyFolder, device: torch.device, cores: int) -> dict[str, Any]:
     search = study.study.search
     spread, ends = spread_configs(study, _POINTS), _ends(study, folder)
+    if all(kind_of(each.growth) == "static" for each in (*spread, *ends)):
+        search = search.model_copy(update={"arms": ()})  # they stand beside networks that grew, and none will
     control = _control(study, spread[0], folder)
     _timed(spread[:1], folder, device)  # the first training of a process is slower
     timed, reasons = _timed(spread, folder, device)
@@ -172,8 +174,8 @@ def plan_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     """Tells the facts of a plan for people."""
     found, training, machine = facts["forecast"], facts["training"], facts["machine"]
     yield (
-        f"study {facts['study']}: {found['trials']} trials, {machine['concurrency']} at a time; with finalists and "
-        f"control {found['trainings']} trainings, about {found['epochs']:,.0f} epochs"
+        f"study {facts['study']}: {found['trials']} trials, {machine['concurrency']} at a time; with finalists, "
+        f"control and arms {found['trainings']} trainings, about {found['epochs']:,.0f} epochs"
     )
     yield f"time: about {duration(found['seconds'])}: {_parts(found)}"
     yield from _stopping_lines(facts["with_stopping"])
@@ -190,8 +192,9 @@ def plan_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _parts(found: Mapping[str, Any]) -> str:
     return (
-        f"start {duration(found['start_seconds'])}, trials {duration(found['search_seconds'])}, finalists and control "
-        f"{duration(found['confirmation_seconds'])}, export {duration(found['end_seconds'])}"
+        f"start {duration(found['start_seconds'])}, trials {duration(found['search_seconds'])}, "
+        f"finalists, control and arms {duration(found['confirmation_seconds'])}, "
+        f"export {duration(found['end_seconds'])}"
     )
 
 

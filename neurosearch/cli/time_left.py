@@ -57,4 +57,5 @@ def _follow_ups(trials: Sequence[TrialSummary], search: SearchFields) -> Iterato
     yield from [search.fresh_seeds] * max(search.finalists - begun.count("finalist"), 0)
     if search.control and "control" not in begun:
         yield search.fresh_seeds if search.finalists else search.seeds
-    yield from [search.fresh_seeds for arm in search.followed_by_arms if arm not in begun]
+    if any(trial.kind != "static" for trial in trials):
+        yield from [search.fresh_seeds for arm in search.followed_by_arms if arm not in begun]

@@ -198,7 +198,7 @@ class SearchFields(Fields):
         True, description="Train the largest static network within the size limit beside the winner, as its control"
     )
     arms: tuple[Arm, ...] = Field(
-        (),
+        ("recycle",),
         description="What else is trained on the fresh seeds beside the best finalist that changed neurons, with its "
         "hyperparameters and final size. fixed: no change; equal_compute: fixed, for as many multiply-adds; "
         "wide_then_prune: the grown width, pruned once; recycle: dormant neurons begin anew; random_importance: "

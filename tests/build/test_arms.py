@@ -5,7 +5,7 @@ import pytest
 
 from neurosearch.build.arms import arm_config
 from neurosearch.build.control import network_sizes, training_cost
-from neurosearch.config.growth import StaticFields
+from neurosearch.config.growth import RecycleFields, StaticFields, WideThenPruneFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
 
@@ -57,6 +57,34 @@ def test_random_importance_changes_the_importance_alone(trial: Make, digits: Pre
     assert getattr(arm.growth, "importance") == "random"  # noqa: B009  # a field of some kinds of growth
     assert arm.growth.model_copy(update={"importance": "class_balanced_taylor"}) == config.growth
     assert arm.model_copy(update={"growth": config.growth}) == config
+
+
+def test_recycling_keeps_the_final_size(trial: Make, digits: PreparedData) -> None:
+    config = grown(trial)
+    arm = arm_config("recycle", config, final(config, digits), digits.manifest)
+    assert arm == config.model_copy(update={"growth": RecycleFields()})
+
+
+def test_the_grown_width_is_that_of_the_network_that_grew(trial: Make, digits: PreparedData) -> None:
+    config = grown(trial, **PERIODIC, importance="l2", protected_share=0.25)
+    arm = arm_config("wide_then_prune", config, final(config, digits), digits.manifest)
+    assert arm.growth == WideThenPruneFields(grow_share=0.75, importance="l2", protected_share=0.25)
+    nimble = grown(trial, kind="nimble")
+    arm = arm_config("wide_then_prune", nimble, final(nimble, digits), digits.manifest)
+    assert arm.growth == WideThenPruneFields()
+
+
+@pytest.mark.parametrize("arm", ["recycle", "wide_then_prune"])
+def test_a_network_is_no_arm_of_itself(trial: Make, digits: PreparedData, arm: Any) -> None:
+    config = grown(trial, kind=arm)
+    with pytest.raises(ValueError, match=f"the network is itself one of kind {arm}"):
+        arm_config(arm, config, final(config, digits), digits.manifest)
+
+
+def test_an_arm_that_a_rule_forbids_says_why(trial: Make, digits: PreparedData) -> None:
+    config = grown(trial).model_copy(update={"training": grown(trial).training.model_copy(update={"epochs": 1})})
+    with pytest.raises(ValueError, match="recycle"):
+        arm_config("recycle", config, final(config, digits), digits.manifest)
 
 
 def test_what_prunes_by_no_importance_has_no_such_arm(trial: Make, digits: PreparedData) -> None:

@@ -14,7 +14,9 @@ def test_a_plan_tells_trials_epochs_time_and_memory_and_leaves_nothing(
     done = type_in("plan", config(search="{trials: 7, finalists: 1, fresh_seeds: 3}").name)
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert lines[0] == "study tiny: 1 trials, 1 at a time; with finalists and control 7 trainings, about 14 epochs"
+    assert (
+        lines[0] == "study tiny: 1 trials, 1 at a time; with finalists, control and arms 7 trainings, about 14 epochs"
+    )
     assert lines[1].startswith("time: about ")
     assert lines[2] == "budget: the space has 1 configurations, so no more than these trials can be tried"
     assert any(line.startswith("memory: a trial holds up to ") for line in lines)

@@ -81,7 +81,7 @@ def searched(folder: Path) -> tuple[dict[str, Any], str]:
 
 def test_a_search_ends_with_an_exported_winner_within_the_limit(searched: tuple[dict[str, Any], str]) -> None:
     facts, _ = searched
-    assert sum(facts["counts"].values()) == 7, "four trials, two finalists and the control"
+    assert sum(facts["counts"].values()) == 8, "four trials, two finalists, the control and an arm"
     assert facts["counts"]["failed"] == facts["counts"]["running"] == 0
     assert facts["winner"]["metrics"]["parameters"] <= 3000
     assert 0.3 < facts["winner"]["test"]["test/balanced_accuracy"] <= 1.0
@@ -95,9 +95,9 @@ def test_everything_that_happens_is_a_line_of_json_and_nobody_else_prints(search
     events = [json.loads(line) for line in progress.splitlines()]
     assert events[0]["event"] == "study"
     ended = [event for event in events if event["event"] == "trial_ended"]
-    assert Counter(event["role"] for event in ended) == {"search": 4, "finalist": 2, "control": 1}
+    assert Counter(event["role"] for event in ended) == {"search": 4, "finalist": 2, "control": 1, "recycle": 1}
     epochs = {event["number"]: event["epoch"] for event in events if event["event"] == "epoch"}
-    assert epochs == dict.fromkeys(range(4), 4) | dict.fromkeys(range(4, 7), 5 * 4), "on five fresh seeds"
+    assert epochs == dict.fromkeys(range(4), 4) | dict.fromkeys(range(4, 8), 5 * 4), "on five fresh seeds"
     kinds = {"study", "note", "trial_started", "epoch", "trial_ended"}
     assert {event["event"] for event in events} <= kinds
 

@@ -56,8 +56,9 @@ def test_nothing_is_known_before_an_epoch_is_timed() -> None:
         ([running(0, 5)], {"trials": 1}, 100.0),  # 100 s for 5 of 10 epochs
         ([trial(0)], {"trials": 1, "control": True}, 20.0),
         ([trial(0)], {"trials": 1, "control": True, "finalists": 2, "fresh_seeds": 3}, 3 * 3 * 20.0),
+        ([trial(0, kind="nimble")], {"trials": 1, "control": True, "finalists": 2, "fresh_seeds": 3}, 4 * 3 * 20.0),
         (
-            [trial(0), trial(1, role="fixed")],
+            [trial(0, kind="periodic"), trial(1, role="fixed")],
             {"trials": 1, "control": True, "finalists": 1, "fresh_seeds": 3, "arms": ["fixed", "equal_compute"]},
             3 * 3 * 20.0,
         ),

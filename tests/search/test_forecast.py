@@ -13,7 +13,7 @@ MANY_CORES = 1000
 
 
 def fields(**values: object) -> SearchFields:
-    return SearchFields.model_validate({"trials": 8, "finalists": 0, "control": False, **values})
+    return SearchFields.model_validate({"trials": 8, "finalists": 0, "control": False, "arms": (), **values})
 
 
 def test_trials_that_run_one_after_the_other_take_their_sum() -> None:

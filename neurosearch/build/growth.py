@@ -18,7 +18,9 @@ from neurosearch.config.kinds import Kind
 from neurosearch.config.rules import (
     events_fit,
     importance_has_classes,
+    nimble_control_fits,
     nimble_shares_fit,
+    nimble_sharing_fits,
     periodic_cycle_fits,
     recycling_fits,
     wide_phase_fits,
@@ -66,10 +68,27 @@ def build_wide_then_prune(fields: WideThenPruneFields) -> "GrowthPolicy":
 
 
 def build_nimble(fields: NimbleFields) -> "GrowthPolicy":
-    """Builds the policy with a trained size (arXiv:2501.18012, our per-neuron reading)."""
+    """Builds the policy with a trained size (arXiv:2501.18012): our per-neuron reading, or the public code's mask."""
+    if fields.control == "as_published":
+        return _build_mask(fields)
     from neurosearch.growth.nimble import NimblePolicy, NimbleSettings
 
-    return NimblePolicy(NimbleSettings(**fields.model_dump(exclude={"kind"})))
+    return NimblePolicy(NimbleSettings(**fields.model_dump(exclude={"kind", "control"})))
+
+
+def _build_mask(fields: NimbleFields) -> "GrowthPolicy":
+    from neurosearch.growth.mask import MaskPolicy, MaskSettings
+
+    return MaskPolicy(
+        MaskSettings(
+            size_coefficient=fields.size_coefficient,
+            start=fields.start_share,
+            size_input=fields.size_input,
+            column_scale=fields.column_scale,
+            sharing=fields.sharing,
+            learning_rate=fields.learning_rate,
+        )
+    )
 
 
 def peak_periodic(fields: PeriodicFields, base_size: int) -> int:
@@ -114,4 +133,6 @@ WIDE_THEN_PRUNE = Kind(
     rules=(wide_phase_fits, importance_has_classes),
     peak=peak_wide_then_prune,
 )
-NIMBLE = Kind(NimbleFields, build_nimble, rules=(nimble_shares_fit,), peak=peak_nimble)
+NIMBLE = Kind(
+    NimbleFields, build_nimble, rules=(nimble_shares_fit, nimble_control_fits, nimble_sharing_fits), peak=peak_nimble
+)

@@ -105,7 +105,7 @@ def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Un
     task, policy = build_task(config, manifest), build_policy(config)
     first = next(model.parameters())
     task.to(_META, first.dtype)
-    policy.attach({group.name: group.size for group in units.groups}, _META, first.dtype)
+    policy.attach(units, _META, first.dtype, torch.Generator())
     # Under autocast and in other memory orders a pass holds about as much or less; it does not exist on this device.
     settings = training_settings(training, config.seed)
     network = Network(model, units, policy, amp=False, channels_last=settings.channels_last)

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 def build_mlp(fields: MlpFields, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":
     """Builds an MLP for examples of `input_shape`."""
-    from neurosearch.models.mlp import Mlp, MlpShape
+    from neurosearch.models.mlp import Mlp, MlpShape, draw_uniform
 
-    return Mlp(MlpShape(input_shape, fields.widths, num_outputs, fields.activation, fields.norm, fields.dropout))
+    network = Mlp(MlpShape(input_shape, fields.widths, num_outputs, fields.activation, fields.norm, fields.dropout))
+    if fields.init == "uniform":
+        draw_uniform(network)
+    return network
 
 
 def build_cnn(fields: CnnFields, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":

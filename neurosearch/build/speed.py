@@ -108,7 +108,7 @@ def _peak_trainer(config: TrialConfig, data: PreparedData, device: torch.device,
     """Returns a trainer of the network at its largest, which keeps its size but for a trained one."""
     manifest, policy = data.manifest, build_policy(config)
     model, units = largest_network(config, manifest, torch.device("cpu"))
-    policy.attach({group.name: group.size for group in units.groups}, device, next(model.parameters()).dtype)
+    policy.attach(units, device, next(model.parameters()).dtype, torch.Generator())
     kept: GrowthPolicy = build_policy(config) if policy.trained() else StaticPolicy()
     return Trainer(
         settings=training_settings(config.training, config.seed),

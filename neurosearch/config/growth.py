@@ -1,7 +1,8 @@
 """Fields of the growth section: which neurons come and go, and when.
 
 Sources: arXiv:2507.09940 (periodic; its criterion and schedule are not public, so every choice here is our reading),
-arXiv:2302.12902 and arXiv:2505.24061 (recycle), and arXiv:2501.18012 (nimble; our per-neuron reading of its gate).
+arXiv:2302.12902 and arXiv:2505.24061 (recycle), and arXiv:2501.18012 (nimble; our per-neuron
+reading of its gate, or the public code's mask as it is).
 
 Defaults and recommended ranges follow what small networks on long-tailed images showed: importance is the choice that
 matters; a period of 2 to 5 epochs and a protected share up to 0.5 made no difference; tail_demand and copies by
@@ -158,14 +159,47 @@ class WideThenPruneFields(Fields):
     protected_share: ProtectedShare = 0.0
 
 
+GroupNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
 class NimbleFields(Fields):
     """A trained weight holds each group's size, against a loss on the size; the final size is the trained one."""
 
     kind: Literal["nimble"] = "nimble"
-    size_coefficient: NonNegativeFloat = Field(1.0, description="Multiplier of the size loss, mean squared share")
-    target_share: PositiveFloat = Field(0.5, description="Size the loss pulls to, as a share of the model's width")
-    start_share: PositiveFloat = Field(1.0, description="Size at the start, as a share of the model's width")
+    control: Literal["per_neuron", "as_published"] = Field(
+        "per_neuron",
+        description="per_neuron: a gate on each neuron, moved by task and size loss, and neurons really come and go; "
+        "as_published: the public code's one gain sin^2(pi c / 2) on a whole layer, whose control c follows the size "
+        "loss alone and adds no neuron, for reproduction",
+    )
+    size_coefficient: NonNegativeFloat = Field(
+        1.0, description="Multiplier of the size loss, the mean squared distance of sizes and target in size_unit"
+    )
+    target_share: PositiveFloat = Field(
+        0.5, description="Size the loss pulls to, as a share of the model's width; as_published: 1, the only control"
+    )
+    start_share: NonNegativeFloat = Field(
+        1.0, description="Size at the start, as a share of the model's width; as_published: the control c at the start"
+    )
     maximum_share: PositiveFloat = Field(1.0, description="Largest size allowed, as a share of the model's width")
     gate_width: PositiveFloat = Field(1.0, description="Width of the gate's rise from 0 to 1, in neurons")
+    size_unit: Literal["share", "neurons"] = Field(
+        "share",
+        description="What a size weight, its loss and its learning rate count: shares of the model's width, or neurons "
+        "as published",
+    )
+    size_input: Annotated[bool, Field(strict=True)] = Field(
+        False,
+        description="Whether the size is an input of every neuron of its group, as published: size times a trained "
+        "column of weights is added to what the neuron sums up, and ends in its bias",
+    )
+    column_scale: NonNegativeFloat = Field(
+        0.2, description="With size_input: the column's weights start uniform between this and its negative"
+    )
+    sharing: Literal["each", "all"] | Annotated[tuple[GroupNames, ...], Field(min_length=1)] = Field(
+        "each",
+        description="Which groups of neurons share a size weight: each has its own, one for all, or sets of groups by "
+        "name, such as [[layers.1, layers.3]]; groups in no set have their own",
+    )
     learning_rate: PositiveFloat = Field(1e-2, description="Learning rate of the size weights")
     check_steps: Count = Field(10, description="Steps between two looks at whether a size has crossed a whole neuron")

@@ -28,6 +28,11 @@ class MlpFields(ModelFields):
     activation: Literal["relu", "gelu", "tanh"] = Field("relu", description="Non-linearity of the hidden layers")
     norm: Literal["none", "batch"] = Field("none", description="Normalisation between a layer and its non-linearity")
     dropout: DropoutShare = Field(0.0, description="Share of hidden activations dropped while training")
+    init: Literal["default", "uniform"] = Field(
+        "default",
+        description="default: PyTorch's initial weights; uniform: all weights and biases in (-1, 1), as published for "
+        "growing networks (arXiv:2501.18012)",
+    )
 
 
 class CnnFields(ModelFields):

@@ -194,6 +194,42 @@ def nimble_shares_fit(config: "TrialConfig") -> Iterator[Conflict]:
             )
 
 
+def nimble_control_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    """The published control always pulls to the whole layer, and no neuron comes or goes with it."""
+    growth = config.growth
+    assert isinstance(growth, NimbleFields)
+    if growth.control != "as_published":
+        return
+    for name, value in (("target_share", growth.target_share), ("maximum_share", growth.maximum_share)):
+        if value != 1:
+            yield Conflict(
+                (f"growth.{name}", "growth.control"),
+                f"{name} is {value}, but control is as_published, which pulls to the whole layer and adds no neuron. "
+                f"Set {name}: 1.0, or control: per_neuron.",
+            )
+    if growth.size_unit != "share":
+        yield Conflict(
+            ("growth.size_unit", "growth.control"),
+            "size_unit is neurons, but control is as_published, whose size loss counts the control and no neurons. "
+            "Set size_unit: share, or control: per_neuron.",
+        )
+
+
+def nimble_sharing_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    """No group is in two sets; whether the network has such groups is only known once it is built."""
+    growth = config.growth
+    assert isinstance(growth, NimbleFields)
+    if isinstance(growth.sharing, str):
+        return
+    first: dict[str, str] = {}
+    for index, names in enumerate(growth.sharing):
+        for position, name in enumerate(names):
+            field = f"growth.sharing[{index}][{position}]"
+            if name in first:
+                yield Conflict((field, first[name]), f"group {name} stands in two places. Name each group once.")
+            first.setdefault(name, field)
+
+
 def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:
     """Each stage has an inner width, and no stage is narrower than the one before it."""
     model = config.model

@@ -4,7 +4,6 @@ The general form of the periodic cycles (our reading of arXiv:2507.09940), for s
 event.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +12,7 @@ import torch
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
 from neurosearch.growth.resizing import changing, growth, growth_need, pruning, pruning_need, sizes_at
 from neurosearch.growth.untrained import UntrainedSizes
+from neurosearch.neurons import Units
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,10 @@ class EventsPolicy(UntrainedSizes):
         self._grows = {epoch: after > before for epoch, (before, after) in changes}
         self._needs: dict[int, Need] = {}
 
-    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
+    def attach(self, units: Units, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:  # noqa: ARG002
         """Find out what each event needs; sizes before and after it follow from the shares."""
         settings = self._settings
+        base_sizes = {group.name: group.size for group in units.groups}
         sizes = [sizes_at(share, base_sizes, settings.start) for share in self._shares]
         for event, (before, after) in zip(settings.events, pairwise(sizes), strict=True):
             is_growth = self._grows[event.epoch]

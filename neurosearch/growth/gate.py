@@ -1,6 +1,6 @@
 """The gate that makes a network's size a trained number: pure functions of tensors.
 
-Shape letters: n neurons of a group, g groups.
+Shape letters: n neurons of a group, w size weights.
 """
 
 from math import pi
@@ -57,15 +57,23 @@ def gate_values(size: Tensor, num_neurons: int, width: float) -> Tensor:
     return theta(size - numbers + 1, width)
 
 
-def size_loss(shares: Tensor, target_share: float, coefficient: float) -> Tensor:
-    """Return coefficient * mean over the groups of (share - target)^2, a scalar.
+def mask_gain(control: Tensor) -> Tensor:
+    """Return sin^2(pi * control / 2), of any shape: the gain that the published code puts on a whole hidden layer.
 
-    Source: arXiv:2501.18012, the term lambda * (N - Ninf)^2, here in shares of the base size so that groups of any
-    width weigh the same.
+    Unlike `theta` it falls again beyond 1. Source: arXiv:2501.18012, the code's `control_to_mask` with one neuron.
+    """
+    return torch.sin(control * (pi / 2)).square()
+
+
+def size_loss(sizes: Tensor, target: Tensor | float, coefficient: float) -> Tensor:
+    """Return coefficient * mean over the size weights of (size - target)^2, a scalar.
+
+    Source: arXiv:2501.18012, the term lambda * (N - Ninf)^2; with sizes in shares of the base size, groups of any width
+    weigh the same.
 
     Args:
-        shares: `(g,)`, trained size of each group as a share of its base size.
-        target_share: The share the loss pulls to.
+        sizes: `(w,)`, trained sizes, in neurons or shares.
+        target: The size that the loss pulls to, one for all or one for each.
         coefficient: The size coefficient, at least 0.
     """
-    return coefficient * (shares - target_share).square().mean()
+    return coefficient * (sizes - target).square().mean()

@@ -2,7 +2,7 @@
 
 Our per-neuron reading of arXiv:2501.18012: a gate on each neuron's outgoing weights, theta(N - m + 1) for neuron m of a
 group of trained size N, and a size loss that pulls N to a target. The gradient of the task and of the size loss both
-move N.
+move N. With sizes in neurons and N as an input it is the published network exactly.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurosearch.growth.columns import SizeColumns
 from neurosearch.growth.gate import bounded, gate_values, size_loss
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
+from neurosearch.growth.sizes import Sharing, SizeMap, SizeUnit, size_map
 from neurosearch.neurons import Units, grow, prune
 
 _SETTLED_EPOCHS = 3  # epochs in a row that end with the same whole sizes
@@ -30,7 +32,11 @@ class NimbleSettings:
         start_share: Size at the start.
         maximum_share: Largest size.
         gate_width: Width of a gate's rise, in neurons, above 0.
-        learning_rate: Learning rate of the sizes, in shares; the schedule's factor applies to it too.
+        size_unit: What a size weight and the size loss count: shares of the base size, or neurons.
+        size_input: Whether the size is an input of every neuron of its group, through a trained column of weights.
+        column_scale: Such a column starts uniform between this and its negative.
+        sharing: Which groups share a size weight (see `size_map`).
+        learning_rate: Learning rate of the size weights; the schedule's factor applies to it too.
         check_steps: Optimizer steps between two looks at whether a size has crossed a whole neuron.
     """
 
@@ -39,30 +45,45 @@ class NimbleSettings:
     start_share: float
     maximum_share: float
     gate_width: float
+    size_unit: SizeUnit
+    size_input: bool
+    column_scale: float
+    sharing: Sharing
     learning_rate: float
     check_steps: int
 
 
 class NimblePolicy:
-    """Trains one share s per group; the group's size is N = s * base size, in neurons.
+    """Trains the size N of each group.
 
     The tensors hold ceil(N) + 1 neurons: all those with an open gate and one spare whose gate is about to open. A
-    neuron arrives with fresh random weights on both sides behind a shut gate, so that its arrival changes nothing; it
-    leaves when its gate has been shut and is no longer the next to open. Between two looks N cannot pass the neurons
-    that are there: a gate for a neuron that does not exist yet never opens unseen.
+    neuron arrives behind a shut gate, so that its arrival changes nothing, with the weights that it would have had if
+    all neurons up to the largest size had been there from the start, or with those it had when it left; it leaves when
+    its gate has been shut and is no longer the next to open. Between two looks N cannot pass the neurons that are
+    there: a gate for a neuron that does not exist yet never opens unseen.
     """
 
     def __init__(self, settings: NimbleSettings) -> None:
         self._settings = settings
-        self._base: dict[str, int] = {}
-        self._shares = nn.Parameter(torch.empty(0))  # (g,), in the order of the groups
+        self._map = SizeMap({}, {}, {}, {}, {})
+        self._weights = nn.Parameter(torch.empty(0))  # (w,)
+        self._target = torch.empty(0)  # (w,)
+        self._columns: SizeColumns | None = None
         self._whole_sizes: list[list[int]] = []  # rounded sizes at the last epochs' ends
 
-    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:
+    def attach(self, units: Units, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:
         """Start every group at the start share."""
-        self._base = dict(base_sizes)
-        start = torch.full((len(base_sizes),), self._settings.start_share, device=device, dtype=dtype)
-        self._shares = nn.Parameter(start)
+        settings = self._settings
+        self._map = size_map(units, settings.size_unit, settings.sharing)
+        start, target = (self._map.from_share(share) for share in (settings.start_share, settings.target_share))
+        self._weights = nn.Parameter(torch.tensor(start, device=device, dtype=dtype))
+        self._target = torch.tensor(target, device=device, dtype=dtype)
+        if settings.size_input:
+            self._columns = SizeColumns(units, self.largest_sizes(), settings.column_scale, device, dtype, generator)
+
+    def largest_sizes(self) -> dict[str, int]:
+        """Return the most neurons that each group ever holds; it begins with its base size in any case."""
+        return {name: max(base, self._largest_whole(name)) for name, base in self._map.base.items()}
 
     def due(self, clock: Clock) -> Need | None:
         """Ask to decide before the first step, every `check_steps` steps, and at the end of each epoch."""
@@ -77,44 +98,52 @@ class NimblePolicy:
             return ()  # the next loss is no number either, and the trainer ends the trial with the right words
         if snapshot.clock.epoch_ended:
             self._remember(sizes)
-        wanted = {name: self._real_size(name, size) for name, size in sizes.items()}
-        more = {g.name: wanted[g.name] - g.size for g in snapshot.units.groups if wanted[g.name] > g.size}
-        fewer = {g.name: range(wanted[g.name], g.size) for g in snapshot.units.groups if wanted[g.name] < g.size}
-        return _size_decisions(snapshot, more, fewer)
+        wanted = {name: min(ceil(size) + 1, self._largest_whole(name)) for name, size in sizes.items()}
+        wanted = {name: self._map.whole(name, size) for name, size in wanted.items()}
+        held = {group.name: group.size for group in snapshot.units.groups if group.name in wanted}
+        more = {name: wanted[name] - size for name, size in held.items() if wanted[name] > size}
+        fewer = {name: range(wanted[name], size) for name, size in held.items() if wanted[name] < size}
+        return (*self._left_alone(snapshot), *_size_decisions(snapshot, more, fewer))
 
     def finish_need(self) -> Need | None:
         """Return an empty need: the gates must be folded."""
         return NOTHING
 
     def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:
-        """Fold the gates into the weights and keep the rounded size of each group, at least one neuron."""
+        """Fold gates and columns into the weights and keep the rounded size of each group, at least one neuron."""
+        units = snapshot.units
         with torch.no_grad():
-            gates = {name: gate.clone() for name, gate in self.gates(snapshot.units).items()}
-        kept = {name: _whole(size) for name, size in self._sizes().items()}
-        removed = {g.name: range(min(kept[g.name], g.size), g.size) for g in snapshot.units.groups}
-        plan = prune(snapshot.units, removed)
-        return (Decision(plan, reason="the trained size, rounded", fold=gates),)
+            gates = {name: gate.clone() for name, gate in self.gates(units).items()}
+            shifts = self.shifts(units)
+        kept = {name: self._map.whole(name, floor(size + 0.5)) for name, size in self._sizes().items()}
+        removed = {g.name: range(min(kept[g.name], g.size), g.size) for g in units.groups if g.name in kept}
+        plan = prune(units, removed)
+        return (Decision(plan, reason="the trained size, rounded", fold=gates, shift=shifts),)
 
     def trained(self) -> list[nn.Parameter]:
-        """Return the vector of shares."""
-        return [self._shares]
+        """Return the vector of size weights."""
+        return [self._weights]
 
     def optimizer_settings(self) -> dict[str, float]:
-        """Return the shares' learning rate; a size has a target of its own and never decays to 0."""
+        """Return the sizes' learning rate; a size has a target of its own and never decays to 0."""
         return {"lr": self._settings.learning_rate, "weight_decay": 0.0}
 
+    def columns(self) -> list[nn.Parameter]:
+        """Return the columns through which the sizes are an input."""
+        return [] if self._columns is None else self._columns.parameters()
+
     def gates(self, units: Units) -> dict[str, Tensor]:
-        """Return the gate of every neuron, `(size,)` per group, differentiable in the shares."""
-        gates = {}
-        by_name = dict(zip(self._base, self._shares.unbind(), strict=True))
-        for group in units.groups:
-            size = bounded(by_name[group.name] * self._base[group.name], self._largest(group.name, group.size))
-            gates[group.name] = gate_values(size, group.size, self._settings.gate_width)
-        return gates
+        """Return the gate of every neuron, `(size,)` per group, differentiable in the size weights."""
+        held, width = {group.name: group.size for group in units.groups}, self._settings.gate_width
+        return {name: gate_values(size, held[name], width) for name, size in self._bounded(units).items()}
+
+    def shifts(self, units: Units) -> dict[str, Tensor]:
+        """Return what the size as an input adds to every neuron, differentiable in the size weights and columns."""
+        return {} if self._columns is None else self._columns.shifts(units, self._bounded(units))
 
     def size_loss(self) -> Tensor | None:
-        """Return the loss on the shares."""
-        return size_loss(self._shares, self._settings.target_share, self._settings.size_coefficient)
+        """Return the loss on the size weights."""
+        return size_loss(self._weights, self._target, self._settings.size_coefficient)
 
     def at_rest(self, units: Units, base_sizes: Mapping[str, int]) -> bool:  # noqa: ARG002  the seam's signature
         """Return whether the whole sizes were the same at the end of the last few epochs."""
@@ -122,41 +151,55 @@ class NimblePolicy:
         return len(last) == _SETTLED_EPOCHS and all(sizes == last[0] for sizes in last)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the shares and what settling is judged by."""
-        return {"shares": self._shares.detach().clone(), "whole_sizes": [list(sizes) for sizes in self._whole_sizes]}
+        """Return the size weights, the columns, and what settling is judged by."""
+        return {
+            "weights": self._weights.detach().clone(),
+            "columns": {} if self._columns is None else self._columns.state_dict(),
+            "whole_sizes": [list(sizes) for sizes in self._whole_sizes],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue with stored shares."""
+        """Continue with stored sizes and columns."""
         with torch.no_grad():
-            self._shares.copy_(state["shares"])
+            self._weights.copy_(state["weights"])
+        if self._columns is not None:
+            self._columns.load_state_dict(state["columns"])
         self._whole_sizes = [list(sizes) for sizes in state["whole_sizes"]]
 
     def _sizes(self) -> dict[str, float]:
-        shares = self._shares.tolist()  # the one place that waits for the device
-        return {name: share * base for (name, base), share in zip(self._base.items(), shares, strict=True)}
+        weights = self._weights.tolist()  # the one place that waits for the device
+        return {name: weights[index] * self._map.scale[name] for name, index in self._map.weight.items()}
+
+    def _bounded(self, units: Units) -> dict[str, Tensor]:
+        held = {group.name: group.size for group in units.groups}
+        sizes = self._map.sizes(self._weights)
+        return {name: bounded(size, self._largest(name, held[name])) for name, size in sizes.items()}
 
     def _largest(self, name: str, num_neurons: float) -> float:
-        return min(self._settings.maximum_share * self._base[name], num_neurons)
+        return min(self._settings.maximum_share * self._map.base[name], num_neurons)
 
-    def _real_size(self, name: str, size: float) -> int:
-        return min(ceil(size) + 1, max(1, ceil(self._settings.maximum_share * self._base[name])))
+    def _largest_whole(self, name: str) -> int:
+        return self._map.whole(name, ceil(self._largest(name, inf)))
 
     def _keep_inside(self, snapshot: Snapshot) -> None:
-        """Put shares that a step carried too far back to the nearest one that a gate can express."""
-        groups = snapshot.units.groups
-        # Before the first step nothing was computed with these gates, so any share up to the maximum is as good.
-        present = {g.name: inf if snapshot.clock.step == 0 else float(g.size) for g in groups}
-        largest = [self._largest(name, present[name]) / base for name, base in self._base.items()]
-        bounds = torch.tensor(largest, dtype=torch.float64).to(self._shares)
+        """Put sizes that a step carried too far back to the nearest one that a gate can express."""
+        # Before the first step nothing was computed with these gates, so any size up to the maximum is as good.
+        present = {g.name: inf if snapshot.clock.step == 0 else float(g.size) for g in snapshot.units.groups}
+        largest = self._map.smallest({name: self._largest(name, present[name]) for name in self._map.base})
+        bounds = torch.tensor(largest, dtype=torch.float64).to(self._weights)
         with torch.no_grad():
-            self._shares.clamp_(min=0.0).clamp_(max=bounds)
+            self._weights.clamp_(min=0.0).clamp_(max=bounds)
+
+    def _left_alone(self, snapshot: Snapshot) -> tuple[Decision, ...]:
+        """Return a decision that changes nothing and says which groups keep their size, before the first step."""
+        if snapshot.clock.step > 0 or not self._map.fixed:
+            return ()
+        nothing = prune(snapshot.units, {})
+        return (Decision(nothing, reason="sizes that are not trained", fold=None, left_alone=self._map.fixed),)
 
     def _remember(self, sizes: Mapping[str, float]) -> None:
-        self._whole_sizes = [*self._whole_sizes, [_whole(size) for size in sizes.values()]][-_SETTLED_EPOCHS:]
-
-
-def _whole(size: float) -> int:
-    return max(1, floor(size + 0.5))
+        whole = [self._map.whole(name, floor(size + 0.5)) for name, size in sizes.items()]
+        self._whole_sizes = [*self._whole_sizes, whole][-_SETTLED_EPOCHS:]
 
 
 def _size_decisions(snapshot: Snapshot, more: Mapping[str, int], fewer: Mapping[str, range]) -> tuple[Decision, ...]:

@@ -5,7 +5,6 @@ learned from majority classes is kept, and that the final structure is the fixed
 amounts are not public, so all of them are settings to be searched.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +21,7 @@ from neurosearch.growth.resizing import (
     sizes_by_demand,
 )
 from neurosearch.growth.untrained import UntrainedSizes
+from neurosearch.neurons import Units
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class PeriodicPolicy(UntrainedSizes):
         self._growth_need = NOTHING
         self._pruning_need = pruning_need(settings.importance, settings.protected_share)
 
-    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
+    def attach(self, units: Units, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:  # noqa: ARG002
         """Find out what a cycle's growth needs; every cycle starts at the base sizes."""
+        base_sizes = {group.name: group.size for group in units.groups}
         settings = self._settings
         by_demand = settings.groups == "tail_demand"
         largest = sizes_at(settings.grow_share, base_sizes, settings.start)

@@ -95,6 +95,7 @@ class Decision:
         fold: Gates, one vector `(size,)` per group, to multiply into the weights before the plan is applied; or None.
         counts: What is worth knowing about it, for the epoch's metrics, under the names of `neurosearch.names`.
         left_alone: Groups that should have changed and cannot, by name, and why in words.
+        shift: As `fold`, what is to be added to what each neuron sums up.
     """
 
     plan: Plan
@@ -102,3 +103,4 @@ class Decision:
     fold: Mapping[str, Tensor] | None
     counts: Mapping[str, float] = field(default_factory=dict)
     left_alone: Mapping[str, str] = field(default_factory=dict)
+    shift: Mapping[str, Tensor] = field(default_factory=dict)

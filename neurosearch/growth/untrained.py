@@ -13,7 +13,7 @@ from neurosearch.neurons import Units
 class UntrainedSizes:
     """The part of a growth policy about trained sizes and the end, for policies without them and without a state."""
 
-    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:
+    def attach(self, units: Units, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:
         """Do nothing: every snapshot brings the base sizes along."""
 
     def finish_need(self) -> Need | None:
@@ -33,8 +33,20 @@ class UntrainedSizes:
         """Return no options."""
         return {}
 
+    def columns(self) -> list[nn.Parameter]:
+        """Return no columns."""
+        return []
+
+    def largest_sizes(self) -> dict[str, int]:
+        """Return nothing: a neuron that goes never comes back."""
+        return {}
+
     def gates(self, units: Units) -> dict[str, Tensor]:  # noqa: ARG002  the seam's signature
         """Return no gates."""
+        return {}
+
+    def shifts(self, units: Units) -> dict[str, Tensor]:  # noqa: ARG002  the seam's signature
+        """Return no shifts."""
         return {}
 
     def size_loss(self) -> Tensor | None:

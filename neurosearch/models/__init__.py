@@ -6,6 +6,6 @@ go; `neurons` finds them in any module.
 """
 
 from neurosearch.models.cnn import Cnn, CnnShape
-from neurosearch.models.mlp import Mlp, MlpShape
+from neurosearch.models.mlp import Mlp, MlpShape, draw_uniform
 
-__all__ = ["Cnn", "CnnShape", "Mlp", "MlpShape"]
+__all__ = ["Cnn", "CnnShape", "Mlp", "MlpShape", "draw_uniform"]

@@ -79,3 +79,14 @@ def _activation(name: Activation) -> nn.Module:
             return nn.Tanh()
         case _:
             assert_never(name)
+
+
+def draw_uniform(network: nn.Module) -> None:
+    """Draw every weight and bias of a network's linear layers anew, uniform in (-1, 1), from torch's global generator.
+
+    Source: arXiv:2501.18012, where all weights of the growing and the grown network start so.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.uniform_(layer.weight, -1.0, 1.0)
+            nn.init.uniform_(layer.bias, -1.0, 1.0)

@@ -22,6 +22,8 @@ from neurosearch.neurons.gradmax import gradmax_directions
 from neurosearch.neurons.growable import growth_refusals
 from neurosearch.neurons.importance import KINDS, importance
 from neurosearch.neurons.plan import STARTS, Change, Plan, grow, prune
+from neurosearch.neurons.reserve import Reserve
+from neurosearch.neurons.shifts import fold_shifts, shift_parameter, shifted_parameters
 from neurosearch.neurons.structure import restore_structure, same_on_all_ranks, structure
 from neurosearch.neurons.surgery import apply_plan
 from neurosearch.neurons.units import Frozen, Group, Units
@@ -34,12 +36,14 @@ __all__ = [
     "Frozen",
     "Group",
     "Plan",
+    "Reserve",
     "SurgeryError",
     "Units",
     "apply_plan",
     "certify",
     "find_units",
     "fold_gates",
+    "fold_shifts",
     "gated_parameters",
     "gradmax_directions",
     "grow",
@@ -48,5 +52,7 @@ __all__ = [
     "prune",
     "restore_structure",
     "same_on_all_ranks",
+    "shift_parameter",
+    "shifted_parameters",
     "structure",
 ]

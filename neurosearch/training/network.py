@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from neurosearch.neurons import Units, gated_parameters
+from neurosearch.neurons import Units, gated_parameters, shifted_parameters
 from neurosearch.training.seams import GrowthPolicy
 
 Forward = Callable[[Tensor], Tensor]
@@ -46,7 +46,8 @@ class Network:
         return self._wrap(lambda inputs: functional_call(self.model, parameters, (inputs,)))
 
     def _gated_parameters(self) -> dict[str, Tensor]:
-        return gated_parameters(self.model, self.units, self._policy.gates(self.units))
+        shifted = shifted_parameters(self.model, self.units, self._policy.shifts(self.units))
+        return gated_parameters(self.model, self.units, self._policy.gates(self.units)) | shifted
 
     def _wrap(self, forward: Forward) -> Forward:
         """Add what the settings ask for; a plain network pays nothing."""

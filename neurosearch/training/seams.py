@@ -98,14 +98,21 @@ class Task(Protocol):
 class GrowthPolicy(Protocol):
     """Decides which neurons come and go. Group names are whatever `neurons.find_units` gives."""
 
-    def attach(self, base_sizes: Mapping[str, int], device: torch.device, dtype: torch.dtype) -> None:
+    def attach(self, units: Units, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:
         """Learn the groups of the configured network; called once, before anything else.
 
         Args:
-            base_sizes: Neurons of each group.
+            units: The configured network's neurons.
             device: Where the network's weights live.
             dtype: Their type.
+            generator: Draws what the policy itself starts at random; on the CPU, seeded by the trial's seed.
+
+        Raises:
+            SurgeryError: If the policy can do nothing with such a network.
         """
+
+    def largest_sizes(self) -> Mapping[str, int]:
+        """Return the most neurons of each group whose neurons come back as they went; the rest come anew."""
 
     def due(self, clock: Clock) -> Need | None:
         """Say whether a decision is due, and what it needs.
@@ -128,8 +135,14 @@ class GrowthPolicy(Protocol):
     def optimizer_settings(self) -> dict[str, float]:
         """Return the options of that group, such as `{"lr": 0.01, "weight_decay": 0.0}`."""
 
+    def columns(self) -> list[nn.Parameter]:
+        """Return what else the policy trains, with the network's own optimizer options; empty when there is nothing."""
+
     def gates(self, units: Units) -> dict[str, Tensor]:
         """Return one gate `(size,)` per gated group, differentiable in the size weights; empty when there are none."""
+
+    def shifts(self, units: Units) -> dict[str, Tensor]:
+        """Return what is added to what each neuron sums up, `(size,)` per group; differentiable, empty for nothing."""
 
     def size_loss(self) -> Tensor | None:
         """Return the loss on the sizes, a scalar; None when sizes are not trained."""

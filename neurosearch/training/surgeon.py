@@ -6,7 +6,7 @@ import torch
 from torch.optim import Optimizer
 
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.neurons import SurgeryError, apply_plan, fold_gates
+from neurosearch.neurons import Reserve, SurgeryError, apply_plan, fold_gates, fold_shifts
 from neurosearch.randomness import derive_seed
 from neurosearch.training.memory import is_out_of_memory
 from neurosearch.training.network import Network
@@ -31,6 +31,7 @@ class Surgeon:
         base_sizes: Mapping[str, int],
         importance_examples: int,
         seed: int,
+        reserve: Reserve,
     ) -> None:
         self.events: list[GrowthEvent] = []
         self._counts: dict[str, float] = {}
@@ -41,6 +42,7 @@ class Surgeon:
         self._base_sizes = base_sizes
         self._importance_examples = importance_examples
         self._seed = seed
+        self._reserve = reserve
 
     def snapshot(self, clock: Clock, need: Need) -> tuple[Snapshot, int]:
         """Return what a policy sees, and how many examples went forward and backward through the network for it.
@@ -80,13 +82,17 @@ class Surgeon:
         for decision in decisions:
             if decision.fold is not None:
                 fold_gates(network.model, network.units, decision.fold)
+                fold_shifts(network.model, network.units, decision.shift)
                 network.is_gated = False
+            changes = [change for change in decision.plan.changes if change.group in self._reserve.groups]
+            self._reserve.store(network.model, network.units, [change.group for change in changes])
             try:
                 network.units = apply_plan(decision.plan, network.model, self._optimizer)
             except SurgeryError as error:
                 if error.__cause__ is not None and is_out_of_memory(error.__cause__):
                     raise error.__cause__ from None  # no mistake of the plan: with more memory it could be done
                 raise
+            self._reserve.restore(network.model, network.units, [change.group for change in changes if change.added])
             self.events += _events(decision, clock)
             self.events += self._left_alone(decision, clock)
             self._counts |= decision.counts

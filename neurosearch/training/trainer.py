@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from neurosearch import names
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.neurons import Units, find_units, restore_structure, structure
+from neurosearch.neurons import Reserve, Units, find_units, restore_structure, structure
 from neurosearch.randomness import derive_seed
 from neurosearch.training.counts import PASSES_PER_STEP, SizeCounter
 from neurosearch.training.distributed import FirstRankStore, Ranks
@@ -31,7 +31,7 @@ from neurosearch.training.second_stage import SecondStage, find_head
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.surgeon import Surgeon
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -119,20 +119,30 @@ class Trainer:
         self._num_reported = 0  # events that stand in a record
         self._result: FinalResult | None = None
         task.to(device, first.dtype)
-        policy.attach(self._base_sizes, device, first.dtype)
+        policy.attach(units, device, first.dtype, _generator(settings, "policy"))
+        self._reserve = Reserve(model, units, policy.largest_sizes(), _generator(settings, "reserve"))
         state = self._load_state()
         if state is not None:
             units = restore_structure(model, state["structure"])
             load_weights(model, state["model"])
             policy.load_state_dict(state["policy"])
+            self._reserve.load_state_dict(state["reserve"])
         self._network = Network(model, units, policy, amp=settings.amp, channels_last=settings.channels_last)
         self._counter = SizeCounter(model, example_inputs)
         self._one_example = example_inputs[0][:1]
         self._second_stage = second_stage
         self._head = None if second_stage is None else find_head(model, self._one_example)
-        self._optimizer = make_optimizer(settings, model.parameters(), policy.trained(), policy.optimizer_settings())
+        parameters = [*model.parameters(), *policy.columns()]
+        self._optimizer = make_optimizer(settings, parameters, policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
-            self._network, self._optimizer, batches, task, self._base_sizes, settings.importance_examples, settings.seed
+            self._network,
+            self._optimizer,
+            batches,
+            task,
+            self._base_sizes,
+            settings.importance_examples,
+            settings.seed,
+            self._reserve,
         )
         if state is not None:
             self._restore(state)
@@ -341,6 +351,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "policy": self._policy.state_dict(),
+            "reserve": self._reserve.state_dict(),
             "multiply_adds": self._multiply_adds,
             "events": [event.to_dict() for event in self.events],
             "history": [record.to_dict() for record in self.history],
@@ -371,6 +382,10 @@ class Trainer:
         self.history += [EpochRecord.from_dict(record) for record in state["history"]]
         self.events.extend(GrowthEvent.from_dict(event) for event in state["events"])
         self._num_reported = len(self.events)
+
+
+def _generator(settings: TrainingSettings, label: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(settings.seed, label))
 
 
 def _sums(task_losses: list[Tensor], size_losses: list[Tensor]) -> Tensor:

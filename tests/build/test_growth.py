@@ -35,7 +35,10 @@ EVENTS = EventsFields.model_validate(
 )
 
 
-@pytest.mark.parametrize("fields", [StaticFields(), PeriodicFields(), EVENTS, NimbleFields()])
+AS_PUBLISHED = NimbleFields(control="as_published", target_share=1.0, start_share=0.25, sharing="all")
+
+
+@pytest.mark.parametrize("fields", [StaticFields(), PeriodicFields(), EVENTS, NimbleFields(), AS_PUBLISHED])
 def test_the_fields_of_every_kind_make_a_policy_that_can_be_kept_and_gone_on_with(fields: Any) -> None:
     kind = kinds("growth")[fields.kind]
     policy, again = kind.build(fields), kind.build(fields)
@@ -47,8 +50,14 @@ def test_the_fields_of_every_kind_make_a_policy_that_can_be_kept_and_gone_on_wit
 def test_every_field_reaches_the_policys_settings(fields: Any) -> None:
     policy = kinds("growth")[fields.kind].build(fields)
     (settings,) = [value for value in vars(policy).values() if type(value).__name__.endswith("Settings")]
-    given = fields.model_dump(exclude={"kind"})
+    given = fields.model_dump(exclude={"kind", "control"})
     assert {name: getattr(settings, name) for name in given} == given
+
+
+def test_the_published_control_makes_a_policy_of_its_own() -> None:
+    policy = kinds("growth")["nimble"].build(AS_PUBLISHED)
+    (settings,) = [value for value in vars(policy).values() if type(value).__name__ == "MaskSettings"]
+    assert (settings.start, settings.sharing, settings.size_coefficient) == (0.25, "all", 1.0)
 
 
 def test_events_lead_to_what_was_added_and_not_yet_removed() -> None:

@@ -28,6 +28,9 @@ def events(*changes: tuple[int, float], **fields: Any) -> dict[str, Any]:
 STEPS = {"epochs": 10, "schedule": "step", "drops": [0.5, 0.75]}
 
 
+PUBLISHED: dict[str, Any] = {"kind": "nimble", "control": "as_published", "target_share": 1.0}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -73,6 +76,17 @@ def test_what_keeps_the_rules_at_their_very_edge_is_a_trial(fields: dict[str, An
             ["growth.events[0].remove_share", "growth.protected_share"],
         ),
         ({"growth": {"kind": "nimble", "start_share": 1.5}}, ["growth.start_share", "growth.maximum_share"]),
+        ({"growth": {"kind": "nimble", "target_share": 1.5}}, ["growth.target_share", "growth.maximum_share"]),
+        ({"growth": {"kind": "nimble", "control": "as_published"}}, ["growth.target_share", "growth.control"]),
+        (
+            {"growth": {**PUBLISHED, "maximum_share": 2.0}},
+            ["growth.maximum_share", "growth.control"],
+        ),
+        ({"growth": {**PUBLISHED, "size_unit": "neurons"}}, ["growth.size_unit", "growth.control"]),
+        (
+            {"growth": {"kind": "nimble", "sharing": [["layers.1"], ["layers.3", "layers.1"]]}},
+            ["growth.sharing[1][1]", "growth.sharing[0][0]"],
+        ),
     ],
 )
 def test_what_breaks_a_rule_names_the_fields(fields: dict[str, Any], clashing: list[str]) -> None:

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from neurosearch.growth.events import Event, EventsPolicy, EventsSettings
 from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
 from neurosearch.growth.policy import NOTHING, Clock, Need
+from neurosearch.neurons.units import GroupFacts, Layout, Units
 
+UNITS = Units(Layout((GroupFacts("a", 1, {}), GroupFacts("b", 1, {})), {}, {}, (), ()), (8, 3))
 PRUNE = Need(scores="l2", head_scores=False, directions=None)
 
 
@@ -15,7 +17,7 @@ def make(*events, protected=0.0, start="zero_outgoing"):
 
 
 def attached(policy):
-    policy.attach({"a": 8, "b": 3}, torch.device("cpu"), torch.float32)
+    policy.attach(UNITS, torch.device("cpu"), torch.float32, torch.Generator())
     return policy
 
 

@@ -10,7 +10,17 @@ from torch.func import functional_call
 
 from neurosearch.growth import Clock, NimblePolicy, NimbleSettings, Snapshot
 from neurosearch.growth.gate import gate_values
-from neurosearch.neurons import apply_plan, find_units, fold_gates, gated_parameters
+from neurosearch.models import Cnn, CnnShape
+from neurosearch.models.resnet_cifar import ResnetCifar, ResnetCifarShape
+from neurosearch.neurons import (
+    SurgeryError,
+    apply_plan,
+    find_units,
+    fold_gates,
+    fold_shifts,
+    gated_parameters,
+    shifted_parameters,
+)
 
 CPU = torch.device("cpu")
 SETTINGS = NimbleSettings(
@@ -19,6 +29,10 @@ SETTINGS = NimbleSettings(
     start_share=0.5,
     maximum_share=2.0,
     gate_width=1.0,
+    size_unit="share",
+    size_input=False,
+    column_scale=1.0,
+    sharing="each",
     learning_rate=0.01,
     check_steps=1,
 )
@@ -37,7 +51,7 @@ class Live:
         self.units = find_units(self.model, (torch.zeros(2, 3, dtype=torch.float64),))
         self.base = {group.name: group.size for group in self.units.groups}
         self.policy = NimblePolicy(replace(SETTINGS, start_share=share, **changes))
-        self.policy.attach(self.base, CPU, torch.float64)
+        self.policy.attach(self.units, CPU, torch.float64, torch.Generator().manual_seed(2))
         self.inputs = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def snapshot(self, step=0):
@@ -165,3 +179,81 @@ def test_a_size_that_is_no_number_is_left_to_the_trainer():
     live.check()
     live.move_to(math.nan)
     assert live.policy.decide(live.snapshot(1)) == ()
+
+
+def cnn():
+    return Cnn(CnnShape((1, 6, 6), (6, 4), 3, 0.0)), (2, 1, 6, 6)
+
+
+def resnet_cifar():
+    return ResnetCifar(ResnetCifarShape((3, 8, 8), (4, 8), (6, 8), 1, 3)), (2, 3, 8, 8)
+
+
+def vit():
+    models = pytest.importorskip("torchvision.models")
+    shape = {"image_size": 8, "patch_size": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 12}
+    return models.VisionTransformer(**shape, num_classes=3), (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("build", "groups"),
+    [
+        (cnn, {"blocks.0.0": 6, "blocks.1.0": 4}),
+        (resnet_cifar, {"stages.0.0.conv1": 6, "stages.1.0.conv1": 8}),
+        (vit, {f"encoder.layers.encoder_layer_{layer}.mlp.0": 12 for layer in range(2)}),
+    ],
+    ids=["cnn", "resnet_cifar", "vit"],
+)
+def test_sizes_of_every_kind_of_network_are_trained_without_a_jump_of_its_outputs(build, groups):
+    torch.manual_seed(0)
+    model, shape = build()
+    model, inputs = model.double().eval(), torch.randn(shape, dtype=torch.float64)
+    units = find_units(model, (inputs,))
+    base = {group.name: group.size for group in units.groups}
+    policy = NimblePolicy(replace(SETTINGS, size_input=True, maximum_share=1.5))
+    policy.attach(units, CPU, torch.float64, torch.Generator().manual_seed(2))
+
+    def outputs():
+        parameters = gated_parameters(model, units, policy.gates(units))
+        return functional_call(model, parameters | shifted_parameters(model, units, policy.shifts(units)), (inputs,))
+
+    def change(decisions):
+        nonlocal units
+        for decision in decisions:
+            if decision.fold is not None:
+                fold_gates(model, units, decision.fold)
+                fold_shifts(model, units, decision.shift)
+            units = apply_plan(decision.plan, model)
+
+    def snapshot(step):
+        clock = Clock(step, step, 1, 100)
+        return Snapshot(clock, units, base, None, None, None, torch.Generator().manual_seed(step))
+
+    with torch.no_grad():
+        for step, share in enumerate([0.5, 0.4, 0.61, 0.8, 0.9, 1.1, 1.1, 1.2, 1.2, 1.2]):
+            policy.trained()[0].fill_(share)
+            before = outputs()
+            change(policy.decide(snapshot(step)))
+            if step:  # the first look may cut neurons with open gates
+                assert torch.allclose(outputs(), before, rtol=0, atol=1e-12)
+        shares = dict(zip(groups, policy.trained()[0].tolist(), strict=True))
+        whole = {name: math.floor(shares[name] * size + 0.5) for name, size in groups.items()}
+        assert any(whole[name] > size for name, size in groups.items())
+        gates = {name: gate * (torch.arange(len(gate)) < whole[name]) for name, gate in policy.gates(units).items()}
+        parameters = gated_parameters(model, units, gates) | shifted_parameters(model, units, policy.shifts(units))
+        expected = functional_call(model, parameters, (inputs,))
+        change(policy.finish(snapshot(100)))
+        assert {group.name: group.size for group in units.groups} == base | whole
+        assert torch.allclose(model(inputs), expected, rtol=0, atol=1e-12)
+
+
+def test_a_size_in_neurons_has_the_published_loss():
+    live = Live(0.75, size_unit="neurons")
+    assert live.policy.size_loss().item() == pytest.approx(0.1 * (0.75 * 6 - 0.5 * 6) ** 2)
+
+
+def test_a_column_for_a_group_without_a_bias_is_refused_by_name():
+    model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU(), nn.Linear(4, 2))
+    policy = NimblePolicy(replace(SETTINGS, size_input=True))
+    with pytest.raises(SurgeryError, match="group 0 has no bias"):
+        policy.attach(find_units(model, (torch.zeros(2, 3),)), CPU, torch.float32, torch.Generator())

@@ -4,13 +4,14 @@ from hypothesis import strategies as st
 
 from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
 from neurosearch.growth.policy import NOTHING, Clock, Need
+from neurosearch.neurons.units import GroupFacts, Layout, Units
 
-BASE_SIZES = {"a": 8, "b": 3}
+UNITS = Units(Layout((GroupFacts("a", 1, {}), GroupFacts("b", 1, {})), {}, {}, (), ()), (8, 3))
 
 
 def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing"):
     policy = PeriodicPolicy(PeriodicSettings(period, grown, share, "all", stop, start, "l2", protected, 0.1))
-    policy.attach(BASE_SIZES, torch.device("cpu"), torch.float32)
+    policy.attach(UNITS, torch.device("cpu"), torch.float32, torch.Generator())
     return policy
 
 

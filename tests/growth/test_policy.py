@@ -10,6 +10,8 @@ from neurosearch.growth import (
     Event,
     EventsPolicy,
     EventsSettings,
+    MaskPolicy,
+    MaskSettings,
     NimblePolicy,
     NimbleSettings,
     PeriodicPolicy,
@@ -34,7 +36,8 @@ EVENTS = EventsSettings(
     0.1,
 )
 RECYCLE = RecycleSettings(2, "activation", 0.5, 0.5, 0.8, "zero_outgoing", 0.1)
-NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, 0.4, 2)
+NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, "share", True, 0.5, "each", 0.4, 2)
+MASK = MaskSettings(1.0, 0.0, True, 0.5, "all", 0.1)
 POLICIES = {
     "static": StaticPolicy,
     "periodic": lambda: PeriodicPolicy(PERIODIC),
@@ -47,6 +50,7 @@ POLICIES = {
     "events": lambda: EventsPolicy(EVENTS),
     "events_gradmax": lambda: EventsPolicy(replace(EVENTS, start="gradmax")),
     "nimble": lambda: NimblePolicy(NIMBLE),
+    "mask": lambda: MaskPolicy(MASK),
 }
 
 
@@ -64,7 +68,7 @@ class Simulation:
         self.model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)).double()
         self.units = find_units(self.model, (torch.zeros(2, 3, dtype=torch.float64),))
         self.base = {group.name: group.size for group in self.units.groups}
-        policy.attach(self.base, torch.device("cpu"), torch.float64)
+        policy.attach(self.units, torch.device("cpu"), torch.float64, torch.Generator().manual_seed(0))
         self.optimizer = torch.optim.SGD([{"params": self.model.parameters(), "lr": 0.0}])
         if policy.trained():
             self.optimizer.add_param_group({"params": policy.trained(), **policy.optimizer_settings()})
@@ -146,7 +150,7 @@ class TestEveryPolicy:
         whole.run()
         stopped.run(stop=7)
         policy = make()
-        policy.attach(stopped.base, torch.device("cpu"), torch.float64)
+        policy.attach(Simulation(make()).units, torch.device("cpu"), torch.float64, torch.Generator().manual_seed(0))
         policy.load_state_dict(stopped.policy.state_dict())
         resumed = Simulation(make())
         resumed.policy, resumed.units, resumed.model = policy, stopped.units, stopped.model
@@ -165,7 +169,7 @@ class TestEveryPolicy:
     def test_state_holds_plain_values(self, make):
         simulation = Simulation(make())
         simulation.run()
-        allowed = (int, float, str, list, torch.Tensor)
+        allowed = (int, float, str, list, dict, torch.Tensor)
         assert all(isinstance(value, allowed) for value in simulation.policy.state_dict().values())
 
 
@@ -176,7 +180,7 @@ def test_static_never_changes_anything():
     assert simulation.plans == []
 
 
-@pytest.mark.parametrize("kind", [name for name in POLICIES if not name.startswith(("nimble", "static"))])
+@pytest.mark.parametrize("kind", [name for name in POLICIES if not name.startswith(("nimble", "mask", "static"))])
 def test_what_is_added_is_removed_and_counted(kind):
     simulation = Simulation(POLICIES[kind]())
     decided = simulation.policy.decide

@@ -7,6 +7,8 @@ import torch
 from neurosearch.data.batches import ArrayBatches
 from neurosearch.data.prepared import Arrays
 from neurosearch.growth import (
+    MaskPolicy,
+    MaskSettings,
     NimblePolicy,
     NimbleSettings,
     PeriodicPolicy,
@@ -71,8 +73,15 @@ NIMBLE = NimbleSettings(
     start_share=0.8,
     maximum_share=1.5,
     gate_width=1.0,
+    size_unit="share",
+    size_input=True,
+    column_scale=0.2,
+    sharing="each",
     learning_rate=0.05,
     check_steps=2,
+)
+MASK = MaskSettings(
+    size_coefficient=1.0, start=0.0, size_input=True, column_scale=0.2, sharing="all", learning_rate=0.05
 )
 
 LOSSES = {
@@ -94,6 +103,8 @@ def make_policy(kind, **changes):
             return WideThenPrunePolicy(replace(WIDE, **changes))
         case "nimble":
             return NimblePolicy(replace(NIMBLE, **changes))
+        case "mask":
+            return MaskPolicy(replace(MASK, **changes))
 
 
 def blobs(shape, counts, seed):

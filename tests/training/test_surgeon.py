@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from neurosearch.growth import Clock, Decision, StaticPolicy
-from neurosearch.neurons import SurgeryError, find_units, grow, prune
+from neurosearch.neurons import Reserve, SurgeryError, find_units, grow, prune
 from neurosearch.training.memory import is_out_of_memory
 from neurosearch.training.network import Network
 from neurosearch.training.records import GrowthEvent
@@ -21,7 +21,9 @@ def make():
     model(torch.ones(5, 3)).sum().backward()
     optimizer.step()
     (group,) = units.groups
-    surgeon = Surgeon(network, optimizer, None, None, {group.name: group.size}, 4, 0)
+    surgeon = Surgeon(
+        network, optimizer, None, None, {group.name: group.size}, 4, 0, Reserve(model, units, {}, torch.Generator())
+    )
     return surgeon, network, optimizer, group.name
 
 

@@ -14,7 +14,7 @@ from neurosearch.training.schedule import learning_rate_factor
 
 POLICIES = ("static", "periodic", "recycle", "wide_then_prune", "nimble")
 #: Room enough for a nimble network to learn the tiny problem.
-ROOM = {policy: {} for policy in POLICIES} | {"nimble": {"start_share": 1.0, "target_share": 1.0}}
+ROOM = {policy: {} for policy in POLICIES} | {"nimble": {"start_share": 1.0, "target_share": 1.0, "size_input": False}}
 CLOCKED = (names.IMAGES_PER_SECOND, names.EPOCH_SECONDS)  # differ from run to run
 
 
@@ -110,7 +110,7 @@ def test_a_record_holds_every_metric(build_trainer):
 
 
 @given(
-    policy=st.sampled_from(POLICIES),
+    policy=st.sampled_from([*POLICIES, "mask"]),
     model=st.sampled_from(["mlp", "cnn"]),
     stop=st.integers(1, 6),
     every=st.integers(1, 3),
@@ -250,12 +250,27 @@ def test_a_nimble_training_ends_in_a_plain_network_of_the_trained_size(build_tra
 
 
 def test_a_nimble_size_without_a_size_loss_stays_a_plain_network(build_trainer):
-    whole = {"start_share": 1.0, "maximum_share": 1.0, "size_coefficient": 0.0}
+    whole = {"start_share": 1.0, "maximum_share": 1.0, "size_coefficient": 0.0, "size_input": False}
     nimble, static = build_trainer(policy="nimble", growth=whole), build_trainer()
     run(nimble)
     run(static)
     assert_same_weights(nimble.model, static.model)
     assert nimble.events == []
+
+
+def test_the_published_control_follows_the_size_loss_alone_and_ends_in_a_plain_network(build_trainer):
+    trainer = build_trainer(policy="mask", schedule="constant", warmup_epochs=0, optimizer="sgd", momentum=0.0)
+    control, (controls,) = 0.0, trainer._policy.trained()
+    for _ in trainer.epochs():
+        for _ in range(4):
+            control -= 0.05 * 2 * 1.0 * (control - 1)
+        assert controls.item() == pytest.approx(control, abs=1e-5)
+    x, _ = next(trainer._batches.validation())
+    with torch.no_grad():
+        masked = trainer._network.for_evaluation()(x)
+        final = trainer.finish()
+        assert torch.allclose(final.model(x), masked, atol=1e-5)
+    assert {group.name: group.size for group in final.units.groups} == {"layers.1": 8, "layers.4": 6}
 
 
 def test_finishing_twice_gives_the_same_result(build_trainer):

@@ -14,7 +14,7 @@ from torch import Tensor
 from neurosearch.neurons.allocation import Room, empty
 from neurosearch.neurons.units import FIXED, Dimension, Units
 
-CHUNK_BYTES = 2**21  # what is read and what is written fit the cache together
+CHUNK_BYTES = 2**20  # what is read and what is written fit the cache together
 _SMALL_BYTES = 2**17  # below, picking one dimension after the other is quicker
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # NumPy has them all
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)

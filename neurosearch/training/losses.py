@@ -266,7 +266,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Te
 
 def _total(labels: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
-        return torch.tensor(float(len(labels)), device=labels.device)
+        return labels.new_full((), len(labels), dtype=torch.float32)  # made where it is: nothing waits for the device
     return weights[labels].sum()
 
 

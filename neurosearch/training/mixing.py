@@ -123,7 +123,8 @@ class MixedTask:
     """A task of which labels may come mixed; a `training.seams.Task`.
 
     The loss of a mixed batch is l L(first labels) + (1 - l) L(second labels) for any loss L over labels, as in the
-    public code of mixup.
+    public code of mixup. Where classes have weights, each of the two counts for the sum of its labels' weights, too: in
+    mixup both sums are the same, since the second labels are the first ones in another order.
     """
 
     def __init__(self, task: Task) -> None:
@@ -144,14 +145,15 @@ class MixedTask:
         if targets.ndim == 1:
             return self._task.loss(outputs, targets)
         first, second, share = _parts(targets)
-        return _between(self._task.loss(outputs, first), self._task.loss(outputs, second), share)
+        of_first, of_second = self._task.loss(outputs, first), self._task.loss(outputs, second)
+        weight_of_first, weight_of_second = self._weights(first, second, share.to(of_first.dtype))
+        return torch.lerp(of_second, of_first, weight_of_first / (weight_of_first + weight_of_second))
 
     def weight(self, targets: Tensor) -> Tensor:
-        """Return what these examples count for; where classes have weights, the mean of both labels' by the share."""
+        """Return what labels `(b,)` or mixed ones `(b, 3)` count for in the mean."""
         if targets.ndim == 1:
             return self._task.weight(targets)
-        first, second, share = _parts(targets)
-        return _between(self._task.weight(first), self._task.weight(second), share)
+        return torch.stack(self._weights(*_parts(targets))).sum()
 
     def tally(self) -> Tally:
         """Return empty sums for one validation pass, which is never mixed."""
@@ -161,12 +163,13 @@ class MixedTask:
         """Make the network's outputs what was scored."""
         self._task.finish(model, example)
 
+    def _weights(self, first: Tensor, second: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what first and second labels count for, in the type of the share."""
+        of_first, of_second = self._task.weight(first).to(share.dtype), self._task.weight(second).to(share.dtype)
+        return share * of_first, (1 - share) * of_second
+
 
 def _parts(targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return first labels `(b,)`, second labels `(b,)` and the share of the first, a scalar."""
     labels = targets[:, :2].long()
     return labels[:, 0], labels[:, 1], targets[0, 2]
-
-
-def _between(of_first: Tensor, of_second: Tensor, share: Tensor) -> Tensor:
-    return torch.lerp(of_second, of_first, share.to(of_first.dtype))

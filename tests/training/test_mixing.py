@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from neurosearch import names
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.distributed import Ranks
 from neurosearch.training.losses import CrossEntropy, LogitAdjustment, class_balanced_weights
 from neurosearch.training.mixing import MixedBatches, MixedTask, Mixup, Remix
 from neurosearch.training.tasks import Classification
@@ -18,6 +19,7 @@ from neurosearch.training.tasks import Classification
 CPU = torch.device("cpu")
 CLASS_NAMES = ["a", "b", "c"]
 COUNTS = (25, 10, 6)
+PLAIN = CrossEntropy("cross_entropy", None)
 BALANCED = CrossEntropy("class_balanced", class_balanced_weights(COUNTS, 0.9999))
 
 
@@ -109,8 +111,22 @@ def test_the_loss_of_a_mixed_batch_is_the_weighted_sum_of_two(make_batches):
     first, second = targets[:, 0].long(), targets[:, 1].long()
     expected = share * task.loss(logits, first) + (1 - share) * task.loss(logits, second)
     assert torch.allclose(MixedTask(task).loss(logits, targets), expected)
-    expected = share * task.weight(first) + (1 - share) * task.weight(second)
-    assert torch.allclose(MixedTask(task).weight(targets), expected)
+    assert torch.allclose(MixedTask(task).weight(targets), task.weight(first))
+
+
+@pytest.mark.parametrize("mixing", [Mixup(1.0), Remix(1.0, 1.5, 0.5)])
+@pytest.mark.parametrize("loss", [PLAIN, BALANCED])
+def test_the_parts_of_several_processes_make_up_the_loss_of_the_whole(make_batches, mixing, loss):
+    task = MixedTask(Classification(deepcopy(loss), COUNTS, CLASS_NAMES))
+    task.to(CPU, torch.float32)
+    logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    for x, targets in list(MixedBatches(make_batches(CPU), mixing, 7, CPU).train(0))[:3]:
+        parts = [Ranks(rank, 3).part((x, targets)) for rank in range(3)]
+        of_logits = [Ranks(rank, 3).part((logits, targets))[0] for rank in range(3)]
+        assert torch.equal(torch.cat([inputs for inputs, _ in parts]), x)
+        weights = torch.stack([task.weight(part) for _, part in parts])
+        losses = torch.stack([task.loss(z, part) for z, (_, part) in zip(of_logits, parts, strict=True)])
+        assert torch.allclose(losses @ weights / weights.sum(), task.loss(logits, targets))
 
 
 def test_labels_that_are_not_mixed_have_the_plain_loss():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from neurosearch.build.task import build_task
 from neurosearch.build.trial import build_model, build_policy, training_settings
 from neurosearch.config.kinds import kinds
+from neurosearch.config.remedies import RetrainedFields
 from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.batches import large_batch
@@ -21,6 +22,7 @@ from neurosearch.neurons import Units, apply_plan, find_units, grow, growth_refu
 from neurosearch.training.footprint import peak_bytes
 from neurosearch.training.memory import CONTEXT_BYTES
 from neurosearch.training.network import Network
+from neurosearch.training.second_stage import find_head
 
 _META = torch.device("meta")
 # Beside what tensors hold: the allocator's gaps and the workspaces of convolutions.
@@ -36,7 +38,8 @@ class MemoryNeed:
         weights: Parameters and buffers of the largest network.
         optimizer: What the optimizer keeps of them.
         working: What comes and goes beside these, at its most: activations and gradients of a step, a scoring or an
-            evaluation pass, or the old tensors beside the new ones while the network changes.
+            evaluation pass, the old tensors beside the new ones while the network changes, or what a classifier is
+            retrained on.
         data: The arrays, where they are copied to the device.
     """
 
@@ -65,6 +68,7 @@ def memory_need(config: TrialConfig, manifest: Manifest, *, on_gpu: bool) -> Mem
     working = max(_passes(config, manifest, model, units))
     if kinds("growth")[kind_of(config.growth)].peak is not None:
         working = max(working, weights + optimizer)  # until a change is through, the network before it can come back
+    working = max(working, _features(config, manifest, model))
     return MemoryNeed(weights, optimizer, working, _data_bytes(manifest) if on_gpu else 0)
 
 
@@ -132,6 +136,14 @@ def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Un
         found.append(peak_bytes(computation))
         model.zero_grad(set_to_none=True)
     return found
+
+
+def _features(config: TrialConfig, manifest: Manifest, model: nn.Module) -> int:
+    """Returns the bytes of what reaches a classifier that is retrained: batch by batch, and then joined."""
+    if not isinstance(config.training.classifier, RetrainedFields):
+        return 0
+    _, head = find_head(model, torch.zeros(1, *manifest.input_shape, device=_META))
+    return 2 * sum(manifest.train_counts) * head.in_features * head.weight.element_size()
 
 
 def _batch(manifest: Manifest, size: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,11 @@ def test_shares_come_in_eighths(need: int, share: float) -> None:
 
 def test_the_context_of_a_process_counts() -> None:
     assert gpu_share(MemoryNeed(0, 0, 0, 0), 4 * CONTEXT_BYTES) == 0.25
+
+
+def test_what_a_classifier_is_retrained_on_counts(trial: Make, digits: PreparedData) -> None:
+    manifest = replace(digits.manifest, train_counts=(10**9,) * 10)
+    training = {"epochs": 2, "classifier": "retrained"}
+    wide = memory_need(trial(model=MODELS["mlp"], training=training), manifest, on_gpu=False)
+    assert wide.working == 2 * 10**10 * 256 * 4
+    assert memory_need(trial(model=MODELS["mlp"]), manifest, on_gpu=False).working < wide.working / 100

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from neurosearch import names
+from neurosearch.build.confusion import Part, confusion_files, keep_confusion, kept_confusion
 from neurosearch.build.task import build_tally
 from neurosearch.build.trial import build_model
 from neurosearch.config.trial import TrialConfig
@@ -18,6 +19,7 @@ from neurosearch.data.manifest import Manifest
 from neurosearch.data.prepared import PreparedData
 from neurosearch.neurons import Units, restore_structure, structure
 from neurosearch.training.checkpoint import decode, encode
+from neurosearch.training.metrics import ClassificationTally
 
 FORMAT_VERSION = 1
 FILE_NAME = "final.pt"
@@ -60,7 +62,8 @@ def load_structure(folder: Path) -> dict[str, Any]:
 def final_test_scores(config: TrialConfig, data: PreparedData, folder: Path) -> dict[str, float]:
     """Returns a finished trial's scores on the test part, under `test/` names.
 
-    The test part is read once for a network; the scores then stand in a file beside it.
+    The test part is read once for a network; the scores then stand in a file beside it, and so does its confusion
+    matrix.
 
     Raises:
         ValueError: If the trial has no final network.
@@ -70,24 +73,48 @@ def final_test_scores(config: TrialConfig, data: PreparedData, folder: Path) -> 
     if path.exists():
         stored: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
         return stored
-    scores = score_test_part(load_final(config, data.manifest, folder), data)
+    scores = score_test_part(load_final(config, data.manifest, folder), data, folder)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
     temporary.replace(path)
     return scores
 
 
-def score_test_part(model: nn.Module, data: PreparedData) -> dict[str, float]:
-    """Returns the scores of a network in eval mode on the test part, under `test/` names."""
-    arrays = data.test()
+def final_confusion(config: TrialConfig, data: PreparedData, folder: Path) -> tuple[Path, ...]:
+    """Returns the files of a network's confusion matrices: on the validation part, and on the test part if it was read.
+
+    Raises:
+        ValueError: If the trial has no final network.
+        OSError: If the folder cannot be written.
+    """
+    if data.manifest.targets is None and "validation" not in kept_confusion(folder):
+        _scores(load_final(config, data.manifest, folder), data, "validation", folder)
+    return confusion_files(folder)
+
+
+def score_test_part(model: nn.Module, data: PreparedData, folder: Path | None = None) -> dict[str, float]:
+    """Returns the scores of a network in eval mode on the test part, under `test/` names.
+
+    Args:
+        model: The network.
+        data: What it was trained by.
+        folder: Takes the confusion matrix; None for nowhere.
+    """
+    return {names.TEST_PREFIX + name: value for name, value in _scores(model, data, "test", folder).items()}
+
+
+def _scores(model: nn.Module, data: PreparedData, part: Part, folder: Path | None) -> dict[str, float]:
+    arrays = data.test() if part == "test" else data.validation()
     tally = build_tally(data.manifest)
     x, y = torch.from_numpy(arrays.x), torch.from_numpy(arrays.y)
     normalise, size = data.normalise() or nn.Identity(), large_batch(1, 4 * prod(data.manifest.input_shape))
     with torch.inference_mode():
         for inputs, targets in zip(torch.split(x, size), torch.split(y, size), strict=True):
             tally.add(model(normalise(inputs)), targets)
-    metrics = tally.metrics(tally.sums().tolist())
-    return {names.TEST_PREFIX + name: value for name, value in metrics.items()}
+    sums = tally.sums().tolist()
+    if folder is not None and isinstance(tally, ClassificationTally):
+        keep_confusion(folder, part, tally.matrix(sums), data.manifest.class_names)
+    return tally.metrics(sums)
 
 
 def _read(path: Path) -> dict[str, Any]:

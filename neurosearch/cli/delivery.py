@@ -1,13 +1,13 @@
 """From a finished trial to what a user takes away: exported files, test scores, a registered model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
 from neurosearch.build.candidate import finish_candidate
-from neurosearch.build.final import final_test_scores
+from neurosearch.build.final import final_confusion, final_test_scores
 from neurosearch.cli.mlflow_sync import study_store
 from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.cli.studies import on_study
@@ -22,6 +22,7 @@ from neurosearch.search.data_cache import opened_data
 from neurosearch.search.outcome import mean_metrics
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import best_seed
+from neurosearch.tracking.files import log_files
 from neurosearch.tracking.models import LoggedNetwork, NetworkFiles, log_model
 from neurosearch.tracking.store import StoreError
 
@@ -105,6 +106,38 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
 def test_scores(study: "StoredStudy", trial: TrialSummary) -> tuple[dict[str, float], ...]:
     """Returns a finished trial's scores on the test part for each of its seeds; it is read once for each network."""
     return tuple(_test_scores(study, *_training(study, trial, index)) for index in range(len(trial.per_seed)))
+
+
+def confusion(study: "StoredStudy", trials: Iterable[TrialSummary]) -> tuple[dict[int, list[str]], tuple[str, ...]]:
+    """Keeps the confusion matrices of the networks of trials that are delivered, here and in MLflow.
+
+    The test part is not read for it: of what was scored on it before, the matrix is there.
+
+    Returns:
+        The files by the trial's number, none for quantities, and what else the user should know.
+    """
+    found: dict[int, list[str]] = {}
+    remarks: list[str] = []
+    for trial in trials:
+        config, training = _chosen_training(study, trial)
+        try:
+            files = final_confusion(config, opened_data(config, study.folder), training)
+        except ValueError as error:
+            remarks.append(f"no confusion matrix of trial {trial.number}: {error}")
+            continue
+        if files:
+            found[trial.number] = [str(path) for path in files]
+            remarks += _logged(study, trial, files)
+    return found, tuple(remarks)
+
+
+def _logged(study: "StoredStudy", trial: TrialSummary, files: tuple[Path, ...]) -> Iterator[str]:
+    if trial.run_id is None or not study.config.study.tracking.enabled:
+        return
+    try:
+        log_files(study_store(study), trial.run_id, "confusion", files)
+    except StoreError as error:
+        yield f"{error} The matrices of trial {trial.number} lie in {files[0].parent}."
 
 
 def _test_scores(study: "StoredStudy", config: TrialConfig, training: Path) -> dict[str, float]:

@@ -59,7 +59,7 @@ def _nothing_feasible(study: StoredStudy, result: SearchResult, remarks: tuple[s
 
 
 def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, remarks: tuple[str, ...]) -> Report:
-    from neurosearch.cli.delivery import deliver_trial, test_scores, winner_facts
+    from neurosearch.cli.delivery import confusion, deliver_trial, test_scores, winner_facts
 
     rival = _rival(study, result, winner)
     answer = answered(study.trials(), study.config.study)
@@ -68,6 +68,7 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
         shown = [winner_facts(study, trial) for trial in (winner, rival) if trial is not None]
         if answer is not None:
             answer = answer.with_test(*(test_scores(study, study.trial(n)) for n in (answer.searched, answer.control)))
+        matrices, more = confusion(study, _kept(study, winner, rival))
     except KeyboardInterrupt as error:
         raise CommandError(
             "interrupted while the winner was exported; the search itself is complete.",
@@ -91,16 +92,23 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
         **outcome_facts(study),
         "answer": answer.facts() if answer else None,
         "export": delivery.facts(),
-        "remarks": list(remarks),
+        "confusion": matrices,
+        "remarks": [*remarks, *more],
     }
     metrics = [objective.metric for objective in study.config.study.search.objectives]
-    lines = (*comparison_lines(shown, metrics, answer), *front_lines(study), *delivery.lines(), *remarks)
+    lines = (*comparison_lines(shown, metrics, answer), *front_lines(study), *delivery.lines(), *remarks, *more)
     return Report(facts, lines, next=_next(study, delivery))
 
 
 def _rival(study: StoredStudy, result: SearchResult, winner: TrialSummary) -> TrialSummary | None:
     """Returns what stands beside the winner: the control, or where the control won, the best that was searched."""
     return study.best("finalist") or study.best("search") if winner.role == "control" else result.control
+
+
+def _kept(study: StoredStudy, winner: TrialSummary, rival: TrialSummary | None) -> list[TrialSummary]:
+    """Returns what is looked at closely: the winner, what stands beside it, all finalists and the control."""
+    others = [each for each in study.trials() if each.role in ("finalist", "control") and each.state == "finished"]
+    return list({each.number: each for each in (winner, rival, *others) if each is not None}.values())
 
 
 def _next(study: StoredStudy, delivery: "Delivery") -> tuple[str, ...]:

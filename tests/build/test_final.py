@@ -1,3 +1,4 @@
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ import torch
 
 from neurosearch.build.final import (
     FILE_NAME,
+    final_confusion,
     final_test_scores,
     load_final,
     load_structure,
@@ -74,3 +76,22 @@ def test_the_test_part_is_scored_once_for_a_network(trial: Make, digits: Prepare
     (tmp_path / FILE_NAME).unlink()
     assert final_test_scores(trial(), digits, tmp_path) == scores
     assert json.loads((tmp_path / "test.json").read_text()) == scores
+
+
+def test_confusion_matrices_are_kept_beside_the_network(trial: Make, digits: PreparedData, tmp_path: Path) -> None:
+    saved(trial(), tmp_path)
+    files = final_confusion(trial(), digits, tmp_path)
+    assert [path.name for path in files] == ["confusion.json", "confusion-validation.csv"]  # the test was not read
+    scores = final_test_scores(trial(), digits, tmp_path)
+    (tmp_path / FILE_NAME).unlink()
+    files = final_confusion(trial(), digits, tmp_path)
+    assert [path.name for path in files] == ["confusion.json", "confusion-validation.csv", "confusion-test.csv"]
+
+    stored = json.loads(files[0].read_text())
+    assert stored["class_names"] == list(digits.manifest.class_names)
+    assert [sum(row) for row in stored["validation"]] == list(digits.manifest.validation_counts)
+    recalls = [row[index] / sum(row) for index, row in enumerate(stored["test"])]
+    assert scores["test/balanced_accuracy"] == pytest.approx(sum(recalls) / len(recalls))
+    header, *rows = csv.reader(files[2].read_text().splitlines())
+    assert header[:2] == ["true class", "taken for 0"]
+    assert [[int(cell) for cell in row[1:]] for row in rows] == stored["test"]

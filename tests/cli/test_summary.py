@@ -42,6 +42,14 @@ def test_a_winner_is_exported_and_set_beside_its_control(study: StoredStudy) -> 
     assert 0.0 < report.facts["winner"]["test"]["test/balanced_accuracy"] < 1.0
     assert report.facts["control"]["number"] == control.number
     assert (study.folder.export / "network.onnx").exists()
+    assert report.facts["confusion"].keys() == {best.number, control.number}
+    for paths in report.facts["confusion"].values():
+        assert [Path(path).name for path in paths] == [
+            "confusion.json",
+            "confusion-validation.csv",
+            "confusion-test.csv",
+        ]
+        assert all(Path(path).exists() for path in paths)
     assert report.next[1] == f"neurosearch predict {study.folder.export} INPUTS"
 
 

@@ -48,9 +48,11 @@ PERIODIC = PeriodicSettings(
     grown_epochs=3,
     grow_share=0.5,
     stop_share=1.0,
+    groups="all",
     start="zero_outgoing",
     importance="class_balanced_taylor",
     protected_share=0.0,
+    copy_noise=0.1,
 )
 
 

@@ -1,0 +1,440 @@
+"""Does adding and removing neurons help rare classes: growth beside its controls, with the usual remedies.
+
+Every arm ends with the same network, has the same initialisation and data order in each seed, trains on the whole
+long-tailed training set and chooses nothing: the score is the balanced accuracy of the last epoch's network on the
+test set. Arms:
+
+- `fixed`: the network as it is.
+- `periodic`: neurons come and go in cycles (our reading of arXiv:2507.09940).
+- `prolonged`: fixed, with as many more epochs as the periodic arm's training costs more multiply-adds.
+- `wide`: fixed, with the grown width, which is kept. The one arm whose final network is larger.
+- `wide_then_prune`: the grown width from the start, pruned once.
+- `recycle`: dormant neurons begin anew in place (arXiv:2302.12902).
+- `random_importance`: periodic, with neurons pruned at random.
+
+`arms`: for each case and remedy, each arm's mean and 95 % interval over the seeds, its paired difference to `fixed` with
+its interval, and the multiply-adds of its training. Cases that need a GPU are "not measured" without one; they follow
+the published recipe (ResNet-32, 200 epochs, ratio 100). Needs torch, numpy, and the npz files in NEUROSEARCH_TEST_DATA.
+
+Usage: python benchmarks/longtail.py [--cases mnist_mlp cifar10_mini_cnn] [--remedies cross_entropy balanced_softmax]
+       [--arms fixed periodic] [--seeds 7] [--epochs N] [--workers 2] [--quick]
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from math import sqrt
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from neurosearch import names
+from neurosearch.data.augmentation import Augmentation
+from neurosearch.data.batches import ArrayBatches
+from neurosearch.data.prepared import Arrays
+from neurosearch.data.sampling import Sampling, SamplingKind
+from neurosearch.growth import (
+    PeriodicPolicy,
+    PeriodicSettings,
+    RecyclePolicy,
+    RecycleSettings,
+    StaticPolicy,
+    WideThenPrunePolicy,
+    WideThenPruneSettings,
+)
+from neurosearch.models.cnn import Cnn, CnnShape
+from neurosearch.models.head import with_cosine_head
+from neurosearch.models.mlp import Mlp, MlpShape
+from neurosearch.models.resnet_cifar import ResnetCifar, ResnetCifarShape
+from neurosearch.randomness import derive_seed
+from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.losses import ClassLoss, CrossEntropy, Focal, Ldam, LogitAdjustment, class_balanced_weights
+from neurosearch.training.mixing import MixedBatches, MixedTask, Mixup
+from neurosearch.training.seams import Batches, GrowthPolicy, Task
+from neurosearch.training.second_stage import RetrainedClassifier, SecondStage
+from neurosearch.training.settings import TrainingSettings
+from neurosearch.training.tasks import Classification
+from neurosearch.training.trainer import Trainer
+
+FOLDER = Path(os.environ.get("NEUROSEARCH_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+ARMS = ("fixed", "periodic", "prolonged", "wide", "wide_then_prune", "recycle", "random_importance")
+GROW_SHARE, BETA, LATE_SHARE = 0.5, 0.9999, 0.2
+PERIODIC = PeriodicSettings(
+    period_epochs=5,
+    grown_epochs=3,
+    grow_share=GROW_SHARE,
+    groups="all",
+    stop_share=0.7,
+    start="zero_outgoing",
+    importance="class_balanced_taylor",
+    protected_share=0.0,
+    copy_noise=0.0,
+)
+WIDE = WideThenPruneSettings(
+    grow_share=GROW_SHARE, prune_share=0.7, importance="class_balanced_taylor", protected_share=0.0
+)
+RECYCLE = RecycleSettings(
+    period_epochs=2,
+    measure="activation",
+    threshold=0.1,
+    largest_share=0.5,
+    stop_share=0.7,
+    start="zero_outgoing",
+    copy_noise=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its data and its recipe.
+
+    Attributes:
+        data: Name of the npz file.
+        network: Builds it, from the factor of its widths and the number of classes.
+        settings: How it is trained; the seed is each training's own.
+        batch_size: Images of a step.
+        augments: Whether images are cropped and flipped.
+        gpu_hours: Estimate for one training on a GPU at 10,000 images a second; 0: a CPU will do.
+    """
+
+    data: str
+    network: Callable[[float, int], nn.Module]
+    settings: TrainingSettings
+    batch_size: int
+    augments: bool
+    gpu_hours: float
+
+
+def scaled(widths: Sequence[int], factor: float) -> tuple[int, ...]:
+    """Returns widths times a factor, rounded as growth rounds them."""
+    return tuple(width + round((factor - 1) * width) for width in widths)
+
+
+def mlp(factor: float, num_classes: int) -> nn.Module:
+    """Builds a very narrow network, in which dead neurons matter."""
+    return Mlp(MlpShape((1, 28, 28), scaled((16, 16), factor), num_classes, "relu", "none", 0.0))
+
+
+def cnn(factor: float, num_classes: int) -> nn.Module:
+    """Builds a small convolutional network."""
+    return Cnn(CnnShape((3, 32, 32), scaled((8, 16, 32), factor), num_classes, 0.0))
+
+
+def resnet32(factor: float, num_classes: int) -> nn.Module:
+    """Builds the network of the long-tail literature; its inner widths are those that change."""
+    inner = scaled((16, 32, 64), factor)
+    return ResnetCifar(ResnetCifarShape((3, 32, 32), (16, 32, 64), inner, 5, num_classes))
+
+
+SMALL = TrainingSettings(
+    epochs=15,
+    optimizer="adamw",
+    learning_rate=3e-3,
+    momentum=0.9,
+    weight_decay=1e-4,
+    schedule="cosine",
+    drops=(),
+    drop_factor=1.0,
+    warmup_epochs=0,
+    checkpoint_every_epochs=10_000,
+    importance_examples=32,
+    amp=False,
+    channels_last=False,
+    measure_latency=False,
+    seed=0,
+)
+PUBLISHED = replace(
+    SMALL,
+    epochs=200,
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=2e-4,
+    schedule="step",
+    drops=(0.8, 0.9),
+    drop_factor=0.01,
+    warmup_epochs=5,
+)
+CASES = {
+    "mnist_mlp": Case("mnist_lt", mlp, SMALL, 64, augments=False, gpu_hours=0.0),
+    "cifar10_mini_cnn": Case("cifar10_lt_mini", cnn, replace(SMALL, epochs=30), 64, augments=False, gpu_hours=0.0),
+    "cifar10_resnet32": Case("cifar10_lt", resnet32, PUBLISHED, 128, augments=True, gpu_hours=0.07),
+    "cifar100_resnet32": Case("cifar100_lt", resnet32, PUBLISHED, 128, augments=True, gpu_hours=0.06),
+}
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A way to train on imbalanced classes.
+
+    Attributes:
+        loss: Builds the loss of the class counts and, for the last epochs, of class weights.
+        is_reweighted_late: Whether the last fifth of the epochs has class-balanced weights.
+        cosine_scale: Of a normalised classifier; 0 for a plain one.
+        sampling: How often the images of each class come.
+        mixup_alpha: Of mixup; 0 for none.
+        is_retrained: Whether the classifier is drawn anew and trained alone for ten epochs at the end.
+    """
+
+    loss: Callable[[Sequence[int], torch.Tensor | None], ClassLoss]
+    is_reweighted_late: bool = False
+    cosine_scale: float = 0.0
+    sampling: SamplingKind = "instance"
+    mixup_alpha: float = 0.0
+    is_retrained: bool = False
+
+
+def entropy(_counts: Sequence[int], weights: torch.Tensor | None) -> ClassLoss:
+    """Builds the plain loss."""
+    return CrossEntropy("cross_entropy", weights)
+
+
+REMEDIES = {
+    "cross_entropy": Remedy(entropy),
+    "class_balanced": Remedy(lambda counts, _: CrossEntropy("class_balanced", class_balanced_weights(counts, BETA))),
+    "focal": Remedy(lambda _, weights: Focal(1.0, weights)),
+    "ldam_drw": Remedy(
+        lambda counts, weights: Ldam(counts, 0.5, 30.0, weights), is_reweighted_late=True, cosine_scale=30.0
+    ),
+    "balanced_softmax": Remedy(lambda counts, weights: LogitAdjustment("balanced_softmax", counts, 1.0, weights)),
+    "class_balanced_sampling": Remedy(entropy, sampling="class_balanced"),
+    "mixup": Remedy(entropy, mixup_alpha=1.0),
+    "crt": Remedy(entropy, is_retrained=True),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    case: str
+    remedy: str
+    arm: str
+    seed: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set on a device-independent shelf: normalised by its training part."""
+
+    train: Arrays
+    test: Arrays
+    num_classes: int
+    black: tuple[float, ...]
+
+
+@cache
+def data(name: str) -> Data:
+    """Reads an npz file of the folder; images become float32 (n, c, h, w), normalised channel by channel."""
+    with np.load(FOLDER / f"{name}.npz") as stored:
+        parts = {key: stored[key] for key in ("x_train", "y_train", "x_test", "y_test")}
+    x_train, x_test = (_channels_first(parts[key]) for key in ("x_train", "x_test"))
+    mean, std = (getattr(x_train, what)(axis=(0, 2, 3), keepdims=True) for what in ("mean", "std"))
+    train, test = (np.ascontiguousarray((x - mean) / std, dtype=np.float32) for x in (x_train, x_test))
+    y_train, y_test = (parts[key].astype(np.int64) for key in ("y_train", "y_test"))
+    black = tuple((-mean / std).flatten().tolist())
+    return Data(Arrays(train, y_train), Arrays(test, y_test), int(y_train.max()) + 1, black)
+
+
+def _channels_first(images: np.ndarray) -> np.ndarray:
+    images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    return images.astype(np.float32) / 255
+
+
+def trained(job: Job) -> dict[str, float]:
+    """Trains one network and returns its last scores on the test set, with what the training cost."""
+    torch.set_num_threads(1)
+    case, remedy, stored = CASES[job.case], REMEDIES[job.remedy], data(CASES[job.case].data)
+    device = torch.device("cuda" if case.gpu_hours else "cpu")
+    settings = replace(case.settings, seed=job.seed, epochs=job.epochs)
+    batches = ArrayBatches(
+        stored.train,
+        stored.test,  # in the validation part's place: nothing is chosen by it
+        case.batch_size,
+        job.seed,
+        device,
+        stored.num_classes,
+        sampling=Sampling(remedy.sampling, job.epochs),
+        augmentation=Augmentation(4, flip=True, fill=stored.black) if case.augments else None,
+    )
+    trainer = Trainer(
+        settings,
+        network(job, stored),
+        mixed(batches, remedy, job.seed, device),
+        task(remedy, batches.class_counts),
+        policy(job.arm),
+        MemoryCheckpointStore(),
+        device,
+        (torch.zeros(2, *stored.train.x.shape[1:]),),
+        second_stage=stage(remedy, batches.class_counts),
+    )
+    for _ in trainer.epochs():
+        pass
+    metrics = trainer.finish().record.metrics
+    return {
+        "score": metrics[names.BALANCED_ACCURACY],
+        "accuracy": metrics[names.ACCURACY],
+        "multiply_adds": metrics[names.TRAINING_MULTIPLY_ADDS],
+        "parameters": metrics[names.PARAMETERS],
+    }
+
+
+def network(job: Job, stored: Data) -> nn.Module:
+    """Builds an arm's network; the same seed draws the same weights in every arm of the same widths."""
+    torch.manual_seed(derive_seed(job.seed, "init"))
+    model = CASES[job.case].network(1 + GROW_SHARE if job.arm == "wide" else 1.0, stored.num_classes)
+    scale = REMEDIES[job.remedy].cosine_scale
+    example = torch.zeros(1, *stored.train.x.shape[1:])
+    return with_cosine_head(model, example, scale) if scale else model
+
+
+def mixed(batches: ArrayBatches, remedy: Remedy, seed: int, device: torch.device) -> Batches:
+    """Returns the batches as the remedy wants them."""
+    return MixedBatches(batches, Mixup(remedy.mixup_alpha), seed, device) if remedy.mixup_alpha else batches
+
+
+def task(remedy: Remedy, counts: Sequence[int]) -> Task:
+    """Builds what is learned."""
+    late = remedy.loss(counts, class_balanced_weights(counts, BETA)) if remedy.is_reweighted_late else None
+    class_names = [str(label) for label in range(len(counts))]
+    plain = Classification(remedy.loss(counts, None), counts, class_names, late_loss=late, late_share=LATE_SHARE)
+    return MixedTask(plain) if remedy.mixup_alpha else plain
+
+
+def stage(remedy: Remedy, counts: Sequence[int]) -> SecondStage | None:
+    """Builds what happens to the classifier at the end."""
+    if not remedy.is_retrained:
+        return None
+    return RetrainedClassifier(10, 0.1, "class_balanced", task(REMEDIES["cross_entropy"], counts))
+
+
+def policy(arm: str) -> GrowthPolicy:
+    """Builds an arm's growth."""
+    match arm:
+        case "periodic":
+            return PeriodicPolicy(PERIODIC)
+        case "random_importance":
+            return PeriodicPolicy(replace(PERIODIC, importance="random"))
+        case "wide_then_prune":
+            return WideThenPrunePolicy(WIDE)
+        case "recycle":
+            return RecyclePolicy(RECYCLE)
+        case _:
+            return StaticPolicy()
+
+
+def main() -> None:
+    """Prints the figures as one JSON object."""
+    arguments = parsed()
+    cases = [name for name in arguments.cases if not CASES[name].gpu_hours or torch.cuda.is_available()]
+    missing = [name for name in cases if not (FOLDER / f"{CASES[name].data}.npz").exists()]
+    if missing:
+        raise SystemExit(f"{FOLDER} lacks the data of {', '.join(missing)}; name its folder in NEUROSEARCH_TEST_DATA")
+    arms = {name: measured(name, arguments) for name in cases}
+    rest = {name: not_measured(name, arguments) for name in CASES if name not in cases}
+    settings = {"periodic": asdict(PERIODIC), "wide_then_prune": asdict(WIDE), "recycle": asdict(RECYCLE)}
+    print(json.dumps({"arms": arms | rest, "seeds": arguments.seeds, "settings": settings, "quick": arguments.quick}))
+
+
+def parsed() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--remedies", nargs="+", choices=REMEDIES, default=["cross_entropy", "balanced_softmax"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", type=int, default=7)
+    parser.add_argument("--epochs", type=int, help="instead of each case's own")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that train, on the CPU")
+    parser.add_argument("--quick", action="store_true", help="three seeds, six epochs: shows that the script runs")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seeds, arguments.epochs = 3, arguments.epochs or 6
+    return arguments
+
+
+def measured(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains a case in every remedy and arm on every seed."""
+    epochs = arguments.epochs or CASES[case].settings.epochs
+    workers = 1 if CASES[case].gpu_hours else arguments.workers
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        found = {}
+        for remedy in arguments.remedies:
+            jobs = [
+                Job(case, remedy, arm, seed, epochs)
+                for arm in arguments.arms
+                if arm != "prolonged"
+                for seed in range(arguments.seeds)
+            ]
+            results = dict(zip(jobs, pool.map(trained, jobs), strict=True))
+            if "prolonged" in arguments.arms:
+                longer = prolonged(case, remedy, epochs, results, arguments)
+                results |= dict(zip(longer, pool.map(trained, longer), strict=True))
+            found[remedy] = summary(results, arguments.arms)
+            print(json.dumps({case: {remedy: found[remedy]}}), file=sys.stderr, flush=True)
+    return found
+
+
+def prolonged(
+    case: str, remedy: str, epochs: int, results: Mapping[Job, dict[str, float]], arguments: argparse.Namespace
+) -> list[Job]:
+    """Returns the fixed trainings with as many epochs as the periodic ones could pay for."""
+    cost = {
+        arm: fmean(result["multiply_adds"] for job, result in results.items() if job.arm == arm)
+        for arm in ("fixed", "periodic")
+    }
+    longer = round(epochs * cost["periodic"] / cost["fixed"])
+    return [Job(case, remedy, "prolonged", seed, longer) for seed in range(arguments.seeds)]
+
+
+def summary(results: Mapping[Job, dict[str, float]], arms: Sequence[str]) -> dict[str, Any]:
+    """Returns each arm's mean and interval, and its paired difference to the fixed one."""
+    by_arm = {arm: {job.seed: result for job, result in results.items() if job.arm == arm} for arm in arms}
+    rows = {}
+    for arm, of_seed in by_arm.items():
+        row = interval([result["score"] for result in of_seed.values()], "")
+        if arm != "fixed" and "fixed" in by_arm:
+            pairs = [result["score"] - by_arm["fixed"][seed]["score"] for seed, result in of_seed.items()]
+            row |= interval(pairs, "difference_")
+        for what in ("accuracy", "multiply_adds", "parameters"):
+            row[what] = float(f"{fmean(result[what] for result in of_seed.values()):.5g}")
+        rows[arm] = row | {"epochs": next(job.epochs for job in results if job.arm == arm)}
+    return rows
+
+
+def interval(values: Sequence[float], prefix: str) -> dict[str, float]:
+    """Returns mean, low and high of the 95 % interval of Student's t."""
+    mean = fmean(values)
+    room = t_quantile(len(values) - 1) * stdev(values) / sqrt(len(values)) if len(values) > 1 else float("nan")
+    ends = {"mean": mean, "low": mean - room, "high": mean + room}
+    return {prefix.rstrip("_") if prefix and name == "mean" else prefix + name: round(x, 4) for name, x in ends.items()}
+
+
+def t_quantile(freedom: int) -> float:
+    """Returns the 97.5 % quantile of Student's t, by its integral: a machine for this may have torch and numpy alone."""
+    x = np.linspace(0.0, 100.0, 1_000_001)
+    density = (1 + x**2 / freedom) ** (-(freedom + 1) / 2)
+    mass = np.cumsum(density)
+    return float(x[np.searchsorted(mass, 0.95 * mass[-1])])
+
+
+def not_measured(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Says how a case that was left out is measured, and about how long that takes."""
+    num = len(arguments.remedies) * len(arguments.arms) * arguments.seeds
+    hours = f"{num * CASES[case].gpu_hours:.0f} hours on a GPU" if CASES[case].gpu_hours else "minutes on a CPU"
+    remedies = " ".join(arguments.remedies)
+    command = f"python benchmarks/longtail.py --cases {case} --remedies {remedies} --seeds {arguments.seeds}"
+    return {"not measured": f"{command}  # about {hours}"}
+
+
+if __name__ == "__main__":
+    main()

@@ -101,6 +101,9 @@ OBJECTIVES: Final[dict[str, str]] = {
     LATENCY_SECONDS: "minimize",
 }
 
+#: The best value that a metric of each direction can have: scores end at 1; sizes, losses and times at 0.
+IDEALS: Final = {"maximize": 1.0, "minimize": 0.0}
+
 #: Which of these only a task has, by its kind; the others are there for every task.
 TASK_OBJECTIVES: Final[dict[str, tuple[str, ...]]] = {
     "classification": (

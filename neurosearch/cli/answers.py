@@ -8,9 +8,8 @@ from typing import Any, Protocol, TypeVar
 import typer
 
 from neurosearch.cli.report import CommandError
-from neurosearch.config.base import ConfigError
+from neurosearch.config.base import ConfigError, nearest
 from neurosearch.config.kinds import KindGroup, kinds
-from neurosearch.config.messages import nearest
 from neurosearch.config.starter import Starter, fields_to_ask
 from neurosearch.config.study import SizeLimit, StudyFields
 from neurosearch.config.yaml_source import parse_yaml

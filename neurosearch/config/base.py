@@ -1,7 +1,9 @@
 """What every config section is made of: frozen fields, bounded numbers, problems told in words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,3 +75,9 @@ def dotted(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def nearest(name: Any, names: Iterable[str]) -> str:
+    """Returns ` Did you mean ...?` with the known name that is nearest to a wrong one; nothing if none is near."""
+    close = get_close_matches(str(name), list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

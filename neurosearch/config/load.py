@@ -14,7 +14,7 @@ from neurosearch.config.base import ConfigError, Path, Problem, dotted
 from neurosearch.config.corners import corners
 from neurosearch.config.overrides import with_overrides
 from neurosearch.config.points import point_problems
-from neurosearch.config.problems import TrialProblems, metric_problems, study_problems
+from neurosearch.config.problems import TrialProblems, limit_problems, metric_problems, study_problems
 from neurosearch.config.s3 import is_on_s3
 from neurosearch.config.samplers import sampler_problems
 from neurosearch.config.search_nodes import SEARCHED_SECTIONS, Choose, Template, make_template, resolve
@@ -105,6 +105,8 @@ def _validated(source: Source) -> StudyConfig:
         study = StudyFields.model_validate(_not_searched(source))
     except ValidationError as error:
         found |= {each for each in study_problems(error, source) if not _is_told(each, source.problems)}
+    if study is not None:
+        found |= set(limit_problems(study, source))
     if study is not None and not node_problems:
         found |= {*sampler_problems(study.search, template), *point_problems(study.search.points, template)}
         found |= set(metric_problems(study.search, template))

@@ -1,15 +1,15 @@
 """Turns pydantic's errors into sentences that name the remedy."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from neurosearch.config.base import Path
+from neurosearch.config.base import Path, nearest
 from neurosearch.config.unions import UNIONS, union_above
+from neurosearch.names import OBJECTIVES
 
 _SECTIONS = ("data", "model", "training", "growth")
 
@@ -48,6 +48,8 @@ def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
     match error["type"]:
         case "extra_forbidden":
             text = _unknown_key(str(path[-1]), _known_names(root, path[:-1], kind))
+        case "missing" if path[-1] == "direction" and error["input"].get("metric") in OBJECTIVES:
+            text = f"is missing. Write direction: {OBJECTIVES[error['input']['metric']]}."
         case "missing":
             text = f"is missing. {description}"
         case "union_tag_invalid":
@@ -100,12 +102,6 @@ def _unknown_key(name: str, known: tuple[str, ...]) -> str:
 def _quoted(expected: str) -> Iterable[str]:
     """Takes the options out of pydantic's text `'a', 'b' or 'c'`."""
     return expected.split("'")[1::2]
-
-
-def nearest(name: Any, names: Iterable[str]) -> str:
-    """Returns ` Did you mean ...?` with the known name that is nearest to a wrong one; nothing if none is near."""
-    close = get_close_matches(str(name), list(names), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _shown(value: Any) -> str:

@@ -1,10 +1,9 @@
 """Points that the user lists to be tried first."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from neurosearch.config.base import Path, Problem, dotted
+from neurosearch.config.base import Path, Problem, dotted, nearest
 from neurosearch.config.nodes import CompositeNode
 from neurosearch.config.positions import described, position_of
 from neurosearch.config.problems import TrialProblems
@@ -54,9 +53,9 @@ def _reason(
     name: str, value: Any, point: ListedPoint, by_name: Mapping[str, Slot], known: tuple[str, ...]
 ) -> str | None:
     if name not in by_name:
-        close = get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"is no hyperparameter of this space.{hint} Hyperparameters: {', '.join(known) or 'none'}."
+        return (
+            f"is no hyperparameter of this space.{nearest(name, known)} Hyperparameters: {', '.join(known) or 'none'}."
+        )
     slot = by_name[name]
     if position_of(slot.node, value) is None:
         return f"is {value!r}, which its node does not draw. Write one of: {described(slot.node)}."

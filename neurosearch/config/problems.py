@@ -38,6 +38,20 @@ def metric_problems(search: SearchFields, template: Template) -> Iterator[Proble
         yield Problem(template.source.place(path), dotted(path), text)
 
 
+def limit_problems(study: StudyFields, source: Source) -> Iterator[Problem]:
+    """Yields that a constraint asks for larger networks than the size limit allows."""
+    limit = study.size_limit
+    for index, constraint in enumerate(study.search.constraints if limit is not None else ()):
+        assert limit is not None
+        if constraint.metric == limit.metric and (constraint.at_least or 0.0) > limit.maximum:
+            path = ("search", "constraints", index)
+            text = (
+                f"asks for at least {constraint.at_least:g} {limit.metric}, and size_limit allows at most "
+                f"{limit.maximum}, so no network meets both. Lower at_least, or raise the limit."
+            )
+            yield Problem(source.place(path), dotted(path), text)
+
+
 class TrialProblems:
     """Checks resolved templates and tells each problem once, though it may show at many corners."""
 

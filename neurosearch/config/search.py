@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
-from neurosearch.names import BALANCED_ACCURACY, LATENCY_SECONDS, OBJECTIVES
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat, nearest
+from neurosearch.names import BALANCED_ACCURACY, IDEALS, LATENCY_SECONDS, OBJECTIVES
 
 Direction = Literal["maximize", "minimize"]
 Arm = Literal["fixed", "equal_compute", "wide_then_prune", "recycle", "random_importance"]
@@ -46,10 +46,16 @@ def _known_metric(metric: str) -> str:
     if metric not in OBJECTIVES:
         raise PydanticCustomError(
             "unknown_metric",
-            "unknown metric {metric}; choose one of {known}",
-            {"metric": repr(metric), "known": ", ".join(OBJECTIVES)},
+            "unknown metric {metric}.{hint} Choose one of {known}",
+            {"metric": repr(metric), "hint": nearest(metric, OBJECTIVES), "known": ", ".join(OBJECTIVES)},
         )
     return metric
+
+
+def _beyond_ideal(metric: str, value: float) -> bool:
+    """Tells whether no network is as good as that."""
+    ideal = IDEALS[OBJECTIVES[metric]]
+    return value > ideal if OBJECTIVES[metric] == "maximize" else value < ideal
 
 
 class Objective(Fields):
@@ -92,8 +98,26 @@ class Constraint(Fields):
         if (self.at_most is None) == (self.at_least is None):
             raise PydanticCustomError(
                 "bound",
-                "{metric} needs exactly one of at_most and at_least, such as {{metric: {metric}, at_least: 0.5}}",
+                "{metric} needs exactly one of at_most and at_least; for both bounds write two constraints",
                 {"metric": self.metric},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        bound = "at_least" if OBJECTIVES[self.metric] == "maximize" else "at_most"
+        value = getattr(self, bound)
+        if value is not None and _beyond_ideal(self.metric, value):
+            raise PydanticCustomError(
+                "out_of_reach",
+                "{bound} is {value}, but the best {metric} that there can be is {ideal}; {change} {bound}",
+                {
+                    "metric": self.metric,
+                    "bound": bound,
+                    "value": f"{value:g}",
+                    "ideal": f"{IDEALS[OBJECTIVES[self.metric]]:g}",
+                    "change": "lower" if bound == "at_least" else "raise",
+                },
             )
         return self
 
@@ -266,8 +290,20 @@ class SearchFields(Fields):
                         "contradiction",
                         "constraints ask for {metric} of at least {low} and at most {high}, which nothing meets; "
                         "lower the one or raise the other",
-                        {"metric": lower.metric, "low": lower.at_least, "high": upper.at_most},
+                        {"metric": lower.metric, "low": f"{lower.at_least:g}", "high": f"{upper.at_most:g}"},
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _target_can_be_reached(self) -> Self:
+        metric = self.objectives[0].metric
+        if self.target is not None and _beyond_ideal(metric, self.target):
+            raise PydanticCustomError(
+                "out_of_reach",
+                "target is {target}, but the best {metric} that there can be is {ideal}, so it would never be reached; "
+                "give another target, or leave it out",
+                {"target": f"{self.target:g}", "metric": metric, "ideal": f"{IDEALS[OBJECTIVES[metric]]:g}"},
+            )
         return self
 
     @model_validator(mode="after")

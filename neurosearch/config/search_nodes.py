@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from neurosearch.config.base import Fields, Path, Problem, dotted, undotted
+from neurosearch.config.base import Fields, Path, Problem, dotted, nearest, undotted
 from neurosearch.config.kinds import ConflictError
-from neurosearch.config.messages import message, nearest
+from neurosearch.config.messages import message
 from neurosearch.config.nodes import (
     ONE,
     RANGE,

@@ -1,8 +1,8 @@
 """Optuna's storage in a database, opened so that a broken connection neither loses nor doubles anything."""
 
 import json
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from copy import copy
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _TOKEN = "neurosearch:token"  # noqa: S105  # no secret: tells apart the trials whose making was not answered
 # Optuna makes the first of these tables first and fills the other one last. MLflow and others have the other one, too.
 _FIRST_TABLE, _LAST_TABLE = "version_info", "alembic_version"
+_MAKERS = int.from_bytes(b"tables", "big")  # key of the lock of those who make them
 
 
 class Database(RDBStorage):
@@ -42,7 +43,8 @@ class Database(RDBStorage):
         driver = "sqlite://" if isinstance(address, SqliteAddress) else "postgresql+pg8000://"
         options = {"creator": lambda: connect(address), "poolclass": QueuePool, "pool_pre_ping": True}
         try:
-            super().__init__(driver, engine_kwargs=options, skip_table_creation=has_tables(address))
+            with nullcontext() if has_tables(address) else _one_maker(address):
+                super().__init__(driver, engine_kwargs=options, skip_table_creation=has_tables(address))
         except BaseException:
             if hasattr(self, "engine"):
                 self.engine.dispose()
@@ -101,6 +103,18 @@ def has_tables(address: DatabaseAddress) -> bool:
             "the database holds the tables of another program, such as MLflow's. Give studies a database of their own."
         )
     return first and last
+
+
+@contextmanager
+def _one_maker(address: DatabaseAddress) -> Iterator[None]:
+    """Lets one process at a time make the tables of a server; SQLite's file is locked while it is written."""
+    if isinstance(address, SqliteAddress):
+        yield
+        return
+    with closing(connect(address)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("SELECT pg_advisory_lock(%s)", (_MAKERS,))  # it goes with the connection
+        yield
 
 
 def _count(connection: Any, query: str, name: str) -> int:

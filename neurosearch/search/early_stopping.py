@@ -5,18 +5,22 @@ is among the best 1 / reduction of all reports at that rung so far, and stops fo
 
 The resource of a rung is the compute spent, in multiply-adds of training, not epochs: at equal epochs a large network
 has spent more and looks better than a small one that will end as good. A report counts only where the growth policy is
-at rest (the network has its base size, or its size has settled), since an overgrown network is not what is deployed.
+at rest (the network has its base size, or its size has settled) and has trained since neurons last left it: neither an
+overgrown network nor one that was pruned a moment ago is what is deployed.
 
 A decision depends on reports alone. There is no state to lose, and the order in which trials arrived does not matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from neurosearch.config.search import Direction
 from neurosearch.search.front import Floats, as_losses, margins, non_dominated_ranks
+
+_JUDGED_SHARE = 2 / 3  # of a trial's epochs; to stop later saves little, and loses what the search learns from an end
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Report:
         cost: Multiply-adds of training spent since the trial's start.
         values: The objectives, in the order of the config. Finite.
         violation: Sum of the excesses over the size limit and the constraints, as shares of them; 0 or less: none.
-        at_rest: Whether the network had a size that could be deployed.
+        at_rest: Whether the network showed what could be deployed (`may_be_judged`).
     """
 
     epoch: int
@@ -51,6 +55,10 @@ class Curve:
     number: int
     reports: tuple[Report, ...]
     finished: bool
+
+    def until(self, epoch: int) -> "Curve":
+        """Returns the curve up to this epoch."""
+        return Curve(self.number, tuple(each for each in self.reports if each.epoch <= epoch), self.finished)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,30 @@ class Verdict:
     stop: bool
     rung: int | None
     reason: str
+
+
+def may_be_judged(at_rest: bool, epoch: int, events: Iterable[Mapping[str, Any]]) -> bool:
+    """Tells whether what a network shows after an epoch may decide.
+
+    It may if the network is at rest, and no neurons left it at this epoch's end: what it shows then is the wound, and
+    an epoch later it may be better than before.
+
+    Args:
+        at_rest: Whether its growth policy is at rest.
+        epoch: Epochs done.
+        events: Growth events of the epoch, as dicts.
+    """
+    return at_rest and not any(event["removed"] and event["epoch"] == epoch for event in events)
+
+
+def last_judged_epoch(epochs: int, num_seeds: int) -> int:
+    """Returns the last epoch of the first seed at which a trial may be stopped.
+
+    Args:
+        epochs: Of the training on one seed.
+        num_seeds: On which the trial is trained, one after the other.
+    """
+    return min(int(_JUDGED_SHARE * epochs * num_seeds), epochs - 1)
 
 
 def rung_levels(reference: float, first_share: float, reduction: int, highest: float) -> tuple[float, ...]:

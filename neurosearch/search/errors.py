@@ -14,4 +14,13 @@ class RightLost(StorageLost):
 
 
 class NoStudy(StudyError):
-    """There is no study of a name where it was looked for."""
+    """There is no study of a name where it was looked for.
+
+    Attributes:
+        found: What was looked for, where, and what is there instead.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        """Makes the error of both; who looked for the study on another way than a command may know another remedy."""
+        self.found = found
+        super().__init__(f"{found} {remedy}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from neurosearch.config.search import Constraint, Direction
 from neurosearch.config.study import SizeLimit
+from neurosearch.names import IDEALS
 from neurosearch.search.front import Floats
 
 # How far beyond the worst value an objective without a bound of its own counts, so that a front's end counts, too.
@@ -60,7 +61,7 @@ def study_box(
         directions: Direction of each objective.
         allowed: Worst value of each objective that the study allows.
     """
-    ideal = tuple(1.0 if direction == "maximize" else 0.0 for direction in directions)
+    ideal = tuple(IDEALS[direction] for direction in directions)
     columns = [[point[index] for point in values] for index in range(len(directions))]
     found = (_ROOM * max(column, default=1.0) or 1.0 for column in columns)
     worst = (seen if bound is None else bound for seen, bound in zip(found, allowed, strict=True))

@@ -1,12 +1,12 @@
 """What trials report, as values that decisions are made of, and as they lie in a trial's attributes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from neurosearch import names
 from neurosearch.config.study import StudyFields
-from neurosearch.search.early_stopping import Curve, Report
+from neurosearch.search.early_stopping import Curve, Report, may_be_judged
 from neurosearch.search.seams import Record
 from neurosearch.search.summaries import values_of, violation_of
 
@@ -61,7 +61,8 @@ class Reports:
         for each in stored:
             self._known[number] = each.epoch
             if each.seed_index == 0:
-                curve.append(each.report)
+                judged = may_be_judged(each.report.at_rest, each.epoch, each.events)
+                curve.append(replace(each.report, at_rest=judged))
 
     def curve(self, number: int, *, finished: bool) -> Curve:
         """Returns a trial's curve on its first seed."""

@@ -207,8 +207,8 @@ def _no_study(folder: StudyFolder) -> NoStudy:
     others = ", ".join(name for name in stored_names(folder) if name != folder.name) or "none"
     option = "--folder" if folder.database is None else "--database"
     return NoStudy(
-        f"there is no study {folder.name!r} in {folder.place}. Studies there: {others}. "
-        f"Name one of them, or another {option}."
+        f"there is no study {folder.name!r} in {folder.place}. Studies there: {others}.",
+        f"Name one of them, or another {option}.",
     )
 
 

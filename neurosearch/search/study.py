@@ -18,7 +18,7 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.budget import Spending
 from neurosearch.search.checkpoints import check_folder_is_free
 from neurosearch.search.differences import differing_fields
-from neurosearch.search.early_stopping import Halving, Verdict, rung_levels, verdict
+from neurosearch.search.early_stopping import Halving, Verdict, last_judged_epoch, rung_levels, verdict
 from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.generations import Generations
@@ -243,7 +243,8 @@ class Study:
             number: The trial.
             per_seed: Metrics of the final network of each seed that it was trained on to the end.
         """
-        if self.stored.frozen_trial(number).user_attrs[ROLE] != "search":
+        attributes = self.stored.frozen_trial(number).user_attrs
+        if attributes[ROLE] != "search":
             return _GOES_ON
         peers = self._generations.peers(number)
         if per_seed:
@@ -252,7 +253,8 @@ class Study:
         if rule is None:
             return _GOES_ON
         curves = [self._reports.curve(peer, finished=self._has_finished(peer)) for peer in peers]
-        return verdict(rule, self._reports.curve(number, finished=False), curves)
+        last = last_judged_epoch(attributes[CONFIG]["training"]["epochs"], len(attributes[SEEDS]))
+        return verdict(rule, self._reports.curve(number, finished=False).until(last), curves)
 
     def tell(self, number: int, outcome: TrialOutcome) -> TrialSummary:
         """Ends a trial; told again, it stays as it was told first.
@@ -394,8 +396,9 @@ def _check_same_space(folder: StudyFolder, stored: StudyConfig, config: StudyCon
     if stored.fingerprint() == config.fingerprint():
         return
     fields = differing_fields(_compared(stored), _compared(config))
+    verb = "differs" if len(fields) == 1 else "differ"
     raise StudyError(
-        f"the study {folder.name!r} in {folder.place} has another space: {', '.join(fields)} differ. "
+        f"the study {folder.name!r} in {folder.place} has another space: {', '.join(fields)} {verb}. "
         "Give this one another name, or restore these fields to go on with that study."
     )
 

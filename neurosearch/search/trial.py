@@ -19,6 +19,7 @@ from neurosearch import names
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.candidates import keep_candidate
 from neurosearch.search.data_cache import opened_data
+from neurosearch.search.early_stopping import last_judged_epoch, may_be_judged
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
 from neurosearch.search.outcome import (
@@ -215,6 +216,7 @@ class _TrialRun:
     def _of_seed(self, index: int, training: Training) -> Iterator[TrialUpdate]:
         number, epochs_before = self._leased.number, last_epoch(self._records)
         epochs = self._leased.config["training"]["epochs"]
+        last = last_judged_epoch(epochs, len(self._leased.seeds))
 
         def noted(record: EpochRecord) -> dict[str, Any]:
             checkpoint = training.kept(record)
@@ -226,23 +228,24 @@ class _TrialRun:
 
         if training.history:
             # Whether it may go on from here is asked again: the answer to the last wait may have been lost.
-            waits = [index == 0 and self._waits(record, epochs) for record in training.history]
+            waits = [index == 0 and self._waits(record, last) for record in training.history]
             known = tuple(noted(record) for record in training.history)
             self._seconds_before += sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in known)
             yield TrialUpdate(number, known, waits=any(waits) and len(known) < epochs)
         for record in training.epochs():
-            yield TrialUpdate(number, (noted(record),), waits=index == 0 and self._waits(record, epochs))
+            yield TrialUpdate(number, (noted(record),), waits=index == 0 and self._waits(record, last))
         final = training.deliver()
         self._per_seed.append(dict(final.metrics))
         self._final_events += [event.to_dict() for event in final.events]
 
-    def _waits(self, record: EpochRecord, epochs: int) -> bool:
-        """Tells whether a record, not the last, is the first at rest at a rung; looks out for the rungs above then."""
+    def _waits(self, record: EpochRecord, last_epoch: int) -> bool:
+        """Tells whether a record is the first that is judged at a rung; looks out for the rungs above then."""
         first, levels = self._rung, self._leased.levels
         cost = record.metrics.get(names.TRAINING_MULTIPLY_ADDS, 0.0)
-        while record.at_rest and self._rung < len(levels) and cost >= levels[self._rung]:
+        judged = may_be_judged(record.at_rest, record.epoch, [event.to_dict() for event in record.events])
+        while judged and self._rung < len(levels) and cost >= levels[self._rung]:
             self._rung += 1
-        return self._rung > first and record.epoch < epochs
+        return self._rung > first and record.epoch <= last_epoch
 
     def _ended(self, outcome: TrialOutcome) -> TrialUpdate:
         leased = self._leased

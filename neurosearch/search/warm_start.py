@@ -13,7 +13,7 @@ from neurosearch.config.load import StudyConfig
 from neurosearch.config.nodes import CompositeNode
 from neurosearch.config.search_nodes import Node, OneOfNode, resolve
 from neurosearch.randomness import derive_seed
-from neurosearch.search.errors import StudyError
+from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.history import Ending, Point
 from neurosearch.search.sequences import random_draw
@@ -63,7 +63,10 @@ def earlier_trials(folder: StudyFolder, config: StudyConfig) -> list[EarlierTria
     where = (folder.root, folder.database) if named.folder is None else (Path(named.folder), None)
     if (where[0].resolve(), where[1], named.study) == (folder.root.resolve(), folder.database, folder.name):
         raise StudyError(f"search.warm_start names {named.study!r}, which is this study itself. Name an earlier one.")
-    earlier = StoredStudy(StudyFolder(where[0], named.study, where[1]))
+    try:
+        earlier = StoredStudy(StudyFolder(where[0], named.study, where[1]))
+    except NoStudy as error:
+        raise StudyError(f"search.warm_start: {error.found} Name one, or another search.warm_start.folder.") from error
     _check_same_objectives(earlier.config, config)
     return [
         EarlierTrial(trial.params, trial.config, trial.values, violation_of(trial.metrics, config.study))

@@ -9,6 +9,8 @@ from neurosearch.search.early_stopping import (
     Halving,
     Report,
     Verdict,
+    last_judged_epoch,
+    may_be_judged,
     report_at,
     rung_levels,
     rungs_crossed,
@@ -53,6 +55,21 @@ def test_a_report_counts_for_the_first_rung_passed_at_rest():
     assert rungs_crossed([], LEVELS) == {}
     counting = [report_at(curve(0, *reports), LEVELS, rung) for rung in range(3)]
     assert counting == [reports[2], None, reports[4]]
+
+
+def test_a_network_that_was_just_pruned_is_not_judged_until_it_has_trained():
+    grown = {"epoch": 5, "added": 4, "removed": 0}
+    pruned_inside, pruned = {"epoch": 4, "added": 0, "removed": 4}, {"epoch": 5, "added": 0, "removed": 4}
+    assert may_be_judged(True, 5, [])
+    assert may_be_judged(True, 5, [grown, pruned_inside])
+    assert not may_be_judged(True, 5, [grown, pruned])
+    assert may_be_judged(True, 6, [pruned])
+    assert not may_be_judged(False, 5, [])
+
+
+def test_a_trial_is_stopped_in_its_first_two_thirds_and_before_its_last_epoch():
+    assert [last_judged_epoch(epochs, 1) for epochs in (1, 2, 3, 20)] == [0, 1, 2, 13]
+    assert [last_judged_epoch(20, seeds) for seeds in (2, 5)] == [19, 19]
 
 
 def test_a_finished_trial_counts_where_it_has_not_come_with_what_it_ended_at():

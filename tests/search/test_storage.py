@@ -114,7 +114,7 @@ class TestEveryStorage:
         study.close()
         with pytest.raises(StudyError, match="there is a study 'moons' in .* already"):
             create_study(folder, make_config())
-        with pytest.raises(StudyError, match="has another space: training.epochs differ"):
+        with pytest.raises(StudyError, match="has another space: training.epochs differs"):
             create_study(folder, make_config(**{"training.epochs": 5}))
         other = replace(folder, name="suns")
         create_study(other, make_config(name="suns")).close()

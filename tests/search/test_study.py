@@ -429,6 +429,24 @@ def test_a_trial_that_is_behind_at_a_rung_is_stopped_and_never_the_best(folder, 
     again.close()
 
 
+def test_a_trial_is_judged_by_its_first_two_thirds_and_not_when_it_was_just_pruned(folder, make_config, make_record):
+    halving = {"kind": "halving", "reduction": 2, "first_share": 0.1}
+    study = create_study(folder, make_config(**{"search.stopping": halving}))
+    study.set_reference_cost(1000.0)
+    for value in (0.6, 0.7):
+        study.report(study.ask().number, [make_record(1, value, training_multiply_adds=150.0)])
+    number = study.ask().number
+    event = {"step": 5, "epoch": 1, "group": "0", "added": 0, "removed": 2, "reason": "back to the base size"}
+    study.report(number, [{**make_record(1, 0.1, training_multiply_adds=110.0), "events": [event]}])
+    assert study.verdict(number, ()).rung is None
+    study.report(number, [make_record(2, 0.9, training_multiply_adds=120.0)])
+    assert study.verdict(number, ()).rung == 0
+    study.report(number, [make_record(3, 0.0, training_multiply_adds=500.0)])  # of 4 epochs
+    verdict = study.verdict(number, ())
+    assert (verdict.rung, verdict.stop) == (0, False)
+    study.close()
+
+
 def test_the_storage_keeps_events_and_checkpoints_of_every_epoch(study, make_record):
     number = study.ask().number
     event = {"step": 5, "epoch": 1, "group": "0", "added": 2, "removed": 0, "reason": "start of a cycle"}

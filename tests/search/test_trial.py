@@ -7,7 +7,7 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
 from neurosearch.search.outcome import TrialOutcome, read_result
 from neurosearch.search.trial import TrialUpdate, merged, trial_updates
-from neurosearch.training.records import TrialFailed
+from neurosearch.training.records import GrowthEvent, TrialFailed
 
 CONFIG = {
     "data": {"kind": "digits"},
@@ -166,6 +166,22 @@ def test_a_trial_waits_at_the_epochs_that_reach_a_rung(folder, fake_training):
         (update.records[0]["epoch"], len(update.per_seed)) for update in updates if update.waits and update.records
     ]
     assert waits == [(1, 0), (2, 0), (3, 0)]  # not at its last epoch, where nothing is left to stop
+
+
+def test_a_trial_on_one_seed_that_has_done_two_thirds_of_it_is_let_finish(folder, fake_training):
+    levels = (30.0, 60.0, 90.0, 155.0)
+    updates = list(trial_updates(LeasedTrial(2, "search", CONFIG, (0,), levels), folder, "cpu", fake_training))
+    assert [update.waits for update in updates if update.records] == [True, True, False, False]
+
+
+def test_a_trial_does_not_wait_with_a_network_that_was_just_pruned(folder, fake_training):
+    class Pruned(fake_training):
+        def _record(self, epoch):
+            lost = GrowthEvent(10, 1, "0", 0, 2, "back to the base size")
+            return replace(super()._record(epoch), events=(lost,) if epoch == 1 else ())
+
+    updates = list(trial_updates(LeasedTrial(2, "search", CONFIG, (0, 5), (30.0,)), folder, "cpu", Pruned))
+    assert [update.waits for update in updates if update.records][:4] == [False, True, False, False]
 
 
 def test_a_resumed_trial_asks_again_whether_it_may_go_on(folder, fake_training):

@@ -52,6 +52,17 @@ class Ending:
             return _STOPPED / (1 + self.stopped_epoch)
         return max(self.violation, -1.0)
 
+    @property
+    def excess(self) -> float:
+        """The badness for samplers that learn from what a stopped trial had to show, as from any other value.
+
+        If whatever finishes stands before whatever was stopped, the first few that finish, by luck or because nobody
+        was there to compare with, are all that is good, and a model of the good ones never leaves their region. The
+        value at a stop errs to the safe side: what trains on mostly gets better.
+        """
+        is_stopped_within = self.stopped_epoch is not None and self.violation <= 0
+        return max(self.violation, -1.0) if is_stopped_within else self.badness
+
 
 @dataclass
 class Entry:

@@ -110,11 +110,8 @@ class ProcessMirror:
 
 
 def _constraint(entry: Entry) -> float:
-    """Returns by how much a trial is beyond the bounds; one that was stopped within them has values that say enough."""
-    if entry.ending is None:
-        return 0.0
-    is_within = entry.ending.stopped_epoch is not None and entry.ending.violation <= 0
-    return entry.ending.violation if is_within else entry.ending.badness
+    """Returns by how much a trial is beyond the bounds; 0 while it runs."""
+    return 0.0 if entry.ending is None else entry.ending.excess
 
 
 class _Process(GPSampler):

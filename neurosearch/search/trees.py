@@ -39,7 +39,7 @@ class TreeMirror:
 
     def ended(self, number: int, ending: Ending) -> None:
         """Takes the end of a trial."""
-        self._study.end(number, ending.values, ending.badness)
+        self._study.end(number, ending.values, ending.excess)
 
     @contextmanager
     def drawing(self, ask: Ask) -> Iterator[Draw | None]:

@@ -98,6 +98,19 @@ def test_the_sampler_learns_what_is_good(make_config):
     assert distance(found[40:]) < 0.75 * distance(found[:10])
 
 
+def test_what_was_stopped_draws_the_sampler_to_where_it_was_better_than_what_finished(make_config):
+    losses = {"search": "choice", "options": ["cross_entropy", "balanced_softmax"]}
+    changes = {"growth": {"kind": "static"}, "model.widths": [4], "training.loss": losses, "search.trials": 60}
+    suggester, found = Suggester(make_config(**changes)), []
+    for number in range(60):
+        found.append(suggester.suggest(number).config.training.loss)
+        if found[-1] == "cross_entropy" and number % 3 == 0:  # by luck, say
+            suggester.ended(number, (0.6,), 0.0)
+        else:
+            suggester.stopped(number, (0.7 if found[-1] == "balanced_softmax" else 0.5,), 0.0, 2)
+    assert found[40:].count("balanced_softmax") > 12
+
+
 def test_the_sampler_leaves_what_is_too_large(make_config):
     suggester = Suggester(make_config(**{"search.trials": 60}))
     found = searched(suggester, 60, lambda config: 1.0, lambda config: sum(config.model.widths) / 4 - 1)

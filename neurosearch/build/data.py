@@ -4,22 +4,25 @@ Importing this module imports neither torch nor scikit-learn: `check` reads the 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from neurosearch.config.data import (
     DigitsFields,
+    FunctionFields,
     ImageFields,
     ImageFolderFields,
     ImageListFields,
     NpzFields,
+    SpiralFields,
     TorchvisionDataFields,
 )
 from neurosearch.config.kinds import Kind
-from neurosearch.config.rules import s3_has_an_address
+from neurosearch.config.rules import function_has_spread, s3_has_an_address, spiral_arms_have_points
 from neurosearch.config.s3 import S3Fields, is_on_s3, split_address
 
 if TYPE_CHECKING:
     from neurosearch.data.arrays import ArraySource
+    from neurosearch.data.functions import Curve
     from neurosearch.data.image_list import ListFile
     from neurosearch.data.images import ImageSettings
     from neurosearch.data.listing import ImageFiles
@@ -120,8 +123,45 @@ def _cache_folder(fields: S3Fields) -> Path:
     return Path(fields.cache_folder).expanduser()  # here, on the node: each has a home of its own
 
 
+def build_function(fields: FunctionFields) -> "ArraySource":
+    """Builds the source that computes points of a function."""
+    from neurosearch.data.functions import FunctionSource, Interval, Points, SineClassesSource
+
+    points = Points(fields.num_train, fields.num_test, fields.split_seed)
+    if fields.function == "sine_classes":
+        return SineClassesSource(points)
+    return FunctionSource(_curve(fields), Interval(*fields.interval), points)
+
+
+def _curve(fields: FunctionFields) -> "Curve":
+    from neurosearch.data import functions
+
+    match fields.function:
+        case "bessel":
+            return functions.BesselSum(fields.num_terms)
+        case "cubic":
+            return functions.Polynomial(fields.coefficients or functions.CUBIC)
+        case "quadratic":
+            return functions.Polynomial(fields.coefficients or functions.QUADRATIC)
+        case "gaussian_mixture":
+            return functions.GaussianMixture(tuple(functions.Bump(**bump.model_dump()) for bump in fields.mixture))
+        case "sine_classes":
+            raise AssertionError("classes have no curve")
+        case _:
+            assert_never(fields.function)
+
+
+def build_spiral(fields: SpiralFields) -> "ArraySource":
+    """Builds the source that computes spiral arms."""
+    from neurosearch.data.spiral import SpiralSource
+
+    return SpiralSource(fields.num_points, fields.num_classes, fields.noise, fields.test_share, fields.split_seed)
+
+
 DIGITS = Kind(DigitsFields, build_digits)
 NPZ = Kind(NpzFields, build_npz, rules=(s3_has_an_address,))
 IMAGE_FOLDER = Kind(ImageFolderFields, build_image_folder)
 IMAGE_LIST = Kind(ImageListFields, build_image_list, rules=(s3_has_an_address,))
 TORCHVISION_DATA = Kind(TorchvisionDataFields, build_torchvision_data)
+FUNCTION = Kind(FunctionFields, build_function, rules=(function_has_spread,))
+SPIRAL = Kind(SpiralFields, build_spiral, rules=(spiral_arms_have_points,))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neurosearch.config.base import Count, Fields, Index, Number, PositiveFloat
+from neurosearch.config.base import Count, Fields, Index, NonNegativeFloat, Number, PositiveFloat
 from neurosearch.config.s3 import AnyPath, DiskPath, S3Fields
 
 TaskKind = Literal["classification", "regression"]
@@ -32,7 +32,7 @@ class DataFields(Fields):
         0.2, description="Share of every class of the training part that is held out for validation, at least one image"
     )
     split_seed: Annotated[Index, Field(lt=2**32)] = Field(
-        0, description="Seed of the subsampling and of the split; the same for every trial"
+        0, description="Seed of the subsampling, of the split and of computed data; the same for every trial"
     )
     resize: tuple[Count, Count] | None = Field(
         None, description="Height and width in pixels that images are resized to, inside the exported network too"
@@ -129,4 +129,76 @@ class ImageListFields(ImageFields):
     )
     num_classes: Annotated[Count, Field(ge=2)] | None = Field(
         None, description="Number of classes; absent: one more than the largest label of train_list"
+    )
+
+
+class Bump(Fields):
+    """One part of a Gaussian mixture: weight * exp(-((x - mean) / deviation)^2 / 2)."""
+
+    weight: Number = Field(description="Height of its peak; negative: a dip")
+    mean: Number = Field(description="Where its peak is, in the function's own argument")
+    deviation: PositiveFloat = Field(description="Its width, in the function's own argument")
+
+
+_MIXTURE = (
+    Bump(weight=1.0, mean=-0.5, deviation=0.15),
+    Bump(weight=-0.7, mean=0.1, deviation=0.1),
+    Bump(weight=0.8, mean=0.6, deviation=0.2),
+)
+
+
+class FunctionFields(DataFields):
+    """Points of a function of one number, uniform in [-1, 1] and free of noise; nothing is standardised."""
+
+    kind: Literal["function"] = "function"
+    function: Literal["bessel", "cubic", "quadratic", "gaussian_mixture", "sine_classes"] = Field(
+        "bessel",
+        description="bessel: J0 + J1 + ... over num_terms; cubic, quadratic: polynomials; gaussian_mixture: bumps; "
+        "sine_classes: the class floor(1 + sin 2 pi x); bessel and gaussian_mixture are rescaled to fill [-1, 1] "
+        "(arXiv:2501.18012)",
+    )
+    num_terms: Annotated[Count, Field(le=20)] = Field(1, description="For bessel: how many orders are summed, J0 first")
+    low: Number | None = Field(
+        None, description="Where the interval of the function's own argument begins; absent: bessel 0.1, others -1"
+    )
+    high: Number | None = Field(
+        None, description="Where the interval of the function's own argument ends; absent: bessel 0.2, others 1"
+    )
+    coefficients: Annotated[tuple[Number, ...], Field(min_length=1, max_length=4)] | None = Field(
+        None, description="For cubic and quadratic: highest power first; absent: as published"
+    )
+    bumps: Annotated[tuple[Bump, ...], Field(min_length=1, max_length=20)] | None = Field(
+        None, description="For gaussian_mixture: its parts; absent: two peaks and a dip between them"
+    )
+    num_train: Annotated[Count, Field(ge=4)] = Field(
+        40, description="Points that train and validate together; validation_share of them validate"
+    )
+    num_test: Annotated[Count, Field(ge=2)] = Field(8, description="Points of the test part")
+
+    @property
+    def task_kind(self) -> TaskKind:
+        """Classes for sine_classes, else a quantity."""
+        return "classification" if self.function == "sine_classes" else "regression"
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval of the function's own argument."""
+        low, high = (0.1, 0.2) if self.function == "bessel" else (-1.0, 1.0)
+        return low if self.low is None else self.low, high if self.high is None else self.high
+
+    @property
+    def mixture(self) -> tuple[Bump, ...]:
+        """The parts of the Gaussian mixture."""
+        return _MIXTURE if self.bumps is None else self.bumps
+
+
+class SpiralFields(DataFields):
+    """Spiral arms in the plane, one for each class, scaled to [-1, 1] (arXiv:2501.18012); nothing is standardised."""
+
+    kind: Literal["spiral"] = "spiral"
+    num_points: Count = Field(32768, description="Points of all classes together")
+    num_classes: Annotated[Count, Field(ge=2, le=100)] = Field(5, description="Number of arms")
+    noise: NonNegativeFloat = Field(0.2, description="Standard deviation of a point's angle, in radians")
+    test_share: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
+        0.2, description="Share of every class that becomes the test part"
     )

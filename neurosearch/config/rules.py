@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from neurosearch.config.data import DataFields, ImageListFields, NpzFields, TaskKind
+from neurosearch.config.data import DataFields, FunctionFields, ImageListFields, NpzFields, SpiralFields, TaskKind
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, RecycleFields, WideThenPruneFields
 from neurosearch.config.kinds import Conflict, Rule
 from neurosearch.config.losses import (
@@ -228,6 +228,53 @@ def nimble_sharing_fits(config: "TrialConfig") -> Iterator[Conflict]:
             if name in first:
                 yield Conflict((field, first[name]), f"group {name} stands in two places. Name each group once.")
             first.setdefault(name, field)
+
+
+def function_has_spread(config: "TrialConfig") -> Iterator[Conflict]:
+    """The interval has a length, the polynomial the degree of its name, and the function does not stay the same."""
+    data = config.data
+    assert isinstance(data, FunctionFields)
+    low, high = data.interval
+    if low >= high:
+        yield Conflict(
+            ("data.low", "data.high"),
+            f"the interval begins at {low:g} and ends at {high:g}, so the function has no spread. Lower low or raise "
+            "high.",
+        )
+    if data.coefficients is None:
+        return
+    if data.function not in ("cubic", "quadratic"):
+        yield Conflict(
+            ("data.coefficients", "data.function"),
+            f"coefficients are those of a polynomial, but function is {data.function}. Take them out, or set function: "
+            "cubic or quadratic.",
+        )
+        return
+    count = {"cubic": 4, "quadratic": 3}[data.function]
+    if len(data.coefficients) != count:
+        yield Conflict(
+            ("data.coefficients", "data.function"),
+            f"there are {len(data.coefficients)} coefficients, but function is {data.function}. Give {count}, the "
+            "highest power's first.",
+        )
+    elif not any(data.coefficients[:-1]):
+        yield Conflict(
+            ("data.coefficients", "data.function"),
+            f"all coefficients but the last are 0, so the {data.function} has no spread. "
+            "Let one of them differ from 0.",
+        )
+
+
+def spiral_arms_have_points(config: "TrialConfig") -> Iterator[Conflict]:
+    """Every arm has a point to train on, one to validate and one to test."""
+    data = config.data
+    assert isinstance(data, SpiralFields)
+    if data.num_points < 3 * data.num_classes:
+        yield Conflict(
+            ("data.num_points", "data.num_classes"),
+            f"num_points is {data.num_points} for {data.num_classes} classes, but each needs one point to train, one "
+            f"to validate and one to test. Set num_points to {3 * data.num_classes} or more.",
+        )
 
 
 def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from neurosearch.config.base import Fields
+from neurosearch.config.data import DataFields
 from neurosearch.config.kinds import KindGroup, kinds
 
 _WIDTH = 110
@@ -165,9 +166,8 @@ def _periodic(regression: bool) -> Iterator[str]:
 
 def _task(starter: Starter) -> str:
     """Returns what the data's targets are; fields that are wrong are told by the check of the whole text."""
-    fields = kinds("data")[str(starter.data["kind"])].fields
-    default = fields.model_fields["task"].default if "task" in fields.model_fields else "classification"
-    return str(starter.data.get("task", default))
+    fields = kinds("data")[str(starter.data["kind"])].fields.model_construct(**starter.data)
+    return fields.task_kind if isinstance(fields, DataFields) else "classification"
 
 
 def _value(value: Any) -> str:

@@ -1,8 +1,8 @@
 """Data: a source's raw arrays in, normalised memory-mapped parts and batches out.
 
 In: an `ArraySource` (`digits.DigitsSource`, `npz.NpzSource`, `torchvision.TorchvisionSource`, `images.ImageSource` for
-files that `image_folder` or `image_list` finds, `bucket` for what lies in S3, or a user's own) and
-`prepared.PrepareSettings`.
+files that `image_folder` or `image_list` finds, `bucket` for what lies in S3, `functions` and `spiral` for computed
+data, or a user's own) and `prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
 with a manifest; `batches.ArrayBatches`, what the trainer draws from, in the order of `sampling` and augmented as
 `augmentation` says; `preprocess.Preprocess`, the raw-to-normalised module that made the arrays and goes into the
@@ -17,6 +17,7 @@ __all__ = [
     "bucket",
     "decoding",
     "digits",
+    "functions",
     "idx",
     "image_folder",
     "image_list",
@@ -35,6 +36,7 @@ __all__ = [
     "sampling",
     "selection",
     "spec",
+    "spiral",
     "split",
     "targets",
     "torchvision",

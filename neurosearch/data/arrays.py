@@ -32,6 +32,7 @@ class RawArrays:
         scale: Divisor that brings the raw values to about 0..1, such as 255.
         target_names: T names of the quantities that are learned; none where classes are.
         broken: Files that could not be read and were left out.
+        is_scaled: Whether inputs and quantities stand as a network is to read them, and are not standardised.
     """
 
     x_train: npt.NDArray[Any]
@@ -43,6 +44,7 @@ class RawArrays:
     scale: float
     target_names: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    is_scaled: bool = False
 
     @property
     def num_outputs(self) -> int:

@@ -41,6 +41,11 @@ def scaling_of(y: Targets, names: tuple[str, ...]) -> TargetScaling:
     return TargetScaling(names, tuple(columns.mean(0).tolist()), tuple(columns.std(0).tolist()))
 
 
+def unscaled(names: tuple[str, ...]) -> TargetScaling:
+    """Return the scaling that leaves targets as they are."""
+    return TargetScaling(names, (0.0,) * len(names), (1.0,) * len(names))
+
+
 def target_names(y: Targets, stored: npt.NDArray[Any] | None) -> tuple[str, ...]:
     """Return the stored names, else y for a lone target and y0, y1 and so on for several."""
     if stored is not None and stored.size:

@@ -16,7 +16,7 @@ from neurosearch.data.manifest import FILE_NAME, FORMAT_VERSION, Manifest
 from neurosearch.data.preprocess import Moments, Preprocess
 from neurosearch.data.selection import PrepareSettings, select
 from neurosearch.data.spec import PreprocessSpec
-from neurosearch.data.targets import scaling_of
+from neurosearch.data.targets import TargetScaling, scaling_of, unscaled
 
 BROKEN_NAME = "broken.txt"  # names the files that were left out, one a line
 NORMALISED_BYTES = 1 << 30  # largest training part that is written normalised, where it can be kept smaller
@@ -31,8 +31,10 @@ def write_parts(settings: PrepareSettings, raw: RawArrays, folder: Path) -> None
     selection = select(settings, raw)
     spec = _spec(settings, raw)
     mean, std, value_range = _statistics(spec, raw.x_train, selection.train)
+    if raw.is_scaled:
+        mean, std = torch.zeros_like(mean), torch.ones_like(std)
     preprocess = Preprocess(spec, mean, std)
-    targets = scaling_of(raw.y_train[selection.train], raw.target_names) if raw.target_names else None
+    targets = _scaling(raw, selection.train) if raw.target_names else None
     is_normalised = not is_streamed(spec, len(selection.train))
     everything = np.arange(len(raw.y_test))
     parts = (
@@ -104,6 +106,10 @@ def data_hash(raw: RawArrays) -> str:
     for y in (raw.y_train, raw.y_test):
         digest.update(np.ascontiguousarray(y, dtype="<f8" if raw.target_names else "<i8").data)
     return digest.hexdigest()
+
+
+def _scaling(raw: RawArrays, positions: Positions) -> TargetScaling:
+    return unscaled(raw.target_names) if raw.is_scaled else scaling_of(raw.y_train[positions], raw.target_names)
 
 
 def _spec(settings: PrepareSettings, raw: RawArrays) -> PreprocessSpec:

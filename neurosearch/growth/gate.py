@@ -57,14 +57,6 @@ def gate_values(size: Tensor, num_neurons: int, width: float) -> Tensor:
     return theta(size - numbers + 1, width)
 
 
-def mask_gain(control: Tensor) -> Tensor:
-    """Return sin^2(pi * control / 2), of any shape: the gain that the published code puts on a whole hidden layer.
-
-    Unlike `theta` it falls again beyond 1. Source: arXiv:2501.18012, the code's `control_to_mask` with one neuron.
-    """
-    return torch.sin(control * (pi / 2)).square()
-
-
 def size_loss(sizes: Tensor, target: Tensor | float, coefficient: float) -> Tensor:
     """Return coefficient * mean over the size weights of (size - target)^2, a scalar.
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from neurosearch.growth.columns import SizeColumns
-from neurosearch.growth.gate import mask_gain, size_loss
+from neurosearch.growth.gate import size_loss
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
+from neurosearch.growth.published import controller_mask
 from neurosearch.growth.sizes import Sharing, SizeMap, size_map
 from neurosearch.neurons import Units, prune
 
@@ -98,7 +99,8 @@ class MaskPolicy:
     def gates(self, units: Units) -> dict[str, Tensor]:
         """Return each group's gain, once for each of its neurons; no gradient reaches the controls."""
         held = {group.name: group.size for group in units.groups}
-        return {name: mask_gain(control).expand(held[name]) for name, control in self._by_group().items()}
+        (gains,) = controller_mask(self._controls.detach(), num_neurons=1)  # (w,)
+        return {name: gains[index].expand(held[name]) for name, index in self._map.weight.items()}
 
     def shifts(self, units: Units) -> dict[str, Tensor]:
         """Return what the control as an input adds to every neuron; differentiable in the columns alone."""

@@ -6,18 +6,42 @@ from PIL import Image
 
 from neurosearch.build.data import (
     build_digits,
+    build_function,
     build_image_folder,
     build_image_list,
     build_npz,
+    build_spiral,
     build_torchvision_data,
 )
-from neurosearch.config.data import DigitsFields, ImageFolderFields, ImageListFields, NpzFields, TorchvisionDataFields
+from neurosearch.config.data import (
+    DigitsFields,
+    FunctionFields,
+    ImageFolderFields,
+    ImageListFields,
+    NpzFields,
+    SpiralFields,
+    TorchvisionDataFields,
+)
 from neurosearch.data.problems import DataError
 
 
 def test_digits_come_without_a_download() -> None:
     raw = build_digits(DigitsFields()).load()
     assert (len(raw.class_names), raw.layout) == (10, "HW")
+
+
+@pytest.mark.parametrize("function", ["bessel", "cubic", "quadratic", "gaussian_mixture", "sine_classes"])
+def test_every_function_gives_points_in_the_square(function: str) -> None:
+    fields = FunctionFields.model_validate({"function": function, "num_train": 30, "num_test": 9, "split_seed": 5})
+    raw = build_function(fields).load()
+    assert (raw.x_train.shape, raw.x_test.shape) == ((30, 1), (9, 1))
+    assert np.abs(raw.y_train).max() <= 1 + 1e-6
+    assert bool(raw.class_names) == (fields.task_kind == "classification")
+
+
+def test_a_spiral_has_the_arms_and_points_of_its_fields() -> None:
+    raw = build_spiral(SpiralFields(num_points=60, num_classes=4, test_share=0.4)).load()
+    assert (len(raw.class_names), raw.x_train.shape, raw.x_test.shape) == (4, (36, 2), (24, 2))
 
 
 def test_an_archive_is_read_as_its_fields_say(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def events(*changes: tuple[int, float], **fields: Any) -> dict[str, Any]:
 STEPS = {"epochs": 10, "schedule": "step", "drops": [0.5, 0.75]}
 
 
+MSE: dict[str, Any] = {"epochs": 10, "loss": "mse"}
 PUBLISHED: dict[str, Any] = {"kind": "nimble", "control": "as_published", "target_share": 1.0}
 
 
@@ -45,6 +46,11 @@ PUBLISHED: dict[str, Any] = {"kind": "nimble", "control": "as_published", "targe
         {"growth": events((0, 4.0), (1, 4.0), (2, -8.9), (3, 0.9))},
         {"training": STEPS, "growth": events((0, 0.5), (8, -0.5))},
         {"training": {**STEPS, "drops": []}, "growth": events((0, 0.5), (9, -0.5))},
+        {"data": {"kind": "function"}, "training": MSE},
+        {"data": {"kind": "function", "function": "sine_classes"}},
+        {"data": {"kind": "spiral", "num_points": 15}},
+        {"growth": {"kind": "nimble", "sharing": [["layers.1", "layers.3"]], "start_share": 0.0}},
+        {"growth": PUBLISHED},
     ],
 )
 def test_what_keeps_the_rules_at_their_very_edge_is_a_trial(fields: dict[str, Any]) -> None:
@@ -84,6 +90,24 @@ def test_what_keeps_the_rules_at_their_very_edge_is_a_trial(fields: dict[str, An
         ),
         ({"growth": {**PUBLISHED, "size_unit": "neurons"}}, ["growth.size_unit", "growth.control"]),
         (
+            {"data": {"kind": "function", "low": 0.2, "high": 0.1}, "training": MSE},
+            ["data.low", "data.high"],
+        ),
+        ({"data": {"kind": "function", "low": 0.5}, "training": MSE}, ["data.low", "data.high"]),
+        (
+            {"data": {"kind": "function", "coefficients": [1.0, 0.0]}, "training": MSE},
+            ["data.coefficients", "data.function"],
+        ),
+        (
+            {"data": {"kind": "function", "function": "cubic", "coefficients": [1.0, 0.0]}, "training": MSE},
+            ["data.coefficients", "data.function"],
+        ),
+        (
+            {"data": {"kind": "function", "function": "quadratic", "coefficients": [0.0, 0.0, 3.0]}, "training": MSE},
+            ["data.coefficients", "data.function"],
+        ),
+        ({"data": {"kind": "spiral", "num_points": 14}}, ["data.num_points", "data.num_classes"]),
+        (
             {"growth": {"kind": "nimble", "sharing": [["layers.1"], ["layers.3", "layers.1"]]}},
             ["growth.sharing[1][1]", "growth.sharing[0][0]"],
         ),
@@ -95,6 +119,14 @@ def test_what_breaks_a_rule_names_the_fields(fields: dict[str, Any], clashing: l
     cause = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
     assert isinstance(cause, ConflictError)
     assert [list(conflict.fields) for conflict in cause.conflicts] == [clashing]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("gate_width", 0.0), ("size_coefficient", -1.0), ("start_share", -0.1), ("target_share", 0.0)]
+)
+def test_a_nimble_number_out_of_its_bounds_names_its_field(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"growth\.nimble\.{field}\n.*greater than"):
+        trial(growth={"kind": "nimble", field: value})
 
 
 def test_rules_between_two_trials_sections_hold_for_studies_too() -> None:

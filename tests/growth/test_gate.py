@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosearch.growth.gate import bounded, gate_values, mask_gain, size_loss, theta
+from neurosearch.growth.gate import bounded, gate_values, size_loss, theta
 
 widths = st.floats(0.25, 4.0)
 
@@ -84,8 +84,3 @@ def test_size_loss_and_its_gradient_are_the_closed_form(shares, target, coeffici
     slopes = [2 * coefficient * (s - target) / len(shares) for s in shares]
     assert loss.item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert trained.grad.tolist() == pytest.approx(slopes, rel=1e-12, abs=1e-12)
-
-
-def test_the_published_gain_is_the_squared_sine_of_the_control():
-    controls = torch.tensor([0.0, 0.5, 1.0, 1.5], dtype=torch.float64)
-    assert torch.allclose(mask_gain(controls), torch.tensor([0.0, 0.5, 1.0, 0.5], dtype=torch.float64), atol=1e-15)

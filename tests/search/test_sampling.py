@@ -103,7 +103,7 @@ def test_what_was_stopped_draws_the_sampler_to_where_it_was_better_than_what_fin
     changes = {"growth": {"kind": "static"}, "model.widths": [4], "training.loss": losses, "search.trials": 60}
     suggester, found = Suggester(make_config(**changes)), []
     for number in range(60):
-        found.append(suggester.suggest(number).config.training.loss)
+        found.append(suggester.suggest(number).config.training.loss.kind)
         if found[-1] == "cross_entropy" and number % 3 == 0:  # by luck, say
             suggester.ended(number, (0.6,), 0.0)
         else:

@@ -78,6 +78,7 @@ SMALL = TrainingSettings(
     importance_examples=32,
     amp=False,
     channels_last=False,
+    compiled=False,
     measure_latency=False,
     seed=0,
 )

@@ -112,7 +112,7 @@ def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Un
     policy.attach(units, _META, first.dtype, torch.Generator())
     # Under autocast and in other memory orders a pass holds about as much or less; it does not exist on this device.
     settings = training_settings(training, config.seed)
-    network = Network(model, units, policy, amp=False, channels_last=settings.channels_last)
+    network = Network(model, units, policy, amp=False, channels_last=settings.channels_last, compiled=False)
     num_bytes = 4 * prod(manifest.input_shape)
     large = min(large_batch(training.batch_size, num_bytes), sum(manifest.train_counts))
 

@@ -161,6 +161,7 @@ def training_settings(fields: TrainingFields, seed: int) -> TrainingSettings:
         importance_examples=fields.importance_examples,
         amp=fields.bf16,
         channels_last=fields.channels_last,
+        compiled=fields.compile,
         measure_latency=fields.measure_latency,
         seed=seed,
     )

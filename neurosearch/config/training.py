@@ -78,4 +78,10 @@ class TrainingFields(Fields):
     measure_latency: bool = Field(
         False, description="Measure latency_seconds, the time of one forward pass of one example, after every epoch"
     )
+    compile: bool = Field(
+        False,
+        description="Compile the forward and backward pass of a step, anew after every change of the network: worth "
+        "it on CUDA, where a structure is trained for epochs; needs a C++ compiler. Not done for nimble, whose "
+        "sizes move all the time",
+    )
     channels_last: bool = Field(False, description="On CUDA: channels-last memory format for convolutions")

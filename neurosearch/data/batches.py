@@ -94,8 +94,10 @@ class ArrayBatches:
         labels = torch.from_numpy(self._labels)
         order = self._sampling.order(labels, self._num_classes, epoch, derive_seed(self._seed, "order", epoch))
         lengths = [sum(sizes) for sizes in self._blocks]
-        gathered = (self._x.index_select(0, each) for each in order.to(self._x.device).split_with_sizes(lengths))
-        blocks = zip(self._blocks, order.to(self._device).split_with_sizes(lengths), strict=True)
+        on_device = _sent(order, self._device)
+        near = on_device if self._x.device == self._device else order
+        gathered = (self._x.index_select(0, each) for each in near.split_with_sizes(lengths))
+        blocks = zip(self._blocks, on_device.split_with_sizes(lengths), strict=True)
         augmented = self._augmented(epoch, lengths)
         for (sizes, positions), stored in zip(blocks, self._in_time(gathered), strict=True):
             x, y = self._ready(stored), self._y.index_select(0, positions)
@@ -144,14 +146,14 @@ class ArrayBatches:
         if self._augmenter is None:
             return None
         drawn = self._augmenter.draw(len(self._labels), derive_seed(self._seed, "augmentation", epoch))
-        coming, apply = iter(drawn.to(self._device).split_with_sizes(lengths)), self._augmenter.apply
+        coming, apply = iter(_sent(drawn, self._device).split_with_sizes(lengths)), self._augmenter.apply
         return lambda images: apply(images, next(coming))
 
     def _ready(self, stored: Tensor) -> Tensor:
         """Return a batch as the network reads it."""
         if self._normalise is None:
             return stored
-        ready: Tensor = self._normalise(stored.to(self._device))
+        ready: Tensor = self._normalise(_sent(stored, self._device))
         return ready.contiguous()  # channels in front in memory, too, as in a part that lies normalised
 
     def _in_time(self, gathered: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -162,6 +164,13 @@ class ArrayBatches:
         """Return the positions of each class's images; those of all where there are no classes."""
         classes = range(len(self._class_counts))
         return [np.flatnonzero(self._labels == label) for label in classes] or [np.arange(len(self._labels))]
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; a GPU fetches it from pinned memory while the host goes on."""
+    if device.type != "cuda" or tensor.device == device:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def batch_sizes(num_images: int, batch_size: int) -> list[int]:

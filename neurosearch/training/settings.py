@@ -25,6 +25,7 @@ class TrainingSettings:
         importance_examples: Training examples per class that neurons are scored on.
         amp: Whether forward passes run under bfloat16 autocast.
         channels_last: Whether image tensors lie in channels-last order.
+        compiled: Whether the forward pass of a step is compiled, anew after every change of the network.
         measure_latency: Whether every record holds the time of one forward pass of one example.
         seed: The trial's seed; data order, dropout and growth derive from it.
     """
@@ -42,6 +43,7 @@ class TrainingSettings:
     importance_examples: int
     amp: bool
     channels_last: bool
+    compiled: bool
     measure_latency: bool
     seed: int
 

@@ -80,6 +80,7 @@ class Surgeon:
         self._optimizer.zero_grad(set_to_none=True)
         network = self._network
         for decision in decisions:
+            network.forget_compiled()
             if decision.fold is not None:
                 fold_gates(network.model, network.units, decision.fold)
                 fold_shifts(network.model, network.units, decision.shift)

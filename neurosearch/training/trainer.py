@@ -127,7 +127,14 @@ class Trainer:
             load_weights(model, state["model"])
             policy.load_state_dict(state["policy"])
             self._reserve.load_state_dict(state["reserve"])
-        self._network = Network(model, units, policy, amp=settings.amp, channels_last=settings.channels_last)
+        self._network = Network(
+            model,
+            units,
+            policy,
+            amp=settings.amp,
+            channels_last=settings.channels_last,
+            compiled=settings.compiled,
+        )
         self._counter = SizeCounter(model, example_inputs)
         self._one_example = example_inputs[0][:1]
         self._second_stage = second_stage

@@ -49,13 +49,15 @@ def test_data_are_prepared_once_for_all_trials_that_share_them(trial: Make, digi
 
 
 def test_every_training_field_reaches_the_trainer() -> None:
-    fields = TrainingFields(epochs=7, momentum=0.5, schedule="step", drops=(0.5,), warmup_epochs=2, bf16=True)
+    fields = TrainingFields(
+        epochs=7, momentum=0.5, schedule="step", drops=(0.5,), warmup_epochs=2, bf16=True, compile=True
+    )
     settings = training_settings(fields, seed=3)
     of_the_batches = {"batch_size", "sampling", "mixing", "augmentation"}
     of_the_task = {"loss", "deferred_reweighting_share", "posthoc_tau", "classifier"}
-    given = fields.model_dump(exclude={"bf16"} | of_the_batches | of_the_task)
+    given = fields.model_dump(exclude={"bf16", "compile"} | of_the_batches | of_the_task)
     assert {name: getattr(settings, name) for name in given} == given
-    assert (settings.amp, settings.seed) == (True, 3)
+    assert (settings.amp, settings.compiled, settings.seed) == (True, True, 3)
 
 
 @pytest.mark.parametrize(

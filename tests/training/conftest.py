@@ -43,6 +43,7 @@ SETTINGS = TrainingSettings(
     importance_examples=4,
     amp=False,
     channels_last=False,
+    compiled=False,
     measure_latency=False,
     seed=7,
 )

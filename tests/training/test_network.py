@@ -17,7 +17,7 @@ def make(policy):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
     units = find_units(model, (torch.zeros(2, 3),))
-    return Network(model, units, policy, amp=False, channels_last=False)
+    return Network(model, units, policy, amp=False, channels_last=False, compiled=False)
 
 
 INPUTS = torch.arange(12.0).view(4, 3)

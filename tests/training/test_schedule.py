@@ -21,6 +21,7 @@ SETTINGS = TrainingSettings(
     importance_examples=8,
     amp=False,
     channels_last=False,
+    compiled=False,
     measure_latency=False,
     seed=0,
 )

@@ -16,7 +16,7 @@ def make():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     units = find_units(model, (torch.zeros(2, 3),))
-    network = Network(model, units, StaticPolicy(), amp=False, channels_last=False)
+    network = Network(model, units, StaticPolicy(), amp=False, channels_last=False, compiled=False)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     model(torch.ones(5, 3)).sum().backward()
     optimizer.step()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from neurosearch.neurons.errors import SurgeryError
+from neurosearch.neurons.units import Units
 
 Batch = tuple[Tensor, Tensor]
 
@@ -102,6 +103,19 @@ def a_module(model: Any) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise SurgeryError(f"{_a(model)} was given where a model is needed. Pass a torch.nn.Module.")
     return model
+
+
+def known_units(units: Any) -> Units:
+    """Return a network's units.
+
+    Raises:
+        SurgeryError: If something else was given.
+    """
+    if not isinstance(units, Units):
+        raise SurgeryError(
+            f"{_a(units)} was given where units are needed. Pass what find_units or apply_plan returned last."
+        )
+    return units
 
 
 def refuse_inference_mode() -> None:

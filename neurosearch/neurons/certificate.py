@@ -1,16 +1,21 @@
 """Checks that a network is what its units say: cheap ones around every change, and a full one on request."""
 
+import os
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from neurosearch.neurons.asked import known_units
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import find_units
 from neurosearch.neurons.reindex import fits
 from neurosearch.neurons.units import Units
+
+_POSITION_BYTES = 8  # of the number of one position
 
 
 def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_whole: bool = True) -> None:
@@ -25,7 +30,7 @@ def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_wh
     Raises:
         SurgeryError: If one is missing or has another shape.
     """
-    for name in units.layout.tensors:
+    for name in known_units(units).layout.tensors:
         tensor = named.get(name)
         if tensor is None and not is_whole:
             continue
@@ -36,6 +41,36 @@ def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_wh
                 f"{name} of {what} is {real}, but its units say {shape}. Plans and units must be those of this network "
                 "as it is now: take the units that apply_plan or find_units returned last for it."
             )
+
+
+def check_room(named: Mapping[str, Tensor], before: Units, after: Units) -> None:
+    """Check before a growth that the memory of this machine could hold its tensors.
+
+    Linux promises more memory than there is, and ends the process that uses it: no error would tell why.
+
+    Args:
+        named: Tensors by name.
+        before: The units now.
+        after: The units that are planned.
+
+    Raises:
+        SurgeryError: If all memory of the machine is too small.
+    """
+    num_bytes = sum(
+        prod(shape) * named[name].element_size() for name, shape in after.shapes.items() if named[name].is_cpu
+    )
+    added = {
+        facts.name: new - old
+        for facts, old, new in zip(before.layout.groups, before.sizes, after.sizes, strict=True)
+        if new > old
+    }
+    num_bytes += _POSITION_BYTES * sum(added.values())
+    if "SC_PHYS_PAGES" in os.sysconf_names and num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        most = max(added, key=lambda name: added[name])
+        raise SurgeryError(
+            f"group {most}: with {added[most]} new units the network would take {num_bytes / 2**30:.0f} GiB, more than "
+            "this machine has. Plan fewer new units."
+        )
 
 
 def check_optimizer(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:

@@ -65,13 +65,10 @@ def importance(
     if kind not in KINDS:
         raise SurgeryError(f"importance kind {kind!r} is unknown. Choose one of {', '.join(KINDS)}.")
     model = plain_model(model)
-    check_tensors(anatomy_of(model).tensors, units, "the model")
+    anatomy = anatomy_of(model)
+    check_tensors(anatomy.tensors, units, "the model")
     if kind == "l2":
-        weights = {
-            name: weight.detach()
-            for name, weight in anatomy_of(model).parameters.items()
-            if name in units.layout.tensors
-        }
+        weights = {name: weight.detach() for name, weight in anatomy.parameters.items() if name in units.layout.tensors}
         return _by_name(units, [total.sqrt() for total in sums_of_squares(units, weights)])
     if kind == "random":
         generator = generator or torch.Generator().manual_seed(0)

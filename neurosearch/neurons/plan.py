@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from neurosearch.neurons.asked import by_group, whole_count, whole_positions
+from neurosearch.neurons.asked import by_group, known_units, whole_count, whole_positions
 from neurosearch.neurons.directions import Directions, checked, directions_of
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.growable import check_start
@@ -192,7 +192,7 @@ def group_by_name(units: Units, name: str) -> Group:
     Raises:
         SurgeryError: If there is none of that name.
     """
-    index = units.layout.index.get(name)
+    index = known_units(units).layout.index.get(name)
     if index is None:
         names = tuple(units.layout.index)
         frozen = [one.reason for one in units.frozen if one.tensor.rpartition(".")[0] == name or one.tensor == name]
@@ -248,7 +248,21 @@ def _plan_of(value: Mapping[str, Any]) -> Plan:
         )
         for step in value["steps"]
     )
-    return Plan(value["layout"], tuple((name, int(size)) for name, size in value["sizes"]), steps)
+    plan = Plan(value["layout"], tuple((name, int(size)) for name, size in value["sizes"]), steps)
+    _check_changes(plan)
+    return plan
+
+
+def _check_changes(plan: Plan) -> None:
+    """Refuse what a plan that was read could not have said when it was made."""
+    sizes = dict(plan.sizes)
+    for change in plan.changes:
+        size = sizes[change.group]
+        if list(change.removed) != sorted(set(change.removed)) or not set(change.removed) <= set(range(size)):
+            raise ValueError(f"group {change.group} has {size} units, and {list(change.removed)} are to go")
+        if change.added < 0 or (change.added and change.start not in STARTS):
+            raise ValueError(f"group {change.group} is to gain {change.added} units with start {change.start!r}")
+        sizes[change.group] += change.added - len(change.removed)
 
 
 def _misfit(what: str, wanted: Mapping[str, int], real: Mapping[str, int]) -> SurgeryError:

@@ -47,10 +47,11 @@ def restore_structure(model: nn.Module, value: Mapping[str, Any]) -> Units:
     Raises:
         SurgeryError: If the structure is of another format or architecture; the model is unchanged.
     """
-    if value.get("format_version") != _FORMAT_VERSION:
+    version = _format_version(value)
+    if version != _FORMAT_VERSION:
         raise SurgeryError(
-            f"The structure has format version {value.get('format_version')}, this code reads {_FORMAT_VERSION}. "
-            "Restore it with the version that wrote it."
+            f"The structure has format version {version}, this code reads {_FORMAT_VERSION}. Restore it with the "
+            "version that wrote it."
         )
     layout, wanted = _stored(value)
     units = remember(Units(layout, _sizes_of(plain_model(model), layout)))
@@ -60,6 +61,12 @@ def restore_structure(model: nn.Module, value: Mapping[str, Any]) -> Units:
             changes.append(Change(facts.name, tuple(range(new, old)), max(new - old, 0), "zero_outgoing", 0))
     named = tuple((facts.name, size) for facts, size in zip(layout.groups, units.sizes, strict=True))
     return apply_plan(Plan(layout.digest, named, (tuple(changes),) if changes else ()), model)
+
+
+def _format_version(value: object) -> object:
+    if not isinstance(value, Mapping) or "format_version" not in value:
+        raise SurgeryError(f"This {type(value).__name__} is no structure. Pass what structure(model, units) returned.")
+    return value["format_version"]
 
 
 def _stored(value: Mapping[str, Any]) -> tuple[Layout, list[int]]:

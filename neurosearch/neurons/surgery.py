@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from neurosearch.neurons.anatomy import Anatomy, anatomy_of
 from neurosearch.neurons.asked import optimizers_of, refuse_inference_mode
-from neurosearch.neurons.certificate import check_tensors
+from neurosearch.neurons.certificate import check_room, check_tensors
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.journal import Journal
@@ -125,6 +125,8 @@ class _Patient:
                 added[group] = change.added
             sizes[group] += change.added - len(change.removed)
         after = self.units.with_sizes(tuple(sizes))
+        if added:
+            check_room(self.model.tensors, self.units, after)
         growing = [change for change in step if change.added]
         operation = Operation(self.units, after, Reindexing(self.units, kept, added), growing, journal)
         operation.change_model(self.model, self.optimizers)

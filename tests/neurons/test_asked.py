@@ -74,8 +74,14 @@ MISTAKES = {
     "a truth value": (lambda b: grow(b.units, {"0": True}), r"group 0: True new units.*whole number"),
     "too much": (
         lambda b: apply_plan(grow(b.units, {"0": 10**12}), b.model, b.optimizer),
-        r"nothing changed: .*allocate.*fewer new units",
+        r"more than this machine has\. Plan fewer new units",
     ),
+    "more than the machine has": (
+        lambda b: apply_plan(grow(b.units, {"0": 10**9}), b.model, b.optimizer),
+        r"group 0: with 1000000000 new units .* GiB, more than this machine has\. Plan fewer new units",
+    ),
+    "a model for units": (lambda b: prune(b.model, {"0": [0]}), r"A Sequential was given where units are needed"),
+    "units in another order": (lambda b: importance(b.model, b.model, (), kind="l2"), r"where units are needed"),
     "no start": (lambda b: grow(b.units, {"0": 1}, start=None), r"start None is unknown\. Choose one of zero_outgoing"),
     "another network's plan": (
         lambda b: apply_plan(prune(find_units(b.other, (INPUTS,)), {"0": [0]}), b.model),
@@ -90,6 +96,14 @@ MISTAKES = {
     "a plan of no network": (
         lambda b: apply_plan(Plan.from_json(b.plan.to_json().replace(b.plan.layout, "0" * 32)), b.model),
         r"has not seen\. Call find_units",
+    ),
+    "an edited plan's position": (
+        lambda b: Plan.from_json(b.plan.to_json().replace('"removed":[0]', '"removed":[8]')),
+        r"no plan of format 1 \(ValueError: group 0 has 8 units, and \[8\] are to go\)",
+    ),
+    "an edited plan's count": (
+        lambda b: Plan.from_json(b.plan.to_json().replace('"added":0', '"added":-2')),
+        r"group 0 is to gain -2 units with start ''",
     ),
     "other inputs": (lambda b: find_units(b.model, (INPUTS[:, :3],)), r"0 \(Linear\) raised .*3.*shapes and types"),
     "too many inputs": (lambda b: find_units(b.model, (INPUTS, INPUTS)), r"\(Sequential\) raised TypeError"),
@@ -131,6 +145,10 @@ MISTAKES = {
         r"Pass one factor for each",
     ),
     "a gate of no group": (lambda b: fold_gates(b.model, b.units, {"9": torch.ones(3)}), r"no group '9'"),
+    "no structure": (
+        lambda b: restore_structure(b.model, None),
+        r"This NoneType is no structure\. Pass what structure",
+    ),
     "a structure with holes": (
         lambda b: restore_structure(b.model, {**structure(b.model, b.units), "sizes": {}}),
         r"The structure is damaged: KeyError: '0'",

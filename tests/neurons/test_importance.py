@@ -26,6 +26,17 @@ def test_every_group_gets_one_finite_score_per_unit_and_nothing_changes(case, sn
     same(snapshot(model), before)
 
 
+@pytest.mark.parametrize(("kind", "num_passes"), [("l2", 0), ("random", 0), *((kind, 2) for kind in KINDS[1:-1])])
+def test_all_groups_are_scored_by_one_pass_over_each_batch(cases, kind, num_passes):
+    model, passes = cases["residual"].model(), []
+    units = find_units(model, (cases["residual"].inputs(),))
+    model.register_forward_hook(lambda *_: passes.append("forward"))
+    model.stem[0].weight.register_hook(lambda _gradient: passes.append("backward"))
+    importance(model, units, batches_of(cases["residual"]), kind=kind, class_counts=[5, 3, 2])
+    assert passes.count("forward") == num_passes
+    assert passes.count("backward") <= num_passes
+
+
 @pytest.mark.parametrize(
     ("name", "group", "users"),
     [

@@ -1,10 +1,11 @@
 import copy
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from neurosearch.neurons import apply_plan, find_units, grow, prune
+from neurosearch.neurons import apply_plan, find_units, grow, operation, prune
 
 
 def newest(units, counts):
@@ -107,3 +108,48 @@ def test_channels_last_weights_keep_their_memory_order(cases):
     units = apply_plan(grow(units, {"0": 2}), model)
     apply_plan(prune(units, {"0": [0]}), model)
     assert model[4].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def interrupting(num_lines):
+    """Return a trace function that interrupts the lines of an operation at one of them."""
+    left = [num_lines]
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename != operation.__file__:
+            return None
+        if event == "line":
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace, left
+
+
+def test_an_interruption_at_any_line_leaves_no_trace(cases, trained, snapshot, same):
+    model, inputs = cases["scaled"].model(), cases["scaled"].inputs()
+    optimizer = trained(model, inputs)
+    average = copy.deepcopy(model)
+    mapping = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    units = find_units(model, (inputs,))
+    model(inputs).sum().backward()
+    first = prune(units, {"first": [1], "second": [0, 3]})
+    plan = first.combine(grow(first.units_after(units), {"second": 2}))
+    before, before_average = snapshot(model, optimizer), snapshot(average)
+    num_lines, is_over = 0, False
+    while not is_over:
+        num_lines += 7  # a number that no loop's length divides: another line of it each time
+        former = sys.gettrace()
+        trace, left = interrupting(num_lines)
+        sys.settrace(trace)
+        try:
+            apply_plan(plan, model, optimizer, averaged=(average, mapping))
+        except KeyboardInterrupt:
+            sys.settrace(former)
+            same(snapshot(model, optimizer), before)
+            same(snapshot(average), before_average)
+            assert all(torch.equal(mapping[name], before[name]) for name in mapping)
+        finally:
+            sys.settrace(former)
+        is_over = left[0] > 0
+    assert num_lines > 300

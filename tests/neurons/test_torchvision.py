@@ -26,12 +26,21 @@ NAMES = {
 }
 
 
+# The code of large models at fewer and narrower layers; what they are at full size is in the table of the docs.
+SMALL = {
+    "vit_b_16": lambda: models.VisionTransformer(32, 16, 3, 4, 32, 64, num_classes=5),
+    "convnext_tiny": lambda: models.ConvNeXt(
+        [models.convnext.CNBlockConfig(*widths) for widths in ((16, 32, 1), (32, 48, 2), (48, None, 1))], num_classes=5
+    ),
+    "swin_t": lambda: models.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [7, 7], num_classes=5),
+    "densenet121": lambda: models.DenseNet(8, (3, 4, 3), 16, num_classes=5),
+    "googlenet": lambda: models.get_model("googlenet", num_classes=5, init_weights=False),
+}
+
+
 def built(name, side):
-    options = {"init_weights": False} if name == "googlenet" else {}
-    if name == "vit_b_16":
-        options = {"image_size": side}
     torch.manual_seed(0)
-    model = models.get_model(name, num_classes=5, **options).double().eval()
+    model = (SMALL[name]() if name in SMALL else models.get_model(name, num_classes=5)).double().eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)

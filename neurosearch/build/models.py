@@ -7,8 +7,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from neurosearch.config.kinds import Kind
-from neurosearch.config.model import CnnFields, MlpFields, ResnetCifarFields, TorchvisionFields
-from neurosearch.config.rules import resnet_stages_fit
+from neurosearch.config.model import CnnFields, MlpFields, ResnetCifarFields, TorchvisionFields, VitFields
+from neurosearch.config.rules import resnet_stages_fit, vit_heads_fit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +60,19 @@ def build_torchvision(fields: TorchvisionFields, input_shape: tuple[int, ...], n
     return build_classifier(fields.name, num_outputs)
 
 
+def build_vit(fields: VitFields, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":
+    """Builds a vision transformer.
+
+    Raises:
+        ValueError: If the examples are not square colour images of whole patches.
+    """
+    from neurosearch.models.vit import VitShape
+    from neurosearch.models.vit import build_vit as build
+
+    sizes = fields.model_dump(exclude={"kind", "weights"})
+    return build(VitShape(input_shape=_image_shape(input_shape, "vit"), num_outputs=num_outputs, **sizes))
+
+
 def _image_shape(input_shape: tuple[int, ...], kind: str) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ValueError(
@@ -83,7 +96,15 @@ def scale_stages(fields: ResnetCifarFields, factor: float) -> ResnetCifarFields:
     return ResnetCifarFields.model_validate({**fields.model_dump(), "widths": widths, "inner_widths": inner_widths})
 
 
+def scale_vit(fields: VitFields, factor: float) -> VitFields:
+    """Returns the fields of a transformer whose every width is `factor` times as large, up to whole heads."""
+    hidden_dim = fields.num_heads * max(1, ceil(fields.hidden_dim * factor / fields.num_heads))
+    scaled = {"hidden_dim": hidden_dim, "mlp_dim": max(1, ceil(fields.mlp_dim * factor))}
+    return VitFields.model_validate({**fields.model_dump(), **scaled})
+
+
 MLP = Kind(MlpFields, build_mlp, scale=scale_widths)
 CNN = Kind(CnnFields, build_cnn, scale=scale_widths)
 RESNET_CIFAR = Kind(ResnetCifarFields, build_resnet_cifar, rules=(resnet_stages_fit,), scale=scale_stages)
 TORCHVISION = Kind(TorchvisionFields, build_torchvision)
+VIT = Kind(VitFields, build_vit, rules=(vit_heads_fit,), scale=scale_vit)

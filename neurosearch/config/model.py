@@ -63,3 +63,19 @@ class TorchvisionFields(ModelFields):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
         description="Name of the network as torchvision spells it, such as resnet18 or mobilenet_v2"
     )
+
+
+class VitFields(ModelFields):
+    """A vision transformer, torchvision's class; as it stands here, one for images of 32 x 32 pixels.
+
+    The neurons of its blocks' inner layers come and go; the width that all blocks share stays, because layer
+    normalisation takes its mean over it.
+    """
+
+    kind: Literal["vit"] = "vit"
+    patch_size: Count = Field(4, description="Pixels of a patch's side; the image's side is a multiple of it")
+    num_layers: Count = Field(6, description="Transformer blocks")
+    num_heads: Count = Field(4, description="Attention heads of each block; hidden_dim is a multiple of it")
+    hidden_dim: Count = Field(128, description="Width that all blocks share; fixed")
+    mlp_dim: Count = Field(256, description="Neurons of each block's inner layer; these come and go")
+    dropout: DropoutShare = Field(0.0, description="Share of activations dropped while training")

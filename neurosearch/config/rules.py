@@ -17,7 +17,7 @@ from neurosearch.config.losses import (
     LogitAdjustmentFields,
     VsFields,
 )
-from neurosearch.config.model import ResnetCifarFields
+from neurosearch.config.model import ResnetCifarFields, VitFields
 from neurosearch.config.remedies import RetrainedFields
 from neurosearch.config.s3 import S3Fields, is_on_s3
 
@@ -291,6 +291,18 @@ def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:
             ("model.widths",),
             f"widths are {list(model.widths)}, but a shortcut can only add channels. Let no stage be narrower than the "
             "one before it.",
+        )
+
+
+def vit_heads_fit(config: "TrialConfig") -> Iterator[Conflict]:
+    """The shared width is split evenly among the heads."""
+    model = config.model
+    assert isinstance(model, VitFields)
+    if model.hidden_dim % model.num_heads:
+        yield Conflict(
+            ("model.hidden_dim", "model.num_heads"),
+            f"hidden_dim is {model.hidden_dim}, no multiple of num_heads {model.num_heads}, so the heads cannot share "
+            "it. Change one of them.",
         )
 
 

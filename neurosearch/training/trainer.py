@@ -112,6 +112,8 @@ class Trainer:
         self._checkpoints = checkpoints if ranks is None else FirstRankStore(checkpoints, ranks)
         self._ranks = ranks
         self._base_sizes = {group.name: group.size for group in units.groups}
+        self._base_structure = structure(model, units)
+        self._example_inputs = example_inputs
         self._step = 0
         self._multiply_adds = 0.0  # spent on training since the start
         self._num_examples = 0  # trained on by this process
@@ -292,14 +294,24 @@ class Trainer:
     def _finish(self) -> EpochRecord:
         need = self._policy.finish_need()
         if need is None and self._head is None:
-            return replace(self.history[-1], events=(), at_rest=True)
+            last = self.history[-1]
+            return replace(last, metrics=last.metrics | self._checked_structure(), events=(), at_rest=True)
         if need is not None:
             snapshot = self._snapshot(self._clock(), need)
             self._apply(self._policy.finish(snapshot), snapshot.clock)
         metrics = self.history[-1].metrics | self._run_second_stage()
         losses = torch.zeros(0, dtype=torch.float64, device=self.device)
         scores, _ = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
-        return replace(self._record(metrics | scores), at_rest=True)
+        return replace(self._record(metrics | scores | self._checked_structure()), at_rest=True)
+
+    def _checked_structure(self) -> dict[str, float]:
+        """Return whether the final network, traced anew, has the structure that was configured.
+
+        A policy whose sizes are not trained has no other end.
+        """
+        is_base = structure(self.model, find_units(self.model, self._example_inputs)) == self._base_structure
+        assert is_base or self._policy.trained(), "the network does not end at the structure that was configured"
+        return {names.BASE_STRUCTURE: float(is_base)}
 
     def _run_second_stage(self) -> dict[str, float]:
         """Change the classifier of the final network, if that is asked for; return what is new beside its scores.

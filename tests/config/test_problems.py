@@ -400,6 +400,12 @@ ONE_PROBLEM = [
         "and one what is left of it. Lower prune_share, or raise epochs.",
     ),
     (
+        config(model="{kind: vit, hidden_dim: 30}"),
+        3,
+        "model.hidden_dim and model.num_heads",
+        "hidden_dim is 30, no multiple of num_heads 4, so the heads cannot share it.",
+    ),
+    (
         config(growth="{kind: nimble, target_share: 2}"),
         5,
         "growth.target_share and growth.maximum_share",

@@ -24,6 +24,7 @@ from neurosearch.training.checkpoint import FolderCheckpointStore
 from neurosearch.training.seams import Batches, GrowthPolicy
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.trainer import Trainer
+from neurosearch.training.zapping import Zapping
 
 if TYPE_CHECKING:
     from neurosearch.data.arrays import ArraySource
@@ -142,7 +143,14 @@ def build_trainer(
         example_inputs=(torch.zeros(2, *manifest.input_shape),),
         ranks=ranks,
         second_stage=build_second_stage(config, manifest),
+        zapping=build_zapping(config),
     )
+
+
+def build_zapping(config: TrialConfig) -> Zapping | None:
+    """Returns when the class head is drawn anew while the network trains; None for never."""
+    training = config.training
+    return Zapping(training.zap_period_epochs, training.zap_stop_share) if training.zap_period_epochs else None
 
 
 def training_settings(fields: TrainingFields, seed: int) -> TrainingSettings:

@@ -54,6 +54,21 @@ def s3_has_an_address(config: "TrialConfig") -> Iterator[Conflict]:
         )
 
 
+def _zapping_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    period, last = training.zap_period_epochs, min(int(training.zap_stop_share * training.epochs), training.epochs - 1)
+    if period > last:
+        yield Conflict(
+            ("training.zap_period_epochs", "training.epochs"),
+            f"zap_period_epochs is {period}, but the class head is drawn anew up to epoch {last} alone (zap_stop_share "
+            f"{training.zap_stop_share} of epochs {training.epochs}), so it never would be. Lower zap_period_epochs, "
+            "or raise zap_stop_share or epochs.",
+        )
+    elif period:
+        drawn = last // period * period
+        yield from _before_the_last_drop(config, "training.zap_stop_share", drawn, "the class head is drawn anew")
+
+
 def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:
     """A cycle's pruning must fall inside its period, and the first one inside the training."""
     growth, epochs = config.growth, config.training.epochs
@@ -476,5 +491,6 @@ TRAINING_RULES: tuple[Rule, ...] = (
     _drops_ascend,
     _loss_fits_the_task,
     _imbalance_has_classes,
+    _zapping_fits,
     *REMEDY_RULES,
 )

@@ -70,6 +70,10 @@ class TrainingFields(Fields):
         description="What becomes of the last layer after the last epoch: joint, nothing; {kind: retrained}, cRT; "
         "{kind: tau_normalised}",
     )
+    zap_period_epochs: Index = Field(
+        0, description="Epochs from one time that the class head is drawn anew to the next; 0: never (arXiv:2507.01559)"
+    )
+    zap_stop_share: Share = Field(0.5, description="Share of the epochs after which the class head stays")
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
     importance_examples: Count = Field(
         64, description="Training examples of each class (regression: in all) that neurons are scored on"

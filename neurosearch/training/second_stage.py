@@ -76,7 +76,7 @@ class RetrainedClassifier:
         """Train a new classifier; everything drawn derives from the trial's seed."""
         seed = derive_seed(settings.seed, "classifier")
         features, labels = _features(forward, head, batches)
-        _draw_anew(head, seed)
+        draw_anew(head, seed)
         self._task.to(head.weight.device, head.weight.dtype)
         own = replace(
             settings, epochs=self._epochs, learning_rate=self._learning_rate, schedule="cosine", warmup_epochs=0
@@ -120,12 +120,13 @@ class TauNormalisedClassifier:
         return StageReport(0, 0, 0.0, (), f"the classifier was normalised with tau {self._tau:g}")
 
 
-def find_head(model: nn.Module, example: Tensor) -> tuple[str, nn.Linear]:
+def find_head(model: nn.Module, example: Tensor, field: str = "training.classifier") -> tuple[str, nn.Linear]:
     """Return the name and the module of the linear layer whose outputs are the network's.
 
     Args:
         model: The network.
         example: One input, `(1, ...)`, on its device.
+        field: Whose wish it is, for the message.
 
     Raises:
         TrialFailed: The outputs come from something else.
@@ -134,8 +135,8 @@ def find_head(model: nn.Module, example: Tensor) -> tuple[str, nn.Linear]:
     head = None if name is None else model.get_submodule(name)
     if name is None or not isinstance(head, nn.Linear):
         raise TrialFailed(
-            "training.classifier: it needs a network whose outputs come straight from a linear layer, and those of "
-            "this one do not. Set classifier to joint, or choose another model."
+            f"{field}: it needs a network whose outputs come straight from a linear layer, and those of this one do "
+            f"not. Leave {field.rpartition('.')[2]} at its default, or choose another model."
         )
     return name, head
 
@@ -155,7 +156,7 @@ def _features(forward: Forward, head: nn.Linear, batches: Batches) -> tuple[Tens
     return torch.cat(features), torch.cat(labels)
 
 
-def _draw_anew(head: nn.Linear, seed: int) -> None:
+def draw_anew(head: nn.Linear, seed: int) -> None:
     """Draw the layer's weights as PyTorch does, on the CPU, so that they are the same on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

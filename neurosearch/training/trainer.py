@@ -30,6 +30,7 @@ from neurosearch.training.seams import Batches, CheckpointStore, GrowthPolicy, T
 from neurosearch.training.second_stage import SecondStage, find_head
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.surgeon import Surgeon
+from neurosearch.training.zapping import Zapping, zap
 
 _FORMAT = 2
 
@@ -76,6 +77,7 @@ class Trainer:
         *,
         ranks: Ranks | None = None,
         second_stage: SecondStage | None = None,
+        zapping: Zapping | None = None,
     ) -> None:
         """Go on from the newest checkpoint, or start.
 
@@ -92,9 +94,10 @@ class Trainer:
                 batches, of which each takes its part.
             second_stage: What happens to the classifier after the last epoch; None: nothing. No epoch depends on it, so
                 several may be tried from one last checkpoint.
+            zapping: When the class head is drawn anew while the network trains; None: never.
 
         Raises:
-            TrialFailed: There is a second stage, but no classifier that it could change.
+            TrialFailed: There is a second stage or zapping, but no classifier that it could change.
         """
         model.to(device)
         if settings.channels_last:
@@ -140,7 +143,12 @@ class Trainer:
         self._counter = SizeCounter(model, example_inputs)
         self._one_example = example_inputs[0][:1]
         self._second_stage = second_stage
-        self._head = None if second_stage is None else find_head(model, self._one_example)
+        self._zapping = zapping
+        if second_stage is None and zapping is None:
+            self._head = None
+        else:
+            field = "training.classifier" if second_stage is not None else "training.zap_period_epochs"
+            self._head = find_head(model, self._one_example, field)
         parameters = [*model.parameters(), *policy.columns()]
         self._optimizer = make_optimizer(settings, parameters, policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
@@ -207,6 +215,7 @@ class Trainer:
         # Dropout draws from the global generator; seeded anew at each epoch, it needs no place in the checkpoint.
         seed_global_generator(derive_seed(self._settings.seed, "epoch", epoch, *self._rank_label()), self.device)
         set_learning_rate(self._optimizer, self._settings, epoch)
+        self._zap(epoch)
         losses = self._run_steps(epoch)
         self._charge()
         self._share_buffers()
@@ -268,6 +277,14 @@ class Trainer:
                 forward = self._network.for_training()
         return _sums(task_losses, size_losses)
 
+    def _zap(self, epoch: int) -> None:
+        """Draw the class head anew, if that is due before this epoch."""
+        if self._zapping is None or self._head is None or not self._zapping.is_due(epoch, self._settings.epochs):
+            return
+        name, head = self._head
+        zap(head, self._optimizer, derive_seed(self._settings.seed, "zap", epoch))
+        self.events.append(GrowthEvent(self._step, epoch, name, 0, 0, "the class head was drawn anew"))
+
     def _change(self, clock: Clock, need: Need) -> None:
         self._charge()
         self._apply(self._policy.decide(self._snapshot(clock, need)), clock)
@@ -293,7 +310,7 @@ class Trainer:
 
     def _finish(self) -> EpochRecord:
         need = self._policy.finish_need()
-        if need is None and self._head is None:
+        if need is None and self._second_stage is None:
             last = self.history[-1]
             return replace(last, metrics=last.metrics | self._checked_structure(), events=(), at_rest=True)
         if need is not None:

@@ -400,6 +400,18 @@ ONE_PROBLEM = [
         "and one what is left of it. Lower prune_share, or raise epochs.",
     ),
     (
+        config(training="{epochs: 10, zap_period_epochs: 6}"),
+        4,
+        "training.zap_period_epochs and training.epochs",
+        "the class head is drawn anew up to epoch 5 alone",
+    ),
+    (
+        config(training="{epochs: 10, zap_period_epochs: 4, schedule: step, drops: [0.2, 0.3]}"),
+        4,
+        "training.zap_stop_share and training.drops",
+        "the class head is drawn anew after 4 epochs, but the learning rate drops for the last time after 3",
+    ),
+    (
         config(model="{kind: vit, hidden_dim: 30}"),
         3,
         "model.hidden_dim and model.num_heads",

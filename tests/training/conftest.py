@@ -142,6 +142,7 @@ def build(
     task=None,
     device=CPU,
     second_stage=None,
+    zapping=None,
     mixing=None,
     **changes,
 ):
@@ -161,6 +162,7 @@ def build(
         device=device,
         example_inputs=(torch.zeros(2, 1, 4, 4),),
         second_stage=second_stage,
+        zapping=zapping,
     )
 
 

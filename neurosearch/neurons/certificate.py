@@ -66,11 +66,11 @@ def check_room(named: Mapping[str, Tensor], before: Units, after: Units) -> None
     }
     num_bytes += _POSITION_BYTES * sum(added.values())
     if "SC_PHYS_PAGES" in os.sysconf_names and num_bytes > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
-        most = max(added, key=lambda name: added[name])
+        most, amount = max(added, key=lambda name: added[name]), f"{num_bytes / 2**30:.0f} GiB"
         raise SurgeryError(
-            f"group {most}: with {added[most]} new units the network would take {num_bytes / 2**30:.0f} GiB, more than "
-            "this machine has. Plan fewer new units."
-        )
+            f"group {most}: with {added[most]} new units the network would take {amount}, more than this machine has. "
+            "Plan fewer new units."
+        ) from MemoryError(f"cannot allocate {amount}")  # as if it had been tried: callers look for the cause
 
 
 def check_optimizer(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:

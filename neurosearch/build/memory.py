@@ -35,7 +35,7 @@ class MemoryNeed:
     """What a trial holds at its fullest, in bytes.
 
     Attributes:
-        weights: Parameters and buffers of the largest network.
+        weights: Parameters and buffers of the largest network; on the CPU those of neurons that may come back, too.
         optimizer: What the optimizer keeps of them.
         working: What comes and goes beside these, at its most: activations and gradients of a step, a scoring or an
             evaluation pass, the old tensors beside the new ones while the network changes, or what a classifier is
@@ -64,12 +64,13 @@ def memory_need(config: TrialConfig, manifest: Manifest, *, on_gpu: bool) -> Mem
     """
     model, units = largest_network(config, manifest, _META)
     weights = _bytes_of(model)
+    reserve = 0 if on_gpu else _reserve_bytes(config, model, units)
     optimizer = _slots(config.training) * sum(p.numel() * p.element_size() for p in model.parameters())
     working = max(_passes(config, manifest, model, units))
     if kinds("growth")[kind_of(config.growth)].peak is not None:
         working = max(working, weights + optimizer)  # until a change is through, the network before it can come back
     working = max(working, _features(config, manifest, model))
-    return MemoryNeed(weights, optimizer, working, _data_bytes(manifest) if on_gpu else 0)
+    return MemoryNeed(weights + reserve, optimizer, working, _data_bytes(manifest) if on_gpu else 0)
 
 
 def peak_sizes(config: TrialConfig, base_sizes: Mapping[str, int]) -> dict[str, int]:
@@ -101,6 +102,15 @@ def largest_network(config: TrialConfig, manifest: Manifest, device: torch.devic
     if added:  # any start would do: only the shapes matter, and this one asks for nothing
         units = apply_plan(grow(units, added, start="zero_outgoing", generator=torch.Generator()), model)
     return model, units
+
+
+def _reserve_bytes(config: TrialConfig, model: nn.Module, units: Units) -> int:
+    """Returns what is kept on the CPU of neurons that leave and come back as they were."""
+    policy = build_policy(config)
+    policy.attach(units, _META, next(model.parameters()).dtype, torch.Generator())
+    kept = {part.tensor for name in policy.largest_sizes() for part in units.layout.slices[units.layout.index[name]]}
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return sum(tensors[name].numel() * tensors[name].element_size() for name in kept)
 
 
 def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Units) -> list[int]:

@@ -61,6 +61,14 @@ class NimblePolicy:
     all neurons up to the largest size had been there from the start, or with those it had when it left; it leaves when
     its gate has been shut and is no longer the next to open. Between two looks N cannot pass the neurons that are
     there: a gate for a neuron that does not exist yet never opens unseen.
+
+    With plain gradient descent and a look at every step this is exactly the computation with all neurons there and
+    some of them masked: a neuron behind a shut gate has no gradient. Where it would move without one, the two differ:
+    momentum and weight decay do not go on for a neuron that is not there, its moments are 0 when it comes, and a batch
+    norm's running statistics wait where it left them.
+
+    A size coefficient of 0 with all gates open (a start at the maximum, a gate width up to 1, no size input) is the
+    plain network bit for bit: the slope of an open gate is exactly 0.
     """
 
     def __init__(self, settings: NimbleSettings) -> None:

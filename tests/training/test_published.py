@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neurosearch.growth import NimblePolicy, NimbleSettings
-from neurosearch.models import Mlp, MlpShape, draw_uniform
+from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape, draw_uniform
 from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.tasks import Regression
 from neurosearch.training.trainer import Trainer
@@ -49,11 +49,14 @@ def examples():
     return x, torch.sin(3 * x) * x
 
 
-def make(training_settings, growth, store=None):
-    x, y = examples()
+def make(training_settings, growth):
     torch.manual_seed(11)
-    model = Mlp(MlpShape((1,), (WIDTH,), 1, "tanh", "none", 0.0)).double()
+    model = Mlp(MlpShape((1,), (WIDTH,), 1, "tanh", "none", 0.0))
     draw_uniform(model)
+    return trainer_of(training_settings, model, examples(), NimblePolicy(growth))
+
+
+def trainer_of(training_settings, model, batch, policy):
     settings = replace(
         training_settings,
         epochs=STEPS // 10,
@@ -66,13 +69,13 @@ def make(training_settings, growth, store=None):
     )
     return Trainer(
         settings=settings,
-        model=model,
-        batches=FullBatch(x, y),
+        model=model.double(),
+        batches=FullBatch(*batch),
         task=Regression("mse", ("y",), (1.0,)),
-        policy=NimblePolicy(growth),
-        checkpoints=MemoryCheckpointStore() if store is None else store,
+        policy=policy,
+        checkpoints=MemoryCheckpointStore(),
         device=torch.device("cpu"),
-        example_inputs=(torch.zeros(2, 1, dtype=torch.float64),),
+        example_inputs=(batch[0][:2],),
     )
 
 
@@ -165,3 +168,46 @@ def test_the_plain_network_at_the_end_is_the_published_one_cut_at_the_rounded_si
     published.w3[size:] = 0.0
     assert final.model.layers[1].out_features == size
     assert np.abs(final.model(x)[:, 0].detach().numpy() - published.outputs()).max() < 1e-12
+
+
+class Masked(NimblePolicy):
+    """The same training with all neurons in the tensors at all times, those with shut gates too."""
+
+    def decide(self, snapshot):
+        super().decide(snapshot)
+        return ()
+
+
+def mlp():
+    return Mlp(MlpShape((1,), (8, 6), 1, "tanh", "batch", 0.0)), examples()
+
+
+def cnn():
+    x = torch.randn(12, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    return Cnn(CnnShape((1, 4, 4), (6, 5), 1, 0.0)), (x, x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("build", [mlp, cnn])
+@pytest.mark.parametrize("changes", [{}, {"size_unit": "share", "sharing": "all", "gate_width": 1.5}])
+def test_growth_and_shrinkage_through_real_tensors_equal_the_masked_network(training_settings, build, changes):
+    growth = replace(PUBLISHED, start_share=1.0, size_coefficient=2.0, column_scale=0.3, **changes)
+    trainers = []
+    for policy in (NimblePolicy(growth), Masked(growth)):
+        torch.manual_seed(6)
+        trainers.append(trainer_of(training_settings, *build(), policy))
+    sizes = []
+    for records in zip(*(trainer.epochs() for trainer in trainers), strict=True):
+        sizes.append([group.size for group in trainers[0].units.groups])
+        share = 0.3 if records[0].epoch < 12 else 1.0
+        for trainer in trainers:
+            policy = trainer._policy
+            policy._target.copy_(torch.tensor(policy._map.from_share(share), dtype=torch.float64))
+    grown, masked = trainers
+    for found, expected in zip(grown._policy.trained(), masked._policy.trained(), strict=True):
+        assert torch.allclose(found, expected, rtol=0, atol=1e-11)
+    grown._reserve.store(grown.model, grown.units, grown._reserve.groups)
+    weights = dict(masked.model.named_parameters())
+    compared = {name: tensor for name, tensor in grown._reserve.state_dict().items() if name in weights}
+    assert len(compared) >= 7
+    assert all(torch.allclose(tensor, weights[name], rtol=0, atol=1e-11) for name, tensor in compared.items())
+    assert min(sizes) < sizes[-1]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from neurosearch.config.losses import LOSS_KINDS
 from neurosearch.config.schema import SHIPPED, schema_text, study_schema
 from neurosearch.config.yaml_source import read_yaml
 
@@ -89,6 +90,12 @@ def test_a_node_may_stand_where_a_value_may_be_searched(
     where: str, value: Any, validator: Draft202012Validator
 ) -> None:
     assert [error.message for error in validator.iter_errors(_changed(where, value))] == []
+
+
+@pytest.mark.parametrize("kind", LOSS_KINDS)
+def test_every_loss_may_be_named_by_its_kind_alone(kind: str, validator: Draft202012Validator) -> None:
+    assert validator.is_valid(_changed("training.loss", kind))
+    assert validator.is_valid(_changed("training.loss", {"kind": kind}))
 
 
 @pytest.mark.parametrize(

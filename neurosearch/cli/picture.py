@@ -136,9 +136,7 @@ def _unwritten_seconds(trials: Sequence[TrialSummary], now: float) -> float:
 def _stored_state(study: StoredStudy, trials: Sequence[TrialSummary], *, is_searched: bool) -> State:
     if is_searched:
         return "stopping" if study.stop_requested else "searching" if trials else "starting"
-    asked = sum(trial.role == "search" for trial in trials)
-    is_open = any(trial.state == "running" for trial in trials) or asked < study.config.study.search.trials
-    return "stopped" if is_open else "complete"
+    return "stopped" if study.is_unfinished else "complete"
 
 
 def _begun(trial: TrialInfo, now: float) -> TrialSummary:

@@ -179,19 +179,17 @@ def next_commands(study: "StoredStudy") -> tuple[str, ...]:
     if searcher(study):
         return (on_study("status", study), on_study("stop", study))
     export = on_study("export", study) if study.best() else None
-    resume = on_study("resume", study) if is_unfinished(study) else None
+    resume = on_study("resume", study) if study.is_unfinished else None
     return tuple(each for each in (resume, export, on_study("ui", study)) if each)
-
-
-def is_unfinished(study: "StoredStudy") -> bool:
-    """Tells whether the study has trials without an end, or a budget for more."""
-    return study.num_searched < study.config.study.search.trials or counts(study.trials())["running"] > 0
 
 
 def _state(study: "StoredStudy", process: str | None) -> str:
     if process:
         return f"{'stopping' if study.stop_requested else 'searching'} ({process})"
-    return "stopped; it can go on" if is_unfinished(study) else "complete"
+    if study.is_unfinished:
+        return "stopped; it can go on"
+    is_short = study.num_searched < study.config.study.search.trials
+    return f"complete: {study.enough}" if is_short else "complete"
 
 
 def _value(metric: str, value: float) -> str:

@@ -1,5 +1,6 @@
 """What a search came to: stopped, nothing feasible, or a winner that is exported and set beside its control."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from neurosearch.cli.comparison import comparison_lines
@@ -31,9 +32,17 @@ def search_report(study: StoredStudy, result: SearchResult, remarks: tuple[str, 
     if result.stopped:
         line = "stopped; running trials keep their checkpoints and go on when the study is resumed."
         return _ended_early(study, result, (line, *remarks), OK)
+    told = (*_few_trials(study), *remarks)
     if result.best is None:
-        return _nothing_feasible(study, result, remarks)
-    return _delivered(study, result, result.best, remarks)
+        return _nothing_feasible(study, result, told)
+    return _delivered(study, result, result.best, told)
+
+
+def _few_trials(study: StoredStudy) -> Iterator[str]:
+    """Tells why a search ended before all of its trials."""
+    asked_for = study.config.study.search.trials
+    if study.enough is not None and study.num_searched < asked_for:
+        yield f"{study.num_searched} of {asked_for} trials were enough: {study.enough}"
 
 
 def _ended_early(study: StoredStudy, result: SearchResult, lines: tuple[str, ...], code: int) -> Report:

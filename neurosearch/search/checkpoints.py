@@ -27,7 +27,7 @@ def check_checkpoints(study: StoredStudy) -> None:
     folder = study.folder
     begun = [trial for trial in study.trials() if trial.epochs]
     if begun and not folder.trials.is_dir():
-        raise StudyError(_vanished(folder, f"{folder.trials}, where its {len(begun)} trials keep their checkpoints"))
+        raise StudyError(_vanished(folder, f"{folder.trials}, where its trials keep their checkpoints"))
     for trial in begun:
         if trial.state == "running" and not folder.trial(trial.number).is_dir():
             what = f"{folder.trial(trial.number)}, where trial {trial.number} kept its checkpoints"

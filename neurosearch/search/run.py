@@ -117,6 +117,8 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
                 if search.stopping.kind != "none":
                     study.set_reference_cost(_reference_cost(study.config, folder))
                 run_trials(desk, workers, folder)
+        if desk.finished and desk.stopping is None:
+            study.conclude()
         close_seconds = _CLOSE_SECONDS
     finally:
         untold = tracker.close(close_seconds)

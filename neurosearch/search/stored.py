@@ -20,7 +20,7 @@ from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
-EARLIER, FORMAT = "earlier_trials", "format"
+EARLIER, FORMAT, ENOUGH = "earlier_trials", "format", "enough"
 #: Version of what stands in these attributes and of how the study's folder is laid out.
 FORMAT_VERSION = 2
 # and of a trial, beside its config.
@@ -91,9 +91,20 @@ class StoredStudy:
         return float(self.attributes().get(SECONDS, 0.0))
 
     @property
+    def enough(self) -> str | None:
+        """Why the search needed no further trial, in words; None before all is done, finalists and control included."""
+        words: str | None = self.attributes().get(ENOUGH)
+        return words
+
+    @property
     def num_searched(self) -> int:
         """Trials that count against `search.trials`: all that were suggested, however they ended."""
         return sum(trial.user_attrs[ROLE] == "search" for trial in self.frozen_trials())
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something is left to do: trials without an end, more of them, finalists or the control."""
+        return self.enough is None or any(not trial.state.is_finished() for trial in self.frozen_trials())
 
     def trials(self) -> tuple[TrialSummary, ...]:
         """Returns all trials by number."""

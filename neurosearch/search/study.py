@@ -33,6 +33,7 @@ from neurosearch.search.storage import new_storage
 from neurosearch.search.stored import (
     CONFIG,
     EARLIER,
+    ENOUGH,
     FORMAT,
     FORMAT_VERSION,
     OUTCOME,
@@ -158,6 +159,7 @@ class Study:
         with stored.batch():
             self._set(CONFIG, config.to_mapping())
             self._set(STOP, None)
+            self._set(ENOUGH, None)
         stored.config = config
         for trial in stored.frozen_trials():
             self._take_over(trial)
@@ -172,6 +174,11 @@ class Study:
                 self._set(SECONDS, self.seconds_used)
             finally:
                 self._lock.release()
+
+    def conclude(self) -> None:
+        """Writes down that all is done, finalists and control included, and why no further trial is needed."""
+        no_point = "no point of the space is left that was not tried"
+        self._set(ENOUGH, no_point if self._has_no_new_point else self.budget_used)
 
     def ask(self) -> TrialInfo | None:
         """Returns the next trial to run; None when there is none now, and none ever if nothing runs.

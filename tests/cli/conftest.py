@@ -89,6 +89,7 @@ def _run_trials(study: Study, most: int = 99) -> None:
     for _ in range(most):
         trial = study.ask()
         if trial is None:
+            study.conclude()
             return
         candidates = study.config.study.search.candidates == "at_rest"
         leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, (), candidates)

@@ -80,7 +80,7 @@ def test_a_study_whose_checkpoints_vanished_is_left_as_it_is(
     shutil.move(folder.root, tmp_path / "elsewhere")
     typed = type_in("resume", "tiny", "--database", database)
     assert typed.code == 2
-    assert f"{folder.trials}, where its 1 trials keep their checkpoints, is gone. Bring it back" in typed.err
+    assert f"{folder.trials}, where its trials keep their checkpoints, is gone. Bring it back" in typed.err
     assert "search.warm_start" in typed.err
     (tmp_path / "elsewhere" / "tiny" / "trials" / "00000").rmdir()
     typed = type_in("resume", "tiny", "--database", database, "--folder", tmp_path / "elsewhere")

@@ -8,7 +8,8 @@ from neurosearch.cli.studies import next_commands, on_study, open_study, searche
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome
-from neurosearch.search.study import resume_study
+from neurosearch.search.study import Study, resume_study
+from tests.cli.conftest import TINY
 
 
 def test_a_folder_is_named_only_where_it_is_not_the_default() -> None:
@@ -34,6 +35,17 @@ def test_an_unfinished_study_offers_to_go_on(unfinished: Path) -> None:
     assert lines[1].startswith("trials: 2 of 3 (1 running, 1 ")
     assert lines[-1] == "waiting: trial 1, static, epoch 0 of 2"
     assert next_commands(study)[0] == f"neurosearch resume tiny --folder {unfinished}"
+
+
+def test_a_study_that_needed_fewer_trials_says_why(
+    start: Callable[..., Study], run_trials: Callable[..., None], tmp_path: Path
+) -> None:
+    study = start(tmp_path, search={**TINY["search"], "target": 0.0})
+    run_trials(study)
+    study.close()
+    opened = open_study("tiny", tmp_path)
+    assert next(study_lines(opened)).endswith("tiny: complete: search.target of 0 is reached")
+    assert not any("resume" in command for command in next_commands(opened))
 
 
 def test_a_study_that_is_searched_offers_to_watch_and_to_stop(unfinished: Path) -> None:

@@ -14,7 +14,7 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.reports import from_attributes
 from neurosearch.search.storage import stored_names
-from neurosearch.search.stored import StoredStudy
+from neurosearch.search.stored import SECONDS, StoredStudy
 from neurosearch.search.study import check_name_is_free, create_study, resume_study
 
 
@@ -250,16 +250,20 @@ def test_a_resumed_study_suggests_what_the_uninterrupted_one_would_have(folder, 
 
 
 def test_used_time_survives_a_resumption_and_ends_the_budget(folder, make_config, make_outcome):
-    study = create_study(folder, make_config(**{"search.time_budget_seconds": 0.3}))
+    study = create_study(folder, make_config(**{"search.time_budget_seconds": 1000.0}))
     study.tell(study.ask().number, make_outcome())
-    time.sleep(0.2)
+    time.sleep(0.01)
     study.close()
-    assert StoredStudy(folder).seconds_used >= 0.2
-    again = resume_study(folder)
-    assert again.ask() is not None
-    time.sleep(0.15)
-    assert again.ask() is None
-    again.close()
+    assert StoredStudy(folder).seconds_used >= 0.01
+    for earlier, may_ask in ((500.0, True), (999.99, False)):
+        study.stored.storage.set_study_user_attr(study.stored.study_id, SECONDS, earlier)
+        again = resume_study(folder)
+        time.sleep(0.01)
+        trial = again.ask()
+        assert (trial is not None) == may_ask
+        if trial is not None:
+            again.tell(trial.number, make_outcome())
+        again.close()
 
 
 def test_run_ids_are_kept_also_for_trials_that_have_ended(study, make_outcome):
@@ -278,7 +282,13 @@ def test_a_small_space_ends_the_search_before_the_budget(folder, make_config, ma
         study.tell(trial.number, make_outcome())
     assert sorted(asked) == [[2], [4, 4], [8]]
     assert study.budget_used is None
+    assert study.stored.is_unfinished
+    study.conclude()
     study.close()
+    stored = StoredStudy(folder)
+    assert (stored.enough, stored.is_unfinished) == ("no point of the space is left that was not tried", False)
+    resume_study(folder).close()
+    assert StoredStudy(folder).is_unfinished  # it may have been given more
 
 
 # Kills

@@ -7,7 +7,7 @@ from neurosearch.cli.comparison import comparison_lines
 from neurosearch.cli.frame import INTERRUPTED
 from neurosearch.cli.report import FAILED, NOTHING_FEASIBLE, OK, CommandError, Report, neurosearch
 from neurosearch.cli.studies import front_lines, on_study, outcome_facts, study_facts, study_lines
-from neurosearch.search.answer import answered
+from neurosearch.search.answer import answered, unanswered
 from neurosearch.search.run import SearchResult
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.stored import StoredStudy
@@ -32,7 +32,8 @@ def search_report(study: StoredStudy, result: SearchResult, remarks: tuple[str, 
     if result.stopped:
         line = "stopped; running trials keep their checkpoints and go on when the study is resumed."
         return _ended_early(study, result, (line, *remarks), OK)
-    told = (*_few_trials(study), *remarks)
+    untested = unanswered(study.trials(), study.config.study)
+    told = (*_few_trials(study), *((untested,) if untested else ()), *remarks)
     if result.best is None:
         return _nothing_feasible(study, result, told)
     return _delivered(study, result, result.best, told)

@@ -101,3 +101,22 @@ def answered(trials: Sequence[TrialSummary], study: StudyFields) -> Answered | N
         changed=finalist.kind != _STATIC,
         cause=cause(trials, study, control),
     )
+
+
+def unanswered(trials: Sequence[TrialSummary], study: StudyFields) -> str | None:
+    """Says why nothing tells whether changing neurons helped, and what would; None with an answer, or no question.
+
+    There is no question without a control, and where no trial of the search changed its neurons.
+    """
+    asked = study.search.control and any(each.role == "search" and each.kind != _STATIC for each in trials)
+    if not asked or answered(trials, study) is not None:
+        return None
+    if study.search.finalists == 0:
+        return (
+            "Whether changing neurons helped was not tested: search.finalists is 0, so nothing was trained on fresh "
+            "seeds. Give search.finalists: 2 to test it."
+        )
+    return (
+        "Whether changing neurons helped was not tested: no finalist stands beside a control within the limits. "
+        "search.finalists of 2 or more sends a network whose neurons changed into the final, too."
+    )

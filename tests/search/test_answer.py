@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from neurosearch.search.answer import answered
+from neurosearch.search.answer import answered, unanswered
 from neurosearch.search.seams import TrialSummary
 
 SEEDS = (11, 12, 13)
@@ -106,3 +106,15 @@ def test_sizes_are_not_tested(make_config):
     sized = [replace(each, per_seed=({"parameters": 9.0},) * 3) for each in (FINALIST, CONTROL)]
     found = answered(sized, study).with_test(({"test/accuracy": 0.5},) * 3, ({"test/accuracy": 0.5},) * 3)
     assert found.on_test == ()
+
+
+def test_what_was_not_tested_is_said_with_what_would_test_it(make_config):
+    searched, fixed = trial(0, "search", (0.9,)), trial(1, "finalist", (0.9, 0.9, 0.9), kind="static")
+    study, without_final, without_control = (
+        make_config(**changes).study for changes in ({}, {"search.finalists": 0}, {"search.control": False})
+    )
+    assert "search.finalists of 2 or more" in unanswered([searched, fixed], study)
+    assert "Give search.finalists: 2" in unanswered([searched], without_final)
+    assert unanswered([searched, FINALIST, CONTROL], study) is None
+    assert unanswered([searched, fixed], without_control) is None
+    assert unanswered([replace(searched, kind="static"), fixed], study) is None

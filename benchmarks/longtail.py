@@ -73,6 +73,7 @@ PERIODIC = PeriodicSettings(
     importance="class_balanced_taylor",
     protected_share=0.0,
     copy_noise=0.0,
+    explained_share=0.0,
 )
 WIDE = WideThenPruneSettings(
     grow_share=GROW_SHARE, prune_share=0.7, importance="class_balanced_taylor", protected_share=0.0

@@ -53,6 +53,7 @@ PERIODIC = PeriodicSettings(
     importance="class_balanced_taylor",
     protected_share=0.0,
     copy_noise=0.1,
+    explained_share=0.0,
 )
 
 

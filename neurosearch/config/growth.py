@@ -72,6 +72,11 @@ class PeriodicFields(Fields):
     start: Start = "zero_outgoing"
     importance: Importance = "class_balanced_taylor"
     protected_share: ProtectedShare = 0.0
+    explained_share: Share = Field(
+        0.0,
+        description="A cycle grows only if the best newcomers would explain at least this share of the loss's slope on "
+        "class-balanced examples, about 1 / examples where it is noise; 0: always (our reading of arXiv:2301.05744)",
+    )
     copy_noise: CopyNoise = 0.1
 
 

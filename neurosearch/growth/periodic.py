@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from neurosearch import names
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
 from neurosearch.growth.resizing import (
     LARGEST_DEMAND,
@@ -21,7 +22,7 @@ from neurosearch.growth.resizing import (
     sizes_by_demand,
 )
 from neurosearch.growth.untrained import UntrainedSizes
-from neurosearch.neurons import Units
+from neurosearch.neurons import Units, grow
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class PeriodicSettings:
         importance: Score by which neurons stay (see `neurons.importance`).
         protected_share: Neurons never pruned, the most important to the head classes, as a share of the base size.
         copy_noise: Of noisy copies, in units of their incoming weights' root mean square.
+        explained_share: A cycle grows only if the best newcomers would explain at least this share of the loss's slope,
+            on average over the groups (see `neurons.explained_shares`); 0: whatever they explain.
     """
 
     period_epochs: int
@@ -50,6 +53,7 @@ class PeriodicSettings:
     importance: str
     protected_share: float
     copy_noise: float
+    explained_share: float
 
 
 class PeriodicPolicy(UntrainedSizes):
@@ -73,6 +77,9 @@ class PeriodicPolicy(UntrainedSizes):
         if by_demand:  # how many of them each group gets is not known before they are shown
             largest = {name: size + LARGEST_DEMAND * (largest[name] - size) for name, size in base_sizes.items()}
         self._growth_need = replace(growth_need(settings.start, base_sizes, largest), demand=by_demand)
+        if settings.explained_share:
+            counts = {name: largest[name] - size for name, size in base_sizes.items()}
+            self._growth_need = replace(self._growth_need, explained=counts)
 
     def due(self, clock: Clock) -> Need | None:
         """Return what growing or pruning needs, at the epoch boundaries at which one of them is due."""
@@ -92,12 +99,18 @@ class PeriodicPolicy(UntrainedSizes):
 
     def _growth(self, snapshot: Snapshot) -> Decision:
         settings, base_sizes = self._settings, changing(snapshot, self._settings.start)
+        shares = snapshot.explained
+        explained = None if shares is None else sum(shares.values()) / len(shares)
+        if explained is not None and explained < settings.explained_share:
+            counts = {names.EXPLAINED_SHARE: explained}
+            return Decision(grow(snapshot.units, {}), "nothing to explain", fold=None, counts=counts)
         if snapshot.demand is None:
             sizes, reason = sizes_at(settings.grow_share, base_sizes, settings.start), "start of a cycle"
         else:
             sizes = sizes_by_demand(settings.grow_share, base_sizes, snapshot.demand, settings.start)
             reason = "start of a cycle, by the demand of tail classes"
-        return growth(snapshot, sizes, settings.start, settings.copy_noise, reason)
+        decision = growth(snapshot, sizes, settings.start, settings.copy_noise, reason)
+        return decision if explained is None else replace(decision, counts={names.EXPLAINED_SHARE: explained})
 
     def _pruning(self, snapshot: Snapshot) -> Decision:
         settings, base_sizes = self._settings, snapshot.base_sizes

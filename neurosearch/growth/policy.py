@@ -48,12 +48,15 @@ class Need:
         directions: How many new neurons of each group are to be told where to point (see
             `neurons.gradmax_directions`), by name; None if none are. A group that cannot grow gets none.
         demand: Whether the tail classes' share of the gradient that reaches each group is wanted.
+        explained: How many new neurons of each group it is to be said of how much they could explain (see
+            `neurons.explained_shares`), by name; None if of none.
     """
 
     scores: str | None
     head_scores: bool
     directions: Mapping[str, int] | None
     demand: bool = False
+    explained: Mapping[str, int] | None = None
 
 
 #: A look at the clock and the sizes is enough.
@@ -73,6 +76,8 @@ class Snapshot:
         directions: Where new neurons should point, for those that it was asked for; None unless it was needed.
         generator: For random choices; seeded by the trial's seed and the step.
         demand: The tail classes' share of the gradient that reaches each group, in [0, 1]; None unless it was needed.
+        explained: How much of the loss's slope new neurons could explain, for the groups that can be asked; None unless
+            it was needed.
     """
 
     clock: Clock
@@ -83,6 +88,7 @@ class Snapshot:
     directions: Mapping[str, Directions] | None
     generator: torch.Generator
     demand: Mapping[str, float] | None = None
+    explained: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

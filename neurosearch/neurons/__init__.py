@@ -18,7 +18,7 @@ from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import find_units
 from neurosearch.neurons.gates import fold_gates, gated_parameters
-from neurosearch.neurons.gradmax import gradmax_directions
+from neurosearch.neurons.gradmax import explained_shares, gradmax_directions
 from neurosearch.neurons.growable import growth_refusals
 from neurosearch.neurons.importance import KINDS, importance
 from neurosearch.neurons.plan import STARTS, Change, Plan, grow, prune
@@ -41,6 +41,7 @@ __all__ = [
     "Units",
     "apply_plan",
     "certify",
+    "explained_shares",
     "find_units",
     "fold_gates",
     "fold_shifts",

@@ -167,6 +167,31 @@ class Pair:
         by_unit = slopes.view(len(slopes), len(incoming), self.num_places, -1)
         return by_unit.transpose(0, 1).flatten(1)
 
+    @torch.no_grad()
+    def explained(self, incoming: Tensor, *, is_real: bool) -> float:
+        """Return how well new units would follow the loss's slope, in [0, 1]: the mean of their squared correlations.
+
+        A unit's outgoing weights get the gradient g = sum of slope times what the unit makes. By Cauchy-Schwarz, |g|^2
+        is at most the sum of the squared slopes times that of what the unit makes, once for each place of the kernel;
+        the quotient is 1 where the unit makes exactly what is missing, and about 1 / examples where the slope is noise.
+
+        Args:
+            incoming: Weights that make the units, `(u, i * l)`.
+            is_real: As for `outgoing_slopes`.
+        """
+        making = incoming.to(self.maker.weight).view(-1, *self.maker.weight.shape[1:])
+        between = self.path.real if is_real else self.path.linear
+        made = torch.zeros(len(incoming), dtype=torch.float64)
+        slopes = 0.0
+        for one in self.seen:
+            values = between(self.maker.apply(one.made_from, making))  # (b, u, ...), of a linear maker (b, ..., u)
+            shape = (-1, len(incoming), 1) if self.maker.is_linear else (len(values), len(incoming), -1)
+            made += _exact(values.double().square().reshape(shape).sum((0, 2)))
+            slopes += float(one.slopes.double().square().sum())
+        gradients = self.outgoing_slopes(incoming, is_real=is_real).square().sum(1)
+        bound = made * slopes * self.user.weight[0, 0].numel()
+        return float((gradients / bound.clamp(min=torch.finfo(torch.float64).tiny)).mean())
+
     def _using(self, outgoing: Tensor) -> Tensor:
         """Return outgoing weights `(u, o * k)` as a weight of the user."""
         shape = self.user.weight.shape

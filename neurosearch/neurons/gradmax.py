@@ -18,7 +18,8 @@ The matrix is seldom made: a partial decomposition needs its products with few v
 convolution with as many channels does.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -69,11 +70,44 @@ def gradmax_directions(
             activations, normalisations, pooling, means over places and flattening between them; a loss without slope;
             or no batch.
     """
+    sites = _looked_at(model, units, batches, counts, loss)
+    with _full_precision(sites):
+        return {site.group: _directions(site) for site in sites}
+
+
+def explained_shares(
+    model: nn.Module,
+    units: Units,
+    batches: Iterable[Batch],
+    counts: Mapping[str, int],
+    *,
+    loss: Loss = F.cross_entropy,
+) -> dict[str, float]:
+    """Say how much of what is still wrong the best new units of each group could follow, in [0, 1].
+
+    Our reading of arXiv:2301.05744, which grows a network only where its residual is explainable and finds out by
+    fitting a small network to it. Here nothing is fitted: the residual is the loss's slope behind the group, the best
+    new units are those of `gradmax_directions`, and what they explain is the squared correlation of what they make with
+    that slope, on average. Slopes that are noise give about 1 / examples. Arguments and costs are those of
+    `gradmax_directions`.
+
+    Raises:
+        SurgeryError: As `gradmax_directions`, but a slope that is 0 leaves nothing to explain: 0.
+    """
+    sites = _looked_at(model, units, batches, counts, loss)
+    with _full_precision(sites):
+        return {site.group: _explained(site) for site in sites}
+
+
+def _looked_at(
+    model: nn.Module, units: Units, batches: Iterable[Batch], counts: Mapping[str, int], loss: Loss
+) -> list["_Site"]:
+    """Return the groups that are to grow, with what flowed through their layers."""
     model = plain_model(model)
     wanted = {name: whole_count(name, count) for name, count in by_group(counts, '{"name": 2}').items()}
     sites = [_site(model, units, name, count) for name, count in wanted.items() if count]
     if not sites:
-        return {}
+        return []
     layers = _layers(sites)
     with evaluating(model):
         for inputs, targets in pairs(batches):
@@ -83,8 +117,13 @@ def gradmax_directions(
             _note(sites, loss(outputs, targets) * len(targets))
     if not sites[0].pair.seen:
         raise SurgeryError("gradmax was given no batch. Pass at least one (inputs, targets) pair.")
-    with torch.autocast(sites[0].pair.maker.weight.device.type, enabled=False):
-        return {site.group: _directions(site) for site in sites}
+    return sites
+
+
+def _full_precision(sites: Sequence["_Site"]) -> AbstractContextManager[None]:
+    if not sites:
+        return nullcontext()
+    return torch.autocast(sites[0].pair.maker.weight.device.type, enabled=False)
 
 
 @dataclass
@@ -106,6 +145,11 @@ class _Site:
     keeps_slope: bool
     made: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     used: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether incoming weights of 0 are the best start, and not only a start."""
+        return self.keeps_slope and not (self.pair.path.is_normed or self.pair.path.selects)
 
     def see_made(self, onlooker: Onlooker, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Note a call of the maker; return the outputs to go on with."""
@@ -197,14 +241,8 @@ def _note(sites: list[_Site], value: Tensor) -> None:
 
 
 def _directions(site: _Site) -> Directions:
-    pair = site.pair
-    is_exact = site.keeps_slope and not (pair.path.is_normed or pair.path.selects)
-    by_outgoing, by_incoming = pair.products()
-    num_outgoing, num_incoming = pair.shape
-    if is_exact:
-        vectors = leading_vectors(by_incoming, by_outgoing, (num_outgoing, num_incoming), site.count, pair.rank)
-    else:
-        vectors = leading_vectors(by_outgoing, by_incoming, (num_incoming, num_outgoing), site.count, pair.rank)
+    pair, is_exact = site.pair, site.is_exact
+    vectors = _leading(site)
     if vectors is None:
         raise SurgeryError(
             f"group {site.group}: the loss's slope behind its units is 0 or no number, so gradmax has no direction to "
@@ -213,6 +251,27 @@ def _directions(site: _Site) -> Directions:
     if not is_exact and pair.path.is_bent:
         vectors = _best_in_truth(pair, vectors)
     return Directions("incoming" if is_exact else "outgoing", tuple(map(tuple, vectors.tolist())))
+
+
+def _leading(site: _Site) -> Tensor | None:
+    """Return the vectors that make the zero side's gradient largest, None where the slope is 0 or no number."""
+    pair = site.pair
+    by_outgoing, by_incoming = pair.products()
+    num_outgoing, num_incoming = pair.shape
+    if site.is_exact:
+        return leading_vectors(by_incoming, by_outgoing, (num_outgoing, num_incoming), site.count, pair.rank)
+    return leading_vectors(by_outgoing, by_incoming, (num_incoming, num_outgoing), site.count, pair.rank)
+
+
+def _explained(site: _Site) -> float:
+    """Return what the best new units of a group explain, by the incoming weights that they would have."""
+    pair, vectors = site.pair, _leading(site)
+    if vectors is None:
+        return 0.0
+    if site.is_exact:  # these are outgoing weights; the gradient of the incoming ones points where those will go
+        return pair.explained(F.normalize(pair.incoming_slopes(vectors), dim=1), is_real=False)
+    vectors = _best_in_truth(pair, vectors) if pair.path.is_bent else vectors
+    return pair.explained(vectors, is_real=pair.path.is_bent)
 
 
 def _best_in_truth(pair: Pair, vectors: Tensor) -> Tensor:

@@ -84,13 +84,21 @@ class Ranks:
 
     def with_first_scores(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with the scores, directions and demand that the first process has found."""
-        found = (_on_cpu(snapshot.scores), _on_cpu(snapshot.head_scores), snapshot.directions, snapshot.demand)
+        scores, head_scores = _on_cpu(snapshot.scores), _on_cpu(snapshot.head_scores)
+        found = (scores, head_scores, snapshot.directions, snapshot.demand, snapshot.explained)
         if any(each is not None for each in found):
             shared: list[Any] = [found]
             dist.broadcast_object_list(shared, src=0)
             found = shared[0]
-        scores, head_scores, directions, demand = found
-        return replace(snapshot, scores=scores, head_scores=head_scores, directions=directions, demand=demand)
+        scores, head_scores, directions, demand, explained = found
+        return replace(
+            snapshot,
+            scores=scores,
+            head_scores=head_scores,
+            directions=directions,
+            demand=demand,
+            explained=explained,
+        )
 
     def check_same(self, decisions: Sequence[Decision]) -> None:
         """Check that all processes have decided the same.

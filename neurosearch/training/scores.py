@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from neurosearch.growth.policy import Need
-from neurosearch.neurons import Directions, SurgeryError, Units, gradmax_directions, growth_refusals, importance
+from neurosearch.neurons import (
+    Directions,
+    SurgeryError,
+    Units,
+    explained_shares,
+    gradmax_directions,
+    growth_refusals,
+    importance,
+)
 from neurosearch.randomness import derive_seed
 from neurosearch.training.records import TrialFailed
 from neurosearch.training.seams import Batch, Batches, Task
@@ -28,6 +36,7 @@ class Measured:
         head_scores: The same for the head classes alone.
         directions: Where new neurons should point.
         demand: The tail classes' share of the gradient that reaches each group.
+        explained: How much of the loss's slope new neurons could explain, for the groups that can be asked.
         num_examples: Examples that went forward and backward through the network for it.
     """
 
@@ -35,6 +44,7 @@ class Measured:
     head_scores: Scores | None
     directions: Mapping[str, Directions] | None
     demand: Mapping[str, float] | None
+    explained: Mapping[str, float] | None
     num_examples: int
 
 
@@ -55,8 +65,8 @@ def measure(
     Raises:
         TrialFailed: A group of neurons cannot be measured in the way that is needed.
     """
-    if need.scores is None and need.directions is None and not need.demand:
-        return Measured(None, None, None, None, 0)
+    if need.scores is None and need.directions is None and not need.demand and need.explained is None:
+        return Measured(None, None, None, None, None, 0)
     examples = batches.balanced(examples_per_class, derive_seed(seed, "examples"))
     head = only_classes(examples, head_classes(batches.class_counts)) if need.head_scores else []
     scores = head_scores = directions = demand = None
@@ -71,10 +81,13 @@ def measure(
             directions = gradmax_directions(model, units, examples, wanted, loss=task.loss)
     if need.demand:
         demand = _demand(model, units, examples, batches, task, seed)
+    explained = None if need.explained is None else _explained(model, units, examples, need.explained, task)
     num_scored = _count(examples) + _count(head) if scores is not None else 0
     num_pointed = _STEPS_PER_DIRECTION * _count(examples) if directions is not None else 0
     num_demanding = _count(examples) if demand is not None else 0
-    return Measured(scores, head_scores, directions, demand, num_scored + num_pointed + num_demanding)
+    num_explaining = _STEPS_PER_DIRECTION * _count(examples) * len(explained or ())  # a pass for each group
+    num_examples = num_scored + num_pointed + num_demanding + num_explaining
+    return Measured(scores, head_scores, directions, demand, explained, num_examples)
 
 
 @contextmanager
@@ -120,6 +133,27 @@ def _importance(
         loss=task.loss,
         generator=torch.Generator().manual_seed(derive_seed(seed, "scores")),
     )
+
+
+def _explained(
+    model: nn.Module, units: Units, examples: Sequence[Batch], counts: Mapping[str, int], task: Task
+) -> dict[str, float]:
+    """Return what new neurons could explain in each group that can be asked.
+
+    Raises:
+        TrialFailed: None can: it needs one plain layer that makes the group's neurons, and one that uses them.
+    """
+    refused, last = growth_refusals(units, "gradmax"), "no group can grow."
+    found: dict[str, float] = {}
+    for name, count in counts.items():
+        if name not in refused:
+            try:
+                found |= explained_shares(model, units, examples, {name: count}, loss=task.loss)
+            except SurgeryError as error:
+                last = str(error)
+    if not found:
+        raise TrialFailed(f"growth.explained_share does not fit this network: {last} Or set explained_share to 0.")
+    return found
 
 
 def _demand(

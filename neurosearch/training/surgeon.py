@@ -63,6 +63,7 @@ class Surgeon:
             found.directions,
             torch.Generator().manual_seed(seed),
             found.demand,
+            found.explained,
         )
         return snapshot, found.num_examples
 

@@ -1,16 +1,20 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from neurosearch import names
 from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
-from neurosearch.growth.policy import NOTHING, Clock, Need
+from neurosearch.growth.policy import NOTHING, Clock, Need, Snapshot
+from neurosearch.neurons import find_units
 from neurosearch.neurons.units import GroupFacts, Layout, Units
 
 UNITS = Units(Layout((GroupFacts("a", 1, {}), GroupFacts("b", 1, {})), {}, {}, (), ()), (8, 3))
 
 
-def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing"):
-    policy = PeriodicPolicy(PeriodicSettings(period, grown, share, "all", stop, start, "l2", protected, 0.1))
+def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing", explained=0.0):
+    policy = PeriodicPolicy(PeriodicSettings(period, grown, share, "all", stop, start, "l2", protected, 0.1, explained))
     policy.attach(UNITS, torch.device("cpu"), torch.float32, torch.Generator())
     return policy
 
@@ -47,6 +51,23 @@ def test_a_gradmax_start_needs_directions_for_as_many_neurons_as_come():
     prune = Need(scores="l2", head_scores=False, directions=None)
     grow = Need(scores=None, head_scores=False, directions={"a": 4, "b": 2})
     assert boundaries(make(stop=0.4, start="gradmax"), epochs=20) == [(0, grow), (3, prune), (5, grow), (8, prune)]
+
+
+@pytest.mark.parametrize(("found", "grows"), [({"a": 0.1, "b": 0.3}, True), ({"a": 0.1, "b": 0.2}, False)])
+def test_a_cycle_grows_only_if_its_newcomers_would_explain_enough(found, grows):
+    policy = make(explained=0.2)
+    assert boundaries(policy, epochs=5) == [
+        (0, Need(scores=None, head_scores=False, directions=None, explained={"a": 4, "b": 2})),
+        (3, Need(scores="l2", head_scores=False, directions=None)),
+    ]
+    model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3), nn.ReLU(), nn.Linear(3, 2))
+    units = find_units(model, (torch.zeros(2, 2),))
+    base = {group.name: group.size for group in units.groups}
+    renamed = dict(zip(base, found.values(), strict=True))
+    clock, generator = Clock(0, 0, 4, 5), torch.Generator()
+    (decision,) = policy.decide(Snapshot(clock, units, base, None, None, None, generator, explained=renamed))
+    assert [change.added for change in decision.plan.changes] == ([4, 2] if grows else [])
+    assert decision.counts == {names.EXPLAINED_SHARE: sum(found.values()) / 2}
 
 
 def test_nothing_is_due_inside_an_epoch():

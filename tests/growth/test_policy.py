@@ -26,7 +26,7 @@ from neurosearch.growth import (
 from neurosearch.neurons import apply_plan, find_units, fold_gates, gradmax_directions
 
 EPOCHS, STEPS_PER_EPOCH = 8, 3
-PERIODIC = PeriodicSettings(4, 2, 0.5, "all", 0.8, "zero_outgoing", "l2", 0.25, 0.1)
+PERIODIC = PeriodicSettings(4, 2, 0.5, "all", 0.8, "zero_outgoing", "l2", 0.25, 0.1, 0.0)
 #: Up, up, by less than a neuron, below the base size, and back; at every width with what must be rounded.
 EVENTS = EventsSettings(
     tuple(Event(*each) for each in ((0, 0.3), (1, 0.9), (2, 0.91), (4, -0.45), (6, 0.0))),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from neurosearch.neurons import Plan, SurgeryError, apply_plan, find_units, gradmax_directions, grow
+from neurosearch.neurons import Plan, SurgeryError, apply_plan, explained_shares, find_units, gradmax_directions, grow
 
 NETWORKS = {
     "dense": (
@@ -346,3 +346,42 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(SurgeryError, match=r"no batch"):
         gradmax_directions(model, units, [], {"0": 1})
     assert gradmax_directions(model, units, [], {"0": 0}) == {}
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_what_newcomers_could_explain_is_a_share(kind, activation):
+    torch.manual_seed(0)
+    make, shape, counts = NETWORKS[kind]
+    model = make(activation).double()
+    inputs = torch.randn(12, *shape, dtype=torch.float64)
+    units = find_units(model, (inputs[:2],))
+    with torch.no_grad():
+        targets = torch.arange(len(inputs)) % model(inputs).shape[1]
+    found = explained_shares(model, units, [(inputs[:7], targets[:7]), (inputs[7:], targets[7:])], counts)
+    assert found.keys() == counts.keys()
+    assert all(0 < share <= 1 for share in found.values())
+
+
+@pytest.mark.parametrize("activation", [nn.Identity, nn.Tanh])
+def test_a_residual_along_one_input_is_explained_and_noise_is_not(activation):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 2), activation(), nn.Linear(2, 1)).double()
+    with torch.no_grad():
+        model[2].weight.zero_()
+        model[2].bias.zero_()
+    inputs = torch.randn(400, 3, dtype=torch.float64)
+    units = find_units(model, (inputs[:2],))
+    shares = [
+        explained_shares(model, units, [(inputs, targets)], {"0": 1}, loss=F.mse_loss)["0"]
+        for targets in (2 * inputs[:, 1:2], torch.randn(400, 1, dtype=torch.float64))
+    ]
+    assert shares[0] > 0.99
+    assert shares[1] < 0.03
+
+
+def test_nothing_is_left_to_explain_where_the_loss_has_no_slope():
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    units = find_units(model, (torch.zeros(2, 3),))
+    batch = (torch.zeros(4, 3), torch.zeros(4, 1))
+    assert explained_shares(model, units, [batch], {"0": 1}, loss=lambda out, _: out.sum() * 0) == {"0": 0.0}

@@ -57,6 +57,7 @@ PERIODIC = PeriodicSettings(
     importance="class_balanced_taylor",
     protected_share=0.25,
     copy_noise=0.1,
+    explained_share=0.0,
 )
 RECYCLE = RecycleSettings(
     period_epochs=1,

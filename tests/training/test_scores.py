@@ -47,7 +47,7 @@ def measured(need, model, seed=0):
 def test_only_what_is_needed_is_measured_and_every_example_counts():
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
     found = measured(NOTHING, model)
-    assert found == Measured(None, None, None, None, 0)
+    assert found == Measured(None, None, None, None, None, 0)
     found = measured(Need("taylor", head_scores=True, directions=None), model)
     assert (set(found.scores), set(found.head_scores), found.directions) == ({"0"}, {"0"}, None)
     assert found.num_examples == 15 + 5
@@ -94,6 +94,18 @@ def test_directions_are_not_asked_of_a_group_that_cannot_grow():
     model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
     found = measured(Need(None, head_scores=False, directions={"0": 2, "2": 2}), model)
     assert found.directions.keys() == {"2"}
+
+
+def test_what_could_be_explained_is_asked_of_the_groups_that_gradmax_fits():
+    need = Need(None, head_scores=False, directions=None, explained={"0": 2, "2": 2})
+    model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    found = measured(need, model)
+    assert found.explained.keys() == {"2"}
+    assert 0 < found.explained["2"] <= 1
+    assert found.num_examples == 2 * 15
+    need = Need(None, head_scores=False, directions=None, explained={"stem": 2})
+    with pytest.raises(TrialFailed, match=r"growth\.explained_share does not fit this network: group stem .*Or set"):
+        measured(need, Residual())
 
 
 class Last(nn.Module):

@@ -8,6 +8,8 @@ import tempfile
 import threading
 import time
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 KEY, SECRET = "ann", "tiger-and-lily"
@@ -21,20 +23,34 @@ def program():
 
 
 class Server:
-    """The server; a bucket is a folder below `folder`, an object a file in it."""
+    """The server; a bucket is a folder below `folder`, an object a file in it.
 
-    def __init__(self):
+    With `certificate` and `key`, files in PEM, it speaks TLS alone.
+    """
+
+    def __init__(self, certificate=None, key=None):
         self.folder = Path(tempfile.mkdtemp(prefix="neurosearch-s3-"))
         self.port = free_port()
+        self._secured = ["--cert", str(certificate), "--key", str(key)] if certificate else []
         self.start()
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._secured else ''}://127.0.0.1:{self.port}"
 
     def start(self):
         words = ["serve", "s3", "--auth-key", f"{KEY},{SECRET}", str(self.folder), "--addr", f"127.0.0.1:{self.port}"]
-        words += ["--config", "/dev/null", "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--poll-interval", "0"]
+        words += [
+            "--config",
+            "/dev/null",
+            "--vfs-cache-mode",
+            "off",
+            "--dir-cache-time",
+            "0s",
+            "--poll-interval",
+            "0",
+            *self._secured,
+        ]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen([program(), *words], stdout=quiet, stderr=quiet)
         until = time.monotonic() + 30
@@ -55,6 +71,30 @@ class Server:
     def remove(self):
         self.stop()
         shutil.rmtree(self.folder)
+
+
+def make_certificate(folder):
+    """Write a certificate for 127.0.0.1 that nobody else has signed, and its key; return both paths."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    return paths
 
 
 def free_port():

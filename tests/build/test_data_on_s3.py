@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from neurosearch.build.data import build_image_list, build_npz
 from neurosearch.config.data import ImageListFields, NpzFields
 from neurosearch.data.prepared import prepare
 from neurosearch.data.problems import DataError
+from neurosearch.data.s3 import S3Settings, S3Store
 from neurosearch.data.selection import PrepareSettings, survey_checked
+from tests.s3 import Server, make_certificate
 
 pytestmark = pytest.mark.servers
 
@@ -139,6 +142,21 @@ def test_a_file_of_certificates_that_is_not_there_is_told(s3, photos: Path, tmp_
     s3_fields = {"endpoint": "https://127.0.0.1:1", "ca_bundle": str(tmp_path / "absent.pem"), "tries": 1}
     _, text = refused(fields(photos, "", tmp_path, s3=s3_fields))
     assert "absent.pem" in text
+
+
+def test_a_server_s_own_certificate_is_trusted_by_its_bundle_alone(s3, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    secured = Server(certificate, key)
+    try:
+        (secured.folder / "bucket").mkdir()
+        (secured.folder / "bucket" / "a.txt").write_text("a")
+        trusting = S3Settings(secured.endpoint, None, True, str(certificate), 1, 1)
+        assert list(S3Store(trusting, "data.path").listed("bucket", "")) == ["a.txt"]
+        with pytest.raises(DataError, match=r"is not trusted: .*Set data\.s3\.ca_bundle to its issuer's") as caught:
+            S3Store(replace(trusting, ca_bundle=None), "data.path").listed("bucket", "")
+        assert caught.value.problems[0].field == "data.s3.ca_bundle"
+    finally:
+        secured.remove()
 
 
 def test_an_archive_on_s3_is_read_as_one_on_a_disk(s3, bucket: Path, tmp_path: Path) -> None:

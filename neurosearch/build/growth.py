@@ -14,8 +14,7 @@ from neurosearch.config.growth import (
     StaticFields,
     WideThenPruneFields,
 )
-from neurosearch.config.kinds import Kind
-from neurosearch.config.rules import (
+from neurosearch.config.growth_rules import (
     events_fit,
     importance_has_classes,
     nimble_control_fits,
@@ -25,6 +24,7 @@ from neurosearch.config.rules import (
     recycling_fits,
     wide_phase_fits,
 )
+from neurosearch.config.kinds import Kind
 
 if TYPE_CHECKING:
     from neurosearch.training.seams import GrowthPolicy

@@ -84,7 +84,7 @@ def check(folder: Path, text: str = CONFIG) -> subprocess.CompletedProcess[str]:
 
 
 def test_our_own_kinds_come_by_entry_points() -> None:
-    assert set(kinds("models")) == {"mlp", "cnn", "resnet_cifar", "torchvision"}
+    assert set(kinds("models")) == {"mlp", "cnn", "resnet_cifar", "torchvision", "vit"}
     assert set(kinds("data")) >= {"digits", "npz"}
     assert set(kinds("growth")) >= {"static", "periodic", "nimble"}
     assert kinds("growth")["periodic"].fields is PeriodicFields

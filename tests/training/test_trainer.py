@@ -14,7 +14,11 @@ from neurosearch.training.schedule import learning_rate_factor
 
 POLICIES = ("static", "periodic", "recycle", "wide_then_prune", "nimble")
 #: Room enough for a nimble network to learn the tiny problem.
-ROOM = {policy: {} for policy in POLICIES} | {"nimble": {"start_share": 1.0, "target_share": 1.0, "size_input": False}}
+# What a policy must leave alone for a network as small as this to learn.
+ROOM = {policy: {} for policy in POLICIES} | {
+    "nimble": {"start_share": 1.0, "target_share": 1.0, "size_input": False},
+    "recycle": {"threshold": 0.1},
+}
 CLOCKED = (names.IMAGES_PER_SECOND, names.EPOCH_SECONDS)  # differ from run to run
 
 

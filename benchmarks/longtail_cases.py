@@ -76,6 +76,7 @@ SMALL = TrainingSettings(
     warmup_epochs=0,
     checkpoint_every_epochs=10_000,
     importance_examples=32,
+    decorrelation=0.0,
     amp=False,
     channels_last=False,
     compiled=False,

@@ -30,6 +30,7 @@ TARGET_SCORES: Final = (RMSE, MAE, R2)  # of single targets, where there are sev
 # Losses; lower is better.
 TASK_LOSS: Final = "task_loss"  # mean over the epoch's training batches
 SIZE_LOSS: Final = "size_loss"  # mean over the epoch's training batches, 0 for a fixed size
+TREE_CORRELATION: Final = "tree_correlation"  # what training.decorrelation multiplies, where it is above 0; in [0, 1]
 VALIDATION_LOSS: Final = "validation_loss"
 
 # Size of the network at the end of the epoch.

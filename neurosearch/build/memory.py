@@ -19,6 +19,7 @@ from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.batches import large_batch
 from neurosearch.data.manifest import Manifest
 from neurosearch.neurons import Units, apply_plan, find_units, grow, growth_refusals
+from neurosearch.training.decorrelation import Decorrelation
 from neurosearch.training.footprint import peak_bytes
 from neurosearch.training.memory import CONTEXT_BYTES
 from neurosearch.training.network import Network
@@ -128,7 +129,13 @@ def _passes(config: TrialConfig, manifest: Manifest, model: nn.Module, units: Un
 
     def step() -> None:
         inputs, targets = _batch(manifest, min(training.batch_size, sum(manifest.train_counts)))
-        task.loss(network.for_training()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+        forward = network.for_training()
+        if settings.decorrelation:
+            decorrelation = Decorrelation(settings.decorrelation, model, units)
+            loss = task.loss(decorrelation.watching(forward, units)(inputs), targets) + decorrelation.loss()
+        else:
+            loss = task.loss(forward(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def scoring() -> None:
         inputs, targets = _batch(manifest, min(large, training.importance_examples * len(manifest.train_counts)))

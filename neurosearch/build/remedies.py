@@ -22,6 +22,8 @@ from neurosearch.data.augmentation import Augmentation
 from neurosearch.data.manifest import Manifest
 from neurosearch.data.sampling import Sampling
 from neurosearch.data.writing import build_preprocess
+from neurosearch.neurons import find_units
+from neurosearch.training.decorrelation import Decorrelation
 from neurosearch.training.losses import ClassLoss
 from neurosearch.training.mixing import MixedBatches, Mixing, Mixup, Remix
 from neurosearch.training.records import TrialFailed
@@ -103,6 +105,12 @@ def require_fit(config: TrialConfig, network: nn.Module, input_shape: tuple[int,
         example = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
         try:
             find_head(network, example)
+        except TrialFailed as error:
+            raise ValueError(error.reason) from error
+    if config.training.decorrelation > 0:
+        examples = torch.zeros(2, *input_shape, device=next(network.parameters()).device)
+        try:
+            Decorrelation(config.training.decorrelation, network, find_units(network, (examples,)))
         except TrialFailed as error:
             raise ValueError(error.reason) from error
 

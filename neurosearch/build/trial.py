@@ -167,6 +167,7 @@ def training_settings(fields: TrainingFields, seed: int) -> TrainingSettings:
         warmup_epochs=fields.warmup_epochs,
         checkpoint_every_epochs=fields.checkpoint_every_epochs,
         importance_examples=fields.importance_examples,
+        decorrelation=fields.decorrelation,
         amp=fields.bf16,
         channels_last=fields.channels_last,
         compiled=fields.compile,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _SPARE_BYTES = 200 * 2**20  # databases, checkpoints and exported files of a small study
 _ANSWER_SECONDS = 2.0
-_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier")  # of the training section, data and network
+# Of the training section, what data and network must fit.
+_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier", "decorrelation")
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,25 @@ def _zapping_fits(config: "TrialConfig") -> Iterator[Conflict]:
         yield from before_the_last_drop(config, "training.zap_stop_share", drawn, "the class head is drawn anew")
 
 
+def _decorrelation_fits(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if training.decorrelation == 0:
+        return
+    if training.compile:
+        yield Conflict(
+            ("training.decorrelation", "training.compile"),
+            f"decorrelation is {training.decorrelation:g}, which watches the layers of every training step, and a "
+            "compiled step cannot be watched. Set compile: false, or decorrelation: 0.",
+        )
+    if training.batch_size < 3:
+        yield Conflict(
+            ("training.decorrelation", "training.batch_size"),
+            f"decorrelation is {training.decorrelation:g}, but batch_size is {training.batch_size}, and any two "
+            "neurons that vary over two examples are wholly correlated. Set batch_size to 3 or more, or "
+            "decorrelation: 0.",
+        )
+
+
 def before_the_last_drop(config: "TrialConfig", field: str, epoch: int, what: str) -> Iterator[Conflict]:
     """What changes after the learning rate has dropped for the last time is hardly trained."""
     training = config.training
@@ -300,5 +319,6 @@ TRAINING_RULES: tuple[Rule, ...] = (
     _loss_fits_the_task,
     _imbalance_has_classes,
     _zapping_fits,
+    _decorrelation_fits,
     *REMEDY_RULES,
 )

@@ -74,6 +74,11 @@ class TrainingFields(Fields):
         0, description="Epochs from one time that the class head is drawn anew to the next; 0: never (arXiv:2507.01559)"
     )
     zap_stop_share: Share = Field(0.5, description="Share of the epochs after which the class head stays")
+    decorrelation: NonNegativeFloat = Field(
+        0.0,
+        description="Coefficient in the loss of the mean |correlation| between the most alike neurons of each group, "
+        "along a minimum spanning tree of 1 - |correlation|; 0: none (arXiv:2308.04870, our reading)",
+    )
     checkpoint_every_epochs: Count = Field(1, description="Epochs between two checkpoints of a running trial")
     importance_examples: Count = Field(
         64, description="Training examples of each class (regression: in all) that neurons are scored on"

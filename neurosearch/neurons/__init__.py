@@ -24,6 +24,7 @@ from neurosearch.neurons.importance import KINDS, importance
 from neurosearch.neurons.plan import STARTS, Change, Plan, grow, prune
 from neurosearch.neurons.reserve import Reserve
 from neurosearch.neurons.shifts import fold_shifts, shift_parameter, shifted_parameters
+from neurosearch.neurons.spanning_tree import tree_correlation
 from neurosearch.neurons.structure import restore_structure, same_on_all_ranks, structure
 from neurosearch.neurons.surgery import apply_plan
 from neurosearch.neurons.units import Frozen, Group, Units
@@ -56,4 +57,5 @@ __all__ = [
     "shift_parameter",
     "shifted_parameters",
     "structure",
+    "tree_correlation",
 ]

@@ -23,6 +23,7 @@ class TrainingSettings:
         warmup_epochs: Epochs over which the learning rate rises linearly to its full value.
         checkpoint_every_epochs: Epochs between two checkpoints; the last epoch always has one.
         importance_examples: Training examples per class that neurons are scored on.
+        decorrelation: Coefficient of the correlation of the most alike neurons in the loss; 0: none.
         amp: Whether forward passes run under bfloat16 autocast.
         channels_last: Whether image tensors lie in channels-last order.
         compiled: Whether the forward pass of a step is compiled, anew after every change of the network.
@@ -41,6 +42,7 @@ class TrainingSettings:
     warmup_epochs: int
     checkpoint_every_epochs: int
     importance_examples: int
+    decorrelation: float
     amp: bool
     channels_last: bool
     compiled: bool

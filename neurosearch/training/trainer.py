@@ -17,13 +17,14 @@ from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
 from neurosearch.neurons import Reserve, Units, find_units, restore_structure, structure
 from neurosearch.randomness import derive_seed
 from neurosearch.training.counts import PASSES_PER_STEP, SizeCounter
+from neurosearch.training.decorrelation import Decorrelation
 from neurosearch.training.distributed import FirstRankStore, Ranks
 from neurosearch.training.evaluation import evaluate
 from neurosearch.training.generators import seed_global_generator
 from neurosearch.training.health import check_losses, check_scores
 from neurosearch.training.latency import measure_latency
 from neurosearch.training.memory import telling_shortage
-from neurosearch.training.network import Network, load_weights
+from neurosearch.training.network import Forward, Network, load_weights
 from neurosearch.training.optimizers import make_optimizer, set_learning_rate
 from neurosearch.training.records import EpochRecord, GrowthEvent
 from neurosearch.training.seams import Batches, CheckpointStore, GrowthPolicy, Task
@@ -97,7 +98,8 @@ class Trainer:
             zapping: When the class head is drawn anew while the network trains; None: never.
 
         Raises:
-            TrialFailed: There is a second stage or zapping, but no classifier that it could change.
+            TrialFailed: There is a second stage or zapping, but no classifier that it could change; or decorrelation,
+                but no neurons that it could see.
         """
         model.to(device)
         if settings.channels_last:
@@ -140,6 +142,7 @@ class Trainer:
             channels_last=settings.channels_last,
             compiled=settings.compiled,
         )
+        self._decorrelation = Decorrelation(settings.decorrelation, model, units) if settings.decorrelation else None
         self._counter = SizeCounter(model, example_inputs)
         self._one_example = example_inputs[0][:1]
         self._second_stage = second_stage
@@ -229,6 +232,8 @@ class Trainer:
             names.IMAGES_PER_SECOND: (self._num_examples - num_before) / seconds,
             names.EPOCH_SECONDS: seconds,
         }
+        if self._decorrelation is not None:
+            scores |= self._decorrelation.take_metrics()
         record = self._record(scores)
         self.history.append(record)
         if self._settings.is_checkpointed(record.epoch):
@@ -250,7 +255,7 @@ class Trainer:
         first_step = self._step
         task_losses: list[Tensor] = []
         size_losses: list[Tensor] = []
-        forward = self._network.for_training()
+        forward, decorrelation = self._forward(), self._decorrelation
         for inputs, targets in self._batches.train(epoch):
             for parameter in parameters:
                 parameter.grad = None
@@ -263,6 +268,8 @@ class Trainer:
             if size_loss is not None:
                 size_losses.append(size_loss.detach())
                 loss = loss + size_loss
+            if decorrelation is not None:
+                loss = loss + decorrelation.loss()
             loss.backward()  # type: ignore[no-untyped-call]
             if ranks is not None:
                 task_losses[-1] = ranks.average(parameters, task_losses[-1], task.weight(targets))
@@ -274,8 +281,13 @@ class Trainer:
                 del loss, size_loss  # surgery refuses while an autograd graph is alive
                 self._check_losses(_sums(task_losses[-1:], size_losses[-1:]).tolist(), first_step)
                 self._change(clock, need)
-                forward = self._network.for_training()
+                forward = self._forward()
         return _sums(task_losses, size_losses)
+
+    def _forward(self) -> Forward:
+        """Return the forward pass of a step, valid until the network changes."""
+        forward = self._network.for_training()
+        return forward if self._decorrelation is None else self._decorrelation.watching(forward, self.units)
 
     def _zap(self, epoch: int) -> None:
         """Draw the class head anew, if that is due before this epoch."""
@@ -359,6 +371,9 @@ class Trainer:
         """Charge the examples trained on since the last time to the network as it is now."""
         self._multiply_adds += self._passes(self._num_examples - self._num_charged)
         self._num_charged = self._num_examples
+        if self._decorrelation is not None:
+            num_ranks = 1 if self._ranks is None else self._ranks.size
+            self._multiply_adds += self._decorrelation.take_multiply_adds() * num_ranks
 
     def _passes(self, num_examples: int) -> float:
         return PASSES_PER_STEP * num_examples * self._counter.count(self.units)[names.MULTIPLY_ADDS]

@@ -1,10 +1,10 @@
 """Draws the class head anew, again and again, while the network trains ("zapping", arXiv:2507.01559).
 
-The papers draw the last layer anew again and again while a network is trained for the first time, so that the layers
-before it must serve any head; moved to new classes or a new domain, learned at once or one class after another, such
-networks recover faster (the mechanism is that of arXiv:2310.07996). Our reading for long tails: the head, which is where the frequent classes' bias sits, is drawn anew every few
-epochs up to a share of the training, and the rest of the training ends with it as it then learns. The optimizer's
-moments of the head are set to 0 with it; the paper compares optimizers and does not fix this.
+The paper, and arXiv:2310.07996 before it, draw the last layer anew again and again while a network is first trained, so
+that the layers before it must serve any head; such networks recover faster when they are moved to new classes. Our
+reading for long tails: the head, which is where the frequent classes' bias sits, is drawn anew every few epochs up to a
+share of the training, and the rest of the training ends with it as it then learns. The optimizer's moments of the head
+are set to 0 with it; the paper compares optimizers and does not fix this.
 """
 
 from dataclasses import dataclass

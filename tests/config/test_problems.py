@@ -412,6 +412,18 @@ ONE_PROBLEM = [
         "the class head is drawn anew after 4 epochs, but the learning rate drops for the last time after 3",
     ),
     (
+        config(training="{epochs: 10, decorrelation: 0.5, compile: true}"),
+        4,
+        "training.decorrelation and training.compile",
+        "decorrelation is 0.5, which watches the layers of every training step, and a compiled step cannot be watched.",
+    ),
+    (
+        config(training="{epochs: 10, decorrelation: 0.5, batch_size: 2}"),
+        4,
+        "training.decorrelation and training.batch_size",
+        "any two neurons that vary over two examples are wholly correlated. Set batch_size to 3 or more",
+    ),
+    (
         config(model="{kind: vit, hidden_dim: 30}"),
         3,
         "model.hidden_dim and model.num_heads",

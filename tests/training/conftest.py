@@ -41,6 +41,7 @@ SETTINGS = TrainingSettings(
     warmup_epochs=1,
     checkpoint_every_epochs=1,
     importance_examples=4,
+    decorrelation=0.0,
     amp=False,
     channels_last=False,
     compiled=False,

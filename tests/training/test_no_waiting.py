@@ -99,6 +99,7 @@ def test_the_guard_sees_what_waits(device, wait):
         {"mixing": Mixup(0.4)},
         {"mixing": Remix(0.4, 2.0, 0.5)},
         {"dropout": 0.5},
+        {"model": "cnn", "decorrelation": 1.0},
     ],
     ids=lambda changes: ", ".join(f"{name} {value}" for name, value in changes.items()) or "plain",
 )

@@ -19,6 +19,7 @@ SETTINGS = TrainingSettings(
     warmup_epochs=5,
     checkpoint_every_epochs=1,
     importance_examples=8,
+    decorrelation=0.0,
     amp=False,
     channels_last=False,
     compiled=False,

@@ -17,7 +17,7 @@ with its interval, and the multiply-adds of its training. Cases that need a GPU 
 follow the published recipe (ResNet-32, 200 epochs, ratio 100). Needs torch, numpy, and the npz files in
 NEUROSEARCH_TEST_DATA.
 
-Usage: python benchmarks/longtail.py [--cases mnist_mlp cifar10_mini_cnn] [--remedies cross_entropy balanced_softmax]
+Usage: python benchmarks/longtail.py [--cases mnist_mlp16 cifar10_mini_cnn] [--remedies cross_entropy balanced_softmax]
        [--arms fixed periodic] [--seeds 7] [--epochs N] [--workers 2] [--quick]
 """
 

@@ -48,9 +48,11 @@ def scaled(widths: Sequence[int], factor: float) -> tuple[int, ...]:
     return tuple(width + round((factor - 1) * width) for width in widths)
 
 
-def mlp(factor: float, num_classes: int) -> nn.Module:
-    """Builds a very narrow network, in which dead neurons matter."""
-    return Mlp(MlpShape((1, 28, 28), scaled((16, 16), factor), num_classes, "relu", "none", 0.0))
+def mlp(widths: tuple[int, ...]) -> Callable[[float, int], nn.Module]:
+    """Returns what builds a plain network without normalisation, in which neurons may die."""
+    return lambda factor, num_classes: Mlp(
+        MlpShape((1, 28, 28), scaled(widths, factor), num_classes, "relu", "none", 0.0)
+    )
 
 
 def cnn(factor: float, num_classes: int) -> nn.Module:
@@ -95,7 +97,8 @@ PUBLISHED = replace(
     warmup_epochs=5,
 )
 CASES = {
-    "mnist_mlp": Case("mnist_lt", mlp, SMALL, 64, augments=False, gpu_hours=0.0),
+    "mnist_mlp16": Case("mnist_lt", mlp((16, 16)), SMALL, 64, augments=False, gpu_hours=0.0),
+    "mnist_mlp64": Case("mnist_lt", mlp((64, 64)), SMALL, 64, augments=False, gpu_hours=0.0),
     "cifar10_mini_cnn": Case("cifar10_lt_mini", cnn, replace(SMALL, epochs=30), 64, augments=False, gpu_hours=0.0),
     "cifar10_resnet32": Case("cifar10_lt", resnet32, PUBLISHED, 128, augments=True, gpu_hours=0.07),
     "cifar100_resnet32": Case("cifar100_lt", resnet32, PUBLISHED, 128, augments=True, gpu_hours=0.06),

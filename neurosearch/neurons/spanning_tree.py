@@ -13,7 +13,7 @@ a hundredth as much as its group, since such slopes have no bound. The tree is a
 
 A correlation c has a slope of the order of sqrt(1 - c^2), so nearly exact twins part slowly, and exact ones never.
 
-Shape letters: s samples, u units, m pairs of units.
+Shape letters: s samples, u units.
 """
 
 import math
@@ -36,11 +36,13 @@ def tree_correlation(activations: Tensor) -> Tensor:
     """
     with _full_precision(activations.device.type):
         values = activations if activations.dtype == torch.float64 else activations.float()
-        centred = values - values.mean(0)
-        squares = centred.square().sum(0)
-        still = squares <= _least(values.detach(), squares.detach())
-        scaled = centred * squares.masked_fill(still, math.inf).rsqrt()
-        correlations = (scaled.T @ scaled).abs()  # (u, u)
+        means = values.mean(0)
+        centred = values - means
+        products = centred.T @ centred  # (u, u)
+        squares = products.diagonal()
+        still = squares <= _least(means.detach(), squares.detach(), len(values))
+        scales = squares.masked_fill(still, math.inf).rsqrt()
+        correlations = (products * scales * scales[:, None]).abs()
         tree = spanning_tree(correlations.detach())
         return torch.where(tree, correlations, 0).sum() / (len(tree) - 1)
 
@@ -50,10 +52,10 @@ def _full_precision(device: str) -> AbstractContextManager[None]:
     return torch.autocast(device, enabled=False) if is_known else nullcontext()
 
 
-def _least(values: Tensor, squares: Tensor) -> Tensor:
+def _least(means: Tensor, squares: Tensor, num_samples: int) -> Tensor:
     """Return the sum of squares up to which a unit counts as one that does not vary, `(u,)`."""
-    limits = torch.finfo(values.dtype)
-    rounding = len(values) * (limits.eps * values.abs().amax(0)).square()  # what a constant comes to
+    limits = torch.finfo(squares.dtype)
+    rounding = num_samples * (8 * limits.eps * means).square()  # what a constant comes to
     return rounding + _LEAST_SHARE**2 * squares.mean() + limits.tiny
 
 
@@ -61,40 +63,46 @@ def spanning_tree(similarity: Tensor) -> Tensor:
     """Return the pairs that join all units by the largest sum of similarities: a minimum spanning tree of 1 - s.
 
     Boruvka's way: every tree takes the best pair that leaves it, and all are joined at once; ceil(log2 u) such rounds
-    leave one tree, for each at least halves their number. Pairs are compared by their rank, which no two share, so no
-    ring can close. Shapes and rounds depend on u alone, so nothing waits for the device.
+    leave one tree, for each at least halves their number. Equal pairs have an order, so no ring can close. Shapes and
+    rounds depend on u alone, so nothing waits for the device.
 
     Args:
-        similarity: Symmetric, `(u, u)`; of equal ones the first pair counts as the largest. The diagonal is not read.
+        similarity: Symmetric, `(u, u)`; of equal ones that of the first pair counts as the largest. The diagonal is not
+            read.
 
     Returns:
         True above the diagonal where a pair is of the tree, `(u, u)`, u - 1 in all.
     """
     size = len(similarity)
-    labels = torch.arange(size, device=similarity.device)
-    pairs = torch.triu_indices(size, size, 1, device=similarity.device)  # (2, m)
-    none = pairs.shape[1]  # what no rank reaches
-    pairs = pairs[:, similarity[pairs[0], pairs[1]].argsort(descending=True, stable=True)]
-    ranks = torch.full_like(similarity, none, dtype=torch.long)
-    ranks[pairs[0], pairs[1]] = ranks[pairs[1], pairs[0]] = torch.arange(none, device=similarity.device)
-    chosen = torch.zeros(none + 1, dtype=torch.bool, device=similarity.device)
-    trees = labels  # (u,) each unit's tree, by the label of one of its units
+    tree = torch.zeros_like(similarity, dtype=torch.bool)
+    trees = torch.arange(size, device=similarity.device)  # (u,) each unit's tree, by the label of one of its units
     for _ in range((size - 1).bit_length()):
-        leaving = torch.where(trees[:, None] == trees, none, ranks).amin(1)  # (u,)
-        best = torch.full_like(labels, none).scatter_reduce(0, trees, leaving, "amin")  # (u,) by tree
-        chosen[best] = True
-        trees = _joined(trees, best, pairs)
-    tree = torch.zeros_like(ranks, dtype=torch.bool)
-    tree[pairs[0], pairs[1]] = chosen[:none]
+        best = _best_pairs(similarity, trees)
+        tree.view(-1)[best] = True
+        trees = _joined(trees, best)
+    tree[0, 0] = False  # where labels wrote that have no pair
     return tree
 
 
-def _joined(trees: Tensor, best: Tensor, pairs: Tensor) -> Tensor:
+def _best_pairs(similarity: Tensor, trees: Tensor) -> Tensor:
+    """Return by label the best pair i < j that leaves a tree, as i * u + j; 0 for labels of no tree, `(u,)`."""
+    size, units = len(trees), torch.arange(len(trees), device=trees.device)
+    leaving = similarity.masked_fill(trees[:, None] == trees, -math.inf)
+    nearest = leaving.argmax(1)  # (u,) the first of equal ones, which is also that of the first pair
+    values = leaving.gather(1, nearest[:, None]).squeeze(1)
+    pairs = torch.minimum(units, nearest) * size + torch.maximum(units, nearest)
+    largest = torch.full_like(values, -math.inf).scatter_reduce(0, trees, values, "amax")  # (u,) by label
+    is_best = (values == largest[trees]) & (values > -math.inf)
+    none = size * size
+    best = torch.full_like(pairs, none).scatter_reduce(0, trees, pairs.masked_fill(~is_best, none), "amin")
+    return best.masked_fill(best == none, 0)
+
+
+def _joined(trees: Tensor, best: Tensor) -> Tensor:
     """Return the trees after each was joined by its best pair; a label without one stays as it is."""
     labels = torch.arange(len(trees), device=trees.device)
-    first, second = trees[pairs[:, best.clamp(max=pairs.shape[1] - 1)]]
-    other = torch.where(first == labels, second, first)
-    parents = torch.where(best < pairs.shape[1], other, labels)
+    first, second = trees[best // len(trees)], trees[best % len(trees)]
+    parents = torch.where(best > 0, torch.where(first == labels, second, first), labels)
     # The best of all pairs that leave some trees is chosen from both its ends; the smaller label stands for both.
     is_top = (parents[parents] == labels) & (labels < parents)
     parents = torch.where(is_top, labels, parents)

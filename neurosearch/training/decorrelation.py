@@ -43,8 +43,9 @@ class _User(NamedTuple):
 class Decorrelation:
     """Watches a network in the forward passes of its training and makes the loss term of what it saw.
 
-    Each use of a group costs about what a layer of its own width would, kernel 1, and a sort of its pairs of neurons;
-    nothing waits for the device.
+    Each use of a group costs about what a layer of its own width would, kernel 1, which is charged, and for u units
+    log2(u) passes over their u^2 pairs, which are not: wide layers make a step several times as long on a CPU. Nothing
+    waits for the device.
 
     Example:
         >>> decorrelation = Decorrelation(0.1, model, units)

@@ -55,6 +55,8 @@ PERIODIC = PeriodicSettings(
     importance="class_balanced_taylor",
     protected_share=0.0,
     copy_noise=0.1,
+    explained_share=0.0,
+    merge_threshold=0.0,
 )
 
 

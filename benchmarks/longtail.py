@@ -74,9 +74,10 @@ PERIODIC = PeriodicSettings(
     protected_share=0.0,
     copy_noise=0.0,
     explained_share=0.0,
+    merge_threshold=0.0,
 )
 WIDE = WideThenPruneSettings(
-    grow_share=GROW_SHARE, prune_share=0.7, importance="class_balanced_taylor", protected_share=0.0
+    grow_share=GROW_SHARE, prune_share=0.7, importance="class_balanced_taylor", protected_share=0.0, merge_threshold=0.0
 )
 RECYCLE = RecycleSettings(
     period_epochs=2,

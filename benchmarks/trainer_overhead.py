@@ -54,6 +54,7 @@ PERIODIC = PeriodicSettings(
     protected_share=0.0,
     copy_noise=0.1,
     explained_share=0.0,
+    merge_threshold=0.0,
 )
 
 

@@ -45,6 +45,7 @@ NEWCOMERS_KEPT: Final = "newcomers_kept"  # of the neurons that the growth befor
 NEWCOMERS_KEPT_SHARE: Final = "newcomers_kept_share"  # the same as a share of what was added
 NEURONS_SAVED: Final = "neurons_saved"  # importance alone would have pruned them, protected_share did not
 DEAD_NEURONS: Final = "dead_neurons"  # reach the loss in no example scored; with growth kind recycle: dormant ones
+NEURONS_MERGED: Final = "neurons_merged"  # pruned ones whose outgoing weights a near-duplicate took over
 EXPLAINED_SHARE: Final = "explained_share"  # of the loss's slope by the best newcomers, where growth asks for it
 
 # Whether the final network has exactly the structure that was configured: 1 or 0; at the end alone.

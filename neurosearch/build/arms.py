@@ -13,7 +13,7 @@ from neurosearch.config.study import SizeLimit
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.manifest import Manifest
 
-_SHARED_WITH_WIDE = ("grow_share", "importance", "protected_share")
+_SHARED_WITH_WIDE = ("grow_share", "importance", "protected_share", "merge_threshold")
 
 
 def arm_config(arm: Arm, grown: TrialConfig, final: Mapping[str, float], manifest: Manifest) -> TrialConfig:

@@ -2,7 +2,7 @@
 
 Sources: arXiv:2507.09940 (periodic; its criterion and schedule are not public, so every choice here is our reading),
 arXiv:2302.12902 and arXiv:2505.24061 (recycle), and arXiv:2501.18012 (nimble; our per-neuron
-reading of its gate, or the public code's mask as it is).
+reading of its gate, or the public code's mask as it is). What else may be switched on names its source in its field.
 
 Defaults and recommended ranges follow what small networks on long-tailed images showed: importance is the choice that
 matters; a period of 2 to 5 epochs and a protected share up to 0.5 made no difference; tail_demand and copies by
@@ -46,6 +46,13 @@ Importance = Annotated[
 ProtectedShare = Annotated[
     Share, Field(description="Share of the base width, most important to the head classes, that is never pruned")
 ]
+MergeThreshold = Annotated[
+    Share,
+    Field(
+        description="From this likeness on, a pruned neuron's outgoing weights are added to those of a near-duplicate "
+        "that stays, such as 0.95: the cosine of incoming weights and bias; 0: never (our reading of arXiv:2405.01041)"
+    ),
+]
 
 
 class StaticFields(Fields):
@@ -78,6 +85,7 @@ class PeriodicFields(Fields):
         "class-balanced examples, about 1 / examples where it is noise; 0: always (our reading of arXiv:2301.05744)",
     )
     copy_noise: CopyNoise = 0.1
+    merge_threshold: MergeThreshold = 0.0
 
 
 class Event(Fields):
@@ -117,6 +125,7 @@ class EventsFields(Fields):
     importance: Importance = "class_balanced_taylor"
     protected_share: ProtectedShare = 0.0
     copy_noise: CopyNoise = 0.1
+    merge_threshold: MergeThreshold = 0.0
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -162,6 +171,7 @@ class WideThenPruneFields(Fields):
     prune_share: StopShare = Field(0.7, description="Share of the epochs after which the network is pruned")
     importance: Importance = "class_balanced_taylor"
     protected_share: ProtectedShare = 0.0
+    merge_threshold: MergeThreshold = 0.0
 
 
 GroupNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]

@@ -38,6 +38,8 @@ class EventsSettings:
         importance: Score by which neurons stay (see `neurons.importance`).
         protected_share: Neurons never pruned, the most important to the head classes, as a share of the base size.
         copy_noise: Of noisy copies, in units of their incoming weights' root mean square.
+        merge_threshold: Least likeness at which a pruned neuron's outgoing weights go to a near-duplicate that stays
+            (see `neurons.near_duplicates`); 0: they are pruned with it.
     """
 
     events: tuple[Event, ...]
@@ -45,6 +47,7 @@ class EventsSettings:
     importance: str
     protected_share: float
     copy_noise: float
+    merge_threshold: float
 
 
 class EventsPolicy(UntrainedSizes):
@@ -70,7 +73,7 @@ class EventsPolicy(UntrainedSizes):
         sizes = [sizes_at(share, base_sizes, settings.start) for share in self._shares]
         for event, (before, after) in zip(settings.events, pairwise(sizes), strict=True):
             is_growth = self._grows[event.epoch]
-            prunes = pruning_need(settings.importance, settings.protected_share)
+            prunes = pruning_need(settings.importance, settings.protected_share, settings.merge_threshold)
             self._needs[event.epoch] = growth_need(settings.start, before, after) if is_growth else prunes
 
     def due(self, clock: Clock) -> Need | None:

@@ -42,6 +42,8 @@ class PeriodicSettings:
         copy_noise: Of noisy copies, in units of their incoming weights' root mean square.
         explained_share: A cycle grows only if the best newcomers would explain at least this share of the loss's slope,
             on average over the groups (see `neurons.explained_shares`); 0: whatever they explain.
+        merge_threshold: Least likeness at which a pruned neuron's outgoing weights go to a near-duplicate that stays
+            (see `neurons.near_duplicates`); 0: they are pruned with it.
     """
 
     period_epochs: int
@@ -54,6 +56,7 @@ class PeriodicSettings:
     protected_share: float
     copy_noise: float
     explained_share: float
+    merge_threshold: float
 
 
 class PeriodicPolicy(UntrainedSizes):
@@ -66,7 +69,7 @@ class PeriodicPolicy(UntrainedSizes):
     def __init__(self, settings: PeriodicSettings) -> None:
         self._settings = settings
         self._growth_need = NOTHING
-        self._pruning_need = pruning_need(settings.importance, settings.protected_share)
+        self._pruning_need = pruning_need(settings.importance, settings.protected_share, settings.merge_threshold)
 
     def attach(self, units: Units, device: torch.device, dtype: torch.dtype, generator: torch.Generator) -> None:  # noqa: ARG002
         """Find out what a cycle's growth needs; every cycle starts at the base sizes."""

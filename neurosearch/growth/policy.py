@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neurosearch.neurons import Directions, Plan, Units
+from neurosearch.neurons import Directions, Plan, Twins, Units
 
 
 class Clock(NamedTuple):
@@ -50,6 +50,7 @@ class Need:
         demand: Whether the tail classes' share of the gradient that reaches each group is wanted.
         explained: How many new neurons of each group it is to be said of how much they could explain (see
             `neurons.explained_shares`), by name; None if of none.
+        twins: Least likeness of the near-duplicates that are wanted (see `neurons.near_duplicates`); 0 if none are.
     """
 
     scores: str | None
@@ -57,6 +58,7 @@ class Need:
     directions: Mapping[str, int] | None
     demand: bool = False
     explained: Mapping[str, int] | None = None
+    twins: float = 0.0
 
 
 #: A look at the clock and the sizes is enough.
@@ -78,6 +80,7 @@ class Snapshot:
         demand: The tail classes' share of the gradient that reaches each group, in [0, 1]; None unless it was needed.
         explained: How much of the loss's slope new neurons could explain, for the groups that can be asked; None unless
             it was needed.
+        twins: Near-duplicates, for the groups whose neurons can be merged; None unless it was needed.
     """
 
     clock: Clock
@@ -89,6 +92,7 @@ class Snapshot:
     generator: torch.Generator
     demand: Mapping[str, float] | None = None
     explained: Mapping[str, float] | None = None
+    twins: Mapping[str, Twins] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Decision:
         counts: What is worth knowing about it, for the epoch's metrics, under the names of `neurosearch.names`.
         left_alone: Groups that should have changed and cannot, by name, and why in words.
         shift: As `fold`, what is to be added to what each neuron sums up.
+        notes: What the record says of some groups' changes beside the reason, by name.
     """
 
     plan: Plan
@@ -110,3 +115,4 @@ class Decision:
     counts: Mapping[str, float] = field(default_factory=dict)
     left_alone: Mapping[str, str] = field(default_factory=dict)
     shift: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurosearch import names
 from neurosearch.growth.policy import NOTHING, Decision, Need, Snapshot
-from neurosearch.neurons import Directions, grow, growth_refusals, prune
+from neurosearch.neurons import Directions, Merge, grow, growth_refusals, merge_refusals, merges_of, prune
 
 #: Where groups grow by demand, none gets more than this many times what it would get evenly: the memory that a trial
 #: needs can be told before it starts.
@@ -90,9 +90,9 @@ def growth_need(start: str, before: Mapping[str, int], after: Mapping[str, int])
     return Need(scores=None, head_scores=False, directions={name: after[name] - size for name, size in before.items()})
 
 
-def pruning_need(importance: str, protected_share: float) -> Need:
+def pruning_need(importance: str, protected_share: float, merge_threshold: float) -> Need:
     """Return what must be shown before neurons are removed."""
-    return Need(scores=importance, head_scores=protected_share > 0, directions=None)
+    return Need(scores=importance, head_scores=protected_share > 0, directions=None, twins=merge_threshold)
 
 
 def growth(snapshot: Snapshot, sizes: Mapping[str, int], start: str, noise: float, reason: str) -> Decision:
@@ -127,7 +127,8 @@ def pruning(  # what is pruned, by what, and what is to be counted
     """Return the decision to remove the least important neurons down to these sizes.
 
     Args:
-        snapshot: With scores, and with head scores if any neuron is protected.
+        snapshot: With scores, with head scores if any neuron is protected, and with near-duplicates if neurons are to
+            be merged into those that stay.
         sizes: Neurons to keep in each group that may change.
         newcomers: Of each group, how many of its neurons the growth before has added; these are the last ones.
         importance: What the scores are.
@@ -148,7 +149,21 @@ def pruning(  # what is pruned, by what, and what is to be counted
         counts[names.NEURONS_SAVED] = float(saved)
     if importance in _TELLS_DEAD:
         counts[names.DEAD_NEURONS] = float(sum(int((scores == 0).sum()) for scores in snapshot.scores.values()))
-    return Decision(prune(snapshot.units, removed), reason, fold=None, counts=counts)
+    merged, notes = _merged(snapshot, removed)
+    if snapshot.twins is not None:
+        counts[names.NEURONS_MERGED] = float(sum(map(len, merged.values())))
+    return Decision(prune(snapshot.units, removed, merged), reason, fold=None, counts=counts, notes=notes)
+
+
+def _merged(
+    snapshot: Snapshot, removed: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, tuple[Merge, ...]], dict[str, str]]:
+    """Return how removed neurons are merged into near-duplicates that stay, and what the record says of it."""
+    if snapshot.twins is None:
+        return {}, {}
+    merged = {name: merges_of(twins, removed[name]) for name, twins in snapshot.twins.items()}
+    notes = {name: f"{len(merges)} merged into near-duplicates" for name, merges in merged.items() if merges}
+    return merged, notes | {name: f"not merged: {why}" for name, why in merge_refusals(snapshot.units).items()}
 
 
 def _newcomers_kept(

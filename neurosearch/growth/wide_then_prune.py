@@ -30,12 +30,15 @@ class WideThenPruneSettings:
         prune_share: Share of the training's epochs after which the network is pruned.
         importance: Score by which neurons stay (see `neurons.importance`).
         protected_share: Neurons never pruned, the most important to the head classes, as a share of the base size.
+        merge_threshold: Least likeness at which a pruned neuron's outgoing weights go to a near-duplicate that stays
+            (see `neurons.near_duplicates`); 0: they are pruned with it.
     """
 
     grow_share: float
     prune_share: float
     importance: str
     protected_share: float
+    merge_threshold: float
 
 
 class WideThenPrunePolicy(UntrainedSizes):
@@ -49,7 +52,8 @@ class WideThenPrunePolicy(UntrainedSizes):
         if clock.step == 0:
             return NOTHING
         if clock.epoch_ended and clock.epoch == self._prune_epoch(clock):
-            return pruning_need(self._settings.importance, self._settings.protected_share)
+            settings = self._settings
+            return pruning_need(settings.importance, settings.protected_share, settings.merge_threshold)
         return None
 
     def decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:

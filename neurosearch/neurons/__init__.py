@@ -21,6 +21,8 @@ from neurosearch.neurons.gates import fold_gates, gated_parameters
 from neurosearch.neurons.gradmax import explained_shares, gradmax_directions
 from neurosearch.neurons.growable import growth_refusals
 from neurosearch.neurons.importance import KINDS, importance
+from neurosearch.neurons.likeness import Twins, merges_of, near_duplicates
+from neurosearch.neurons.merging import Merge, merge_refusals
 from neurosearch.neurons.plan import STARTS, Change, Plan, grow, prune
 from neurosearch.neurons.reserve import Reserve
 from neurosearch.neurons.shifts import fold_shifts, shift_parameter, shifted_parameters
@@ -36,9 +38,11 @@ __all__ = [
     "Directions",
     "Frozen",
     "Group",
+    "Merge",
     "Plan",
     "Reserve",
     "SurgeryError",
+    "Twins",
     "Units",
     "apply_plan",
     "certify",
@@ -51,6 +55,9 @@ __all__ = [
     "grow",
     "growth_refusals",
     "importance",
+    "merge_refusals",
+    "merges_of",
+    "near_duplicates",
     "prune",
     "restore_structure",
     "same_on_all_ranks",

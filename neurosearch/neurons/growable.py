@@ -6,13 +6,17 @@ from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.labels import Obstacle
 from neurosearch.neurons.units import GroupFacts, Units
 
-_REFUSED: dict[Obstacle, str] = {
-    Obstacle.NORMALISED: "a mean or variance is taken over its units ({words}), so new ones change the others",
+#: What keeps a group's units from being plainly made and plainly used.
+NOT_PLAIN: dict[Obstacle, str] = {
     Obstacle.MIXED: "its units meet each other with no weight in between ({words})",
     Obstacle.DERIVED: "its weight is not used as it is stored, but computed from parameters ({words})",
     Obstacle.TIED: "one tensor does two things for its units, such as making and using them ({words})",
-    Obstacle.NO_OUTGOING: "no weight uses its units, so nothing could keep the new ones silent",
     Obstacle.NO_INCOMING: "no weight makes its units",
+}
+_REFUSED: dict[Obstacle, str] = {
+    Obstacle.NORMALISED: "a mean or variance is taken over its units ({words}), so new ones change the others",
+    **NOT_PLAIN,
+    Obstacle.NO_OUTGOING: "no weight uses its units, so nothing could keep the new ones silent",
 }
 _REFUSED_AT_ZERO: dict[Obstacle, str] = {
     Obstacle.MOVES_ZERO: "an operation on its units does not map 0 to 0 ({words})",

@@ -41,6 +41,7 @@ class Obstacle(StrEnum):
     MIXED = "mixed"  # units meet units with no weight in between
     MOVES_ZERO = "moves_zero"  # an operation that does not map 0 to 0
     DEAD_AT_ZERO = "dead_at_zero"  # an operation whose derivative at 0 is 0
+    BENDS = "bends"  # an operation that does not map r times a value to r times its result, for r > 0
     NO_OUTGOING = "no_outgoing"  # no weight uses the units
     NO_INCOMING = "no_incoming"  # no weight makes the units
     DERIVED = "derived"  # a weight is computed from parameters

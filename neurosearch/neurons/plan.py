@@ -17,6 +17,8 @@ from neurosearch.neurons.asked import by_group, known_units, whole_count, whole_
 from neurosearch.neurons.directions import Directions, checked, directions_of
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.growable import check_start
+from neurosearch.neurons.merging import Merge, misfit
+from neurosearch.neurons.merging import checked as checked_merges
 from neurosearch.neurons.units import Group, Units
 
 STARTS = ("zero_outgoing", "symmetric_pair", "shared_copy", "noisy_copy", "gradmax", "zero_incoming", "gated")
@@ -35,6 +37,7 @@ class Change:
         seed: From which their random values follow.
         directions: Where the weights of a gradmax start point, None for every other one.
         noise: Of a noisy copy's incoming weights, in units of their root mean square; 0 for every other start.
+        merged: Removed units whose outgoing weights are added to those of units that stay, ascending.
     """
 
     group: str
@@ -44,6 +47,7 @@ class Change:
     seed: int
     directions: Directions | None = None
     noise: float = 0.0
+    merged: tuple[Merge, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,22 +123,28 @@ class Plan:
             ) from error
 
 
-def prune(units: Units, positions: Mapping[str, Iterable[int]]) -> Plan:
+def prune(
+    units: Units, positions: Mapping[str, Iterable[int]], merged: Mapping[str, Iterable[Merge]] | None = None
+) -> Plan:
     """Plan to remove units.
 
     Args:
         units: The network's units now.
         positions: For each group to prune, by name, the positions that go, in any order.
+        merged: By name, which of them leave their outgoing weights to units that stay, such as near-duplicates (see
+            `near_duplicates`); the others are removed with theirs.
 
     Raises:
-        SurgeryError: For an unknown group, a position out of range, or fewer units than the group's minimum.
+        SurgeryError: For an unknown group, a position out of range, fewer units than the group's minimum, a group whose
+            units cannot be merged, or a merge that is not from a unit that goes to one that stays.
     """
     changes = []
     for name, wanted in by_group(positions, '{"name": [0, 2]}').items():
         group = group_by_name(units, name)
         removed = _removed(group, wanted)
         if removed:
-            changes.append(Change(name, removed, 0, "", 0))
+            own = checked_merges(units, group, removed, (merged or {}).get(name, ()))
+            changes.append(Change(name, removed, 0, "", 0, merged=own))
     return _plan(units, changes)
 
 
@@ -243,6 +253,7 @@ def _plan_of(value: Mapping[str, Any]) -> Plan:
                 int(one["seed"]),
                 directions_of(one.get("directions")),
                 float(one.get("noise", 0.0)),
+                tuple(Merge(int(source), int(target), float(by)) for source, target, by in one.get("merged", ())),
             )
             for one in step
         )
@@ -260,6 +271,8 @@ def _check_changes(plan: Plan) -> None:
         size = sizes[change.group]
         if list(change.removed) != sorted(set(change.removed)) or not set(change.removed) <= set(range(size)):
             raise ValueError(f"group {change.group} has {size} units, and {list(change.removed)} are to go")
+        if (wrong := misfit(size, change.removed, change.merged)) is not None:
+            raise ValueError(f"group {change.group}: {wrong}")
         if change.added < 0 or (change.added and change.start not in STARTS):
             raise ValueError(f"group {change.group} is to gain {change.added} units with start {change.start!r}")
         sizes[change.group] += change.added - len(change.removed)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurosearch.neurons.labels import Labels, Obstacle, Role
 from neurosearch.neurons.reshape import Dims
-from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, broadcast
+from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, broadcast, note_constants
 from neurosearch.neurons.tracer import Call, Rule, Tracer
 
 
@@ -84,6 +84,7 @@ def addmm(tracer: Tracer, call: Call) -> None:
 def _add_term(tracer: Tracer, term: Tensor, out: Tensor) -> None:
     dims = tracer.dims(out)
     tracer.put(out, broadcast(tracer, [dims, tracer.dims(term)], [out.shape, term.shape], out.shape))
+    note_constants(tracer, [term], out, "addmm")
     for labels in tracer.dims(term):
         _use(tracer, term, labels, Role.SHIFT)
 

@@ -53,6 +53,10 @@ KEEP_ZERO = [
     "addcmul",
     "addcdiv",
 ]
+# f(r x) = r f(x) for r > 0; of two operands that both have units, r times each.
+HOMOGENEOUS = ["abs", "leaky_relu", "neg", "negative"]
+SUMS = ["add", "sub", "subtract", "minimum", "maximum"]
+PRODUCTS = ["mul", "multiply", "div", "true_divide"]
 COPIES = [
     "_to_copy",
     "alias",
@@ -74,12 +78,11 @@ COPIES = [
 ]
 DROPOUTS = [
     "dropout",
-    "alpha_dropout",
     "feature_dropout",
-    "feature_alpha_dropout",
     "native_dropout",
     "bernoulli",
 ]
+SHIFTED_DROPOUTS = ["alpha_dropout", "feature_alpha_dropout"]
 DEAD_AT_ZERO = [
     "relu",
     "relu6",
@@ -205,19 +208,54 @@ def elementwise(tracer: Tracer, call: Call) -> None:
             tracer.put(result, dims, is_derived=is_derived)
 
 
-def _noting(obstacle: Obstacle) -> Rule:
+def _noting(*obstacles: Obstacle) -> Rule:
     def rule(tracer: Tracer, call: Call) -> None:
         elementwise(tracer, call)
         out = call.out[0] if isinstance(call.out, (tuple, list)) else call.out
-        for labels in tracer.dims(out):
-            tracer.graph.note(labels, obstacle, call.name)
+        for obstacle in obstacles:
+            note_all(tracer, out, obstacle, call.name)
 
     return rule
+
+
+def note_all(tracer: Tracer, tensor: Tensor, obstacle: Obstacle, words: str) -> None:
+    """Say of the units in every dimension of a tensor what an operation means for new ones."""
+    for labels in tracer.dims(tensor):
+        tracer.graph.note(labels, obstacle, words)
+
+
+def extremum(tracer: Tracer, call: Call) -> None:
+    """The larger or smaller of two values."""
+    elementwise(tracer, call)
+    note_constants(tracer, call.args[:2], call.out, call.name)
+
+
+def note_constants(tracer: Tracer, operands: Sequence[object], out: Tensor, words: str) -> None:
+    """Say of units that something without units is added to them: twice the unit is not twice the sum."""
+    for place, labels in enumerate(tracer.dims(out)):
+        for operand in operands:
+            own = place - out.ndim + (operand.ndim if isinstance(operand, Tensor) else 0)
+            if own < 0 or not isinstance(operand, Tensor) or tracer.dims(operand)[own] is None:
+                tracer.graph.note(labels, Obstacle.BENDS, words)
+
+
+def product(tracer: Tracer, call: Call) -> None:
+    """Multiply or divide: two values of units, or one below the line, are no longer in proportion to the units."""
+    elementwise(tracer, call)
+    has_units = [
+        isinstance(one, Tensor)
+        and not (tracer.is_weight(one) or tracer.is_derived(one))
+        and any(labels is not None for labels in tracer.dims(one))
+        for one in call.args[:2]
+    ]
+    if all(has_units) or (has_units[-1] and "div" in call.name):
+        note_all(tracer, call.out, Obstacle.BENDS, call.name)
 
 
 def add(tracer: Tracer, call: Call) -> None:
     """Add: a number or a single value shared by all units moves zero."""
     elementwise(tracer, call)
+    note_constants(tracer, call.args[:2], call.out, call.name)
     operands = [tensor for tensor in call.args[:2] if isinstance(tensor, Tensor) and tensor.numel() > 1]
     if len(operands) < 2:
         for labels in tracer.dims(call.out):
@@ -254,21 +292,34 @@ def copy(tracer: Tracer, call: Call) -> None:
 def same_shape(tracer: Tracer, call: Call) -> None:
     """A new tensor whose size follows another one's."""
     tracer.put(call.out, tracer.dims(call.args[0]))
+    _note_filling(tracer, call)
 
 
 def factory(tracer: Tracer, call: Call) -> None:
     """A new tensor of a size that code names: it may follow units, which a run at other widths will show."""
     tracer.put(call.out, tuple(tracer.graph.fresh(size) for size in call.out.shape))
+    _note_filling(tracer, call)
+
+
+def _note_filling(tracer: Tracer, call: Call) -> None:
+    """Say of new numbers other than 0 that no unit's values are in proportion to them."""
+    if not call.name.startswith(("zero", "new_zeros", "empty", "new_empty")):
+        note_all(tracer, call.out, Obstacle.BENDS, call.name)
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(KEEP_ZERO, elementwise),
-    **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO)),
+    **dict.fromkeys(KEEP_ZERO, _noting(Obstacle.BENDS)),
+    **dict.fromkeys(HOMOGENEOUS, elementwise),
+    **dict.fromkeys(SUMS, extremum),
+    **dict.fromkeys(PRODUCTS, product),
+    **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO, Obstacle.BENDS)),
+    "relu": _noting(Obstacle.DEAD_AT_ZERO),
     **dict.fromkeys(MOVE_ZERO, _noting(Obstacle.MOVES_ZERO)),
     "prelu": prelu,
     **dict.fromkeys(("add", "sub", "subtract"), add),
     **dict.fromkeys(COPIES, copy),
     **dict.fromkeys(DROPOUTS, elementwise),
+    **dict.fromkeys(SHIFTED_DROPOUTS, _noting(Obstacle.BENDS)),
     **dict.fromkeys((*SAME_SHAPE, *FILLS), same_shape),
     **dict.fromkeys(
         [

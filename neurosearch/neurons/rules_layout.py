@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from neurosearch.neurons.labels import Labels
+from neurosearch.neurons.labels import Labels, Obstacle
 from neurosearch.neurons.reshape import reshaped
-from neurosearch.neurons.rules_elementwise import broadcast
+from neurosearch.neurons.rules_elementwise import broadcast, note_all
 from neurosearch.neurons.tracer import Call, Rule, Tracer
 
 
@@ -208,6 +208,8 @@ def pad(tracer: Tracer, call: Call) -> None:
     source = call.args[0]
     changed = {index for index in range(source.ndim) if source.shape[index] != call.out.shape[index]}
     keep_all_but(tracer, call, changed, f"positions are padded to it in {tracer.place()}")
+    if call.get(3 if call.name == "pad" else 2, "value"):
+        note_all(tracer, call.out, Obstacle.BENDS, call.name)
 
 
 def index(tracer: Tracer, call: Call) -> None:

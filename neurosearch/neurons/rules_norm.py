@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from neurosearch.neurons.labels import Labels, Obstacle, Role
-from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, elementwise
+from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, extremum, note_all
 from neurosearch.neurons.rules_layout import keep_all_but
 from neurosearch.neurons.tracer import Call, Rule, Tracer
 
@@ -34,6 +34,7 @@ def batch_norm(tracer: Tracer, call: Call) -> None:
         _attach(tracer, tensor, dims[1], role)
     out = call.out if isinstance(call.out, Tensor) else call.out[0]
     tracer.put(out, dims)
+    note_all(tracer, out, Obstacle.BENDS, call.name)
 
 
 def layer_norm(tracer: Tracer, call: Call) -> None:
@@ -66,6 +67,7 @@ def group_norm(tracer: Tracer, call: Call) -> None:
     _attach(tracer, call.get(2, "weight"), labels, Role.SCALE)
     _attach(tracer, call.get(3, "bias"), labels, Role.SHIFT)
     tracer.put(call.out, dims)
+    note_all(tracer, call.out, Obstacle.BENDS, call.name)
 
 
 def pool(tracer: Tracer, call: Call) -> None:
@@ -86,7 +88,7 @@ def reduce(tracer: Tracer, call: Call) -> None:
     """A mean, sum or maximum: what it is taken over cannot change."""
     source = call.args[0]
     if len(call.args) > 1 and isinstance(call.args[1], Tensor):  # the larger of two tensors, element by element
-        return elementwise(tracer, call)
+        return extremum(tracer, call)
     chosen = call.get(2 if "norm" in call.name else 1, "dim")
     if not isinstance(chosen, (int, list, tuple)) or chosen == []:
         chosen = range(source.ndim)
@@ -99,6 +101,8 @@ def reduce(tracer: Tracer, call: Call) -> None:
     keeps = tuple(None if index in gone else labels for index, labels in enumerate(dims))
     for out in call.out if isinstance(call.out, (tuple, list)) else (call.out,):
         tracer.put(out, keeps if out.ndim == source.ndim and gone else rest)
+        if call.name not in _HOMOGENEOUS:
+            note_all(tracer, out, Obstacle.BENDS, call.name)
     return None
 
 
@@ -163,6 +167,8 @@ _REDUCTIONS = [
     "cumsum",
 ]
 
+_HOMOGENEOUS = frozenset({"mean", "sum", "amax", "amin", "max", "min"})  # r times every value gives r times the result
+
 _BATCH_NORMS = [
     "batch_norm",
     "instance_norm",
@@ -172,16 +178,7 @@ _BATCH_NORMS = [
 ]
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(
-        (
-            "batch_norm",
-            "instance_norm",
-            "native_batch_norm",
-            "_native_batch_norm_legit_no_training",
-            "cudnn_batch_norm",
-        ),
-        batch_norm,
-    ),
+    **dict.fromkeys(_BATCH_NORMS, batch_norm),
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
     "group_norm": group_norm,
     **dict.fromkeys(_POOLS, pool),

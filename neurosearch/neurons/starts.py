@@ -19,7 +19,8 @@ from torch import Tensor
 from neurosearch.neurons.directions import Directions
 from neurosearch.neurons.labels import Role
 from neurosearch.neurons.plan import Change
-from neurosearch.neurons.units import FIXED, Slice, Units
+from neurosearch.neurons.positions import positions_of
+from neurosearch.neurons.units import Slice, Units
 
 _COPIES = frozenset({"shared_copy", "noisy_copy"})
 _SHARE_LOW, _SHARE_HIGH = 0.3, 0.7  # of the outgoing weights: away from 1/2, so that a copy and its model part ways
@@ -77,23 +78,8 @@ def _places(tensors: Mapping[str, Tensor], old: Mapping[str, Tensor], units: Uni
     group = units.layout.index[change.group]
     for part in units.layout.slices[group]:
         if part.tensor in tensors:
-            positions = _positions(units, part, group)
+            positions = positions_of(units, part, group)
             yield _Place(tensors[part.tensor], old[part.tensor], change, part, positions, units.sizes[group])
-
-
-def _positions(units: Units, part: Slice, group: int) -> Callable[[Tensor], Tensor]:
-    """Return a function from unit numbers `(u,)` to their positions `(u, p)`."""
-    starts = []
-    offset = 0
-    for block in units.layout.tensors[part.tensor][part.dimension]:
-        if block.group == group:
-            starts.append((offset, block.repeat))
-        offset += block.repeat if block.group == FIXED else block.repeat * units.sizes[block.group]
-
-    def positions(numbers: Tensor) -> Tensor:
-        return torch.cat([start + numbers[:, None] * repeat + torch.arange(repeat) for start, repeat in starts], dim=1)
-
-    return positions
 
 
 def _make(place: _Place) -> None:

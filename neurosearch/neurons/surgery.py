@@ -20,6 +20,7 @@ from neurosearch.neurons.certificate import check_room, check_tensors
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.journal import Journal
+from neurosearch.neurons.merging import merge
 from neurosearch.neurons.operation import Operation
 from neurosearch.neurons.plan import Change, Plan
 from neurosearch.neurons.registry import layout_by_digest
@@ -127,6 +128,7 @@ class _Patient:
         after = self.units.with_sizes(tuple(sizes))
         if added:
             check_room(self.model.tensors, self.units, after)
+        self._merge(step, journal)
         growing = [change for change in step if change.added]
         operation = Operation(self.units, after, Reindexing(self.units, kept, added), growing, journal)
         operation.change_model(self.model, self.optimizers)
@@ -136,3 +138,9 @@ class _Patient:
             else:
                 operation.change_mapping(copy)
         return replace(self, units=after)
+
+    def _merge(self, step: Sequence[Change], journal: Journal) -> None:
+        """Leave the outgoing weights of units that go to others, in the network and its copies."""
+        merged = {change.group: change.merged for change in step if change.merged}
+        for one in (self.model, *self.averaged) if merged else ():
+            merge(one.tensors if isinstance(one, Anatomy) else one, self.units, merged, journal)

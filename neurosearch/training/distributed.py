@@ -83,14 +83,14 @@ class Ranks:
                 buffer.div_(self.size)
 
     def with_first_scores(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot with the scores, directions and demand that the first process has found."""
+        """Return the snapshot with all that the first process has found to decide from."""
         scores, head_scores = _on_cpu(snapshot.scores), _on_cpu(snapshot.head_scores)
-        found = (scores, head_scores, snapshot.directions, snapshot.demand, snapshot.explained)
+        found = (scores, head_scores, snapshot.directions, snapshot.demand, snapshot.explained, snapshot.twins)
         if any(each is not None for each in found):
             shared: list[Any] = [found]
             dist.broadcast_object_list(shared, src=0)
             found = shared[0]
-        scores, head_scores, directions, demand, explained = found
+        scores, head_scores, directions, demand, explained, twins = found
         return replace(
             snapshot,
             scores=scores,
@@ -98,6 +98,7 @@ class Ranks:
             directions=directions,
             demand=demand,
             explained=explained,
+            twins=twins,
         )
 
     def check_same(self, decisions: Sequence[Decision]) -> None:

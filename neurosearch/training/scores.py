@@ -1,4 +1,7 @@
-"""Measures what a policy asks about, on class-balanced training examples: scores, directions of new neurons, demand."""
+"""Measures what a policy asks about: scores, directions of new neurons, demand, near-duplicates.
+
+All but the near-duplicates, which the weights alone tell, on class-balanced training examples.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,11 +14,13 @@ from neurosearch.growth.policy import Need
 from neurosearch.neurons import (
     Directions,
     SurgeryError,
+    Twins,
     Units,
     explained_shares,
     gradmax_directions,
     growth_refusals,
     importance,
+    near_duplicates,
 )
 from neurosearch.randomness import derive_seed
 from neurosearch.training.records import TrialFailed
@@ -37,6 +42,7 @@ class Measured:
         directions: Where new neurons should point.
         demand: The tail classes' share of the gradient that reaches each group.
         explained: How much of the loss's slope new neurons could explain, for the groups that can be asked.
+        twins: Near-duplicates, for the groups whose neurons can be merged.
         num_examples: Examples that went forward and backward through the network for it.
     """
 
@@ -45,6 +51,7 @@ class Measured:
     directions: Mapping[str, Directions] | None
     demand: Mapping[str, float] | None
     explained: Mapping[str, float] | None
+    twins: Mapping[str, Twins] | None
     num_examples: int
 
 
@@ -65,8 +72,9 @@ def measure(
     Raises:
         TrialFailed: A group of neurons cannot be measured in the way that is needed.
     """
+    twins = near_duplicates(model, units, need.twins) if need.twins else None
     if need.scores is None and need.directions is None and not need.demand and need.explained is None:
-        return Measured(None, None, None, None, None, 0)
+        return Measured(None, None, None, None, None, twins, 0)
     examples = batches.balanced(examples_per_class, derive_seed(seed, "examples"))
     head = only_classes(examples, head_classes(batches.class_counts)) if need.head_scores else []
     scores = head_scores = directions = demand = None
@@ -87,7 +95,7 @@ def measure(
     num_demanding = _count(examples) if demand is not None else 0
     num_explaining = _STEPS_PER_DIRECTION * _count(examples) * len(explained or ())  # a pass for each group
     num_examples = num_scored + num_pointed + num_demanding + num_explaining
-    return Measured(scores, head_scores, directions, demand, explained, num_examples)
+    return Measured(scores, head_scores, directions, demand, explained, twins, num_examples)
 
 
 @contextmanager

@@ -64,6 +64,7 @@ class Surgeon:
             torch.Generator().manual_seed(seed),
             found.demand,
             found.explained,
+            found.twins,
         )
         return snapshot, found.num_examples
 
@@ -116,6 +117,7 @@ class Surgeon:
 
 def _events(decision: Decision, clock: Clock) -> list[GrowthEvent]:
     return [
-        GrowthEvent(clock.step, clock.epoch, change.group, change.added, len(change.removed), decision.reason)
+        GrowthEvent(clock.step, clock.epoch, change.group, change.added, len(change.removed), reason)
         for change in decision.plan.changes
+        for reason in ["; ".join(filter(None, (decision.reason, decision.notes.get(change.group))))]
     ]

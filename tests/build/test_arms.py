@@ -66,9 +66,11 @@ def test_recycling_keeps_the_final_size(trial: Make, digits: PreparedData) -> No
 
 
 def test_the_grown_width_is_that_of_the_network_that_grew(trial: Make, digits: PreparedData) -> None:
-    config = grown(trial, **PERIODIC, importance="l2", protected_share=0.25)
+    config = grown(trial, **PERIODIC, importance="l2", protected_share=0.25, merge_threshold=0.9)
     arm = arm_config("wide_then_prune", config, final(config, digits), digits.manifest)
-    assert arm.growth == WideThenPruneFields(grow_share=0.75, importance="l2", protected_share=0.25)
+    assert arm.growth == WideThenPruneFields(
+        grow_share=0.75, importance="l2", protected_share=0.25, merge_threshold=0.9
+    )
     nimble = grown(trial, kind="nimble")
     arm = arm_config("wide_then_prune", nimble, final(nimble, digits), digits.manifest)
     assert arm.growth == WideThenPruneFields()

@@ -13,7 +13,9 @@ PRUNE = Need(scores="l2", head_scores=False, directions=None)
 
 
 def make(*events, protected=0.0, start="zero_outgoing"):
-    return attached(EventsPolicy(EventsSettings(tuple(Event(*event) for event in events), start, "l2", protected, 0.1)))
+    return attached(
+        EventsPolicy(EventsSettings(tuple(Event(*event) for event in events), start, "l2", protected, 0.1, 0.0))
+    )
 
 
 def attached(policy):
@@ -64,7 +66,9 @@ def test_events_that_do_not_end_at_the_base_size_are_no_policy():
 @settings(deadline=None)
 def test_cycles_can_be_written_as_events(period, grown, stop, epochs, start):
     grown = min(grown, period - 1)
-    cycles = attached(PeriodicPolicy(PeriodicSettings(period, grown, 0.5, "all", stop, start, "l2", 0.0, 0.1, 0.0)))
+    cycles = attached(
+        PeriodicPolicy(PeriodicSettings(period, grown, 0.5, "all", stop, start, "l2", 0.0, 0.1, 0.0, 0.0))
+    )
     starts = [epoch for epoch in range(0, epochs, period) if epoch + grown <= int(stop * epochs)]
     if starts:
         events = make(*(event for epoch in starts for event in ((epoch, 0.5), (epoch + grown, 0.0))), start=start)

@@ -13,8 +13,9 @@ from neurosearch.neurons.units import GroupFacts, Layout, Units
 UNITS = Units(Layout((GroupFacts("a", 1, {}), GroupFacts("b", 1, {})), {}, {}, (), ()), (8, 3))
 
 
-def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing", explained=0.0):
-    policy = PeriodicPolicy(PeriodicSettings(period, grown, share, "all", stop, start, "l2", protected, 0.1, explained))
+def make(period=5, grown=3, stop=0.7, protected=0.0, share=0.5, start="zero_outgoing", explained=0.0, merge=0.0):
+    settings = PeriodicSettings(period, grown, share, "all", stop, start, "l2", protected, 0.1, explained, merge)
+    policy = PeriodicPolicy(settings)
     policy.attach(UNITS, torch.device("cpu"), torch.float32, torch.Generator())
     return policy
 
@@ -45,6 +46,11 @@ def test_a_cycle_that_could_not_prune_before_the_stop_never_starts():
 def test_head_scores_are_needed_exactly_when_neurons_are_protected():
     (_, _), (_, need) = boundaries(make(protected=0.25, stop=0.2), epochs=20)
     assert need == Need(scores="l2", head_scores=True, directions=None)
+
+
+def test_near_duplicates_are_needed_exactly_when_neurons_are_merged():
+    (_, _), (_, need) = boundaries(make(merge=0.9, stop=0.2), epochs=20)
+    assert need == Need(scores="l2", head_scores=False, directions=None, twins=0.9)
 
 
 def test_a_gradmax_start_needs_directions_for_as_many_neurons_as_come():

@@ -23,10 +23,10 @@ from neurosearch.growth import (
     WideThenPrunePolicy,
     WideThenPruneSettings,
 )
-from neurosearch.neurons import apply_plan, find_units, fold_gates, gradmax_directions
+from neurosearch.neurons import apply_plan, find_units, fold_gates, gradmax_directions, near_duplicates
 
 EPOCHS, STEPS_PER_EPOCH = 8, 3
-PERIODIC = PeriodicSettings(4, 2, 0.5, "all", 0.8, "zero_outgoing", "l2", 0.25, 0.1, 0.0)
+PERIODIC = PeriodicSettings(4, 2, 0.5, "all", 0.8, "zero_outgoing", "l2", 0.25, 0.1, 0.0, 0.0)
 #: Up, up, by less than a neuron, below the base size, and back; at every width with what must be rounded.
 EVENTS = EventsSettings(
     tuple(Event(*each) for each in ((0, 0.3), (1, 0.9), (2, 0.91), (4, -0.45), (6, 0.0))),
@@ -34,6 +34,7 @@ EVENTS = EventsSettings(
     "l2",
     0.25,
     0.1,
+    0.0,
 )
 RECYCLE = RecycleSettings(2, "activation", 0.5, 0.5, 0.8, "zero_outgoing", 0.1)
 NIMBLE = NimbleSettings(1.0, 0.5, 0.7, 1.5, 1.0, "share", True, 0.5, "each", 0.4, 2)
@@ -42,11 +43,12 @@ POLICIES = {
     "static": StaticPolicy,
     "periodic": lambda: PeriodicPolicy(PERIODIC),
     "periodic_gradmax": lambda: PeriodicPolicy(replace(PERIODIC, start="gradmax")),
+    "periodic_merging": lambda: PeriodicPolicy(replace(PERIODIC, merge_threshold=0.3)),
     "periodic_tail_demand": lambda: PeriodicPolicy(replace(PERIODIC, groups="tail_demand")),
     "periodic_tail_demand_gradmax": lambda: PeriodicPolicy(replace(PERIODIC, groups="tail_demand", start="gradmax")),
     "recycle": lambda: RecyclePolicy(RECYCLE),
     "recycle_pairs": lambda: RecyclePolicy(replace(RECYCLE, start="symmetric_pair", largest_share=1.0)),
-    "wide_then_prune": lambda: WideThenPrunePolicy(WideThenPruneSettings(0.5, 0.7, "l2", 0.25)),
+    "wide_then_prune": lambda: WideThenPrunePolicy(WideThenPruneSettings(0.5, 0.7, "l2", 0.25, 0.0)),
     "events": lambda: EventsPolicy(EVENTS),
     "events_gradmax": lambda: EventsPolicy(replace(EVENTS, start="gradmax")),
     "nimble": lambda: NimblePolicy(NIMBLE),
@@ -86,6 +88,7 @@ class Simulation:
             None if need.directions is None else self.directions(need.directions),
             generator,
             {group.name: 1 / (2 + place) for place, group in enumerate(self.units.groups)} if need.demand else None,
+            twins=near_duplicates(self.model, self.units, need.twins) if need.twins else None,
         )
 
     def directions(self, counts):
@@ -226,7 +229,7 @@ def test_cycles_written_as_events_make_the_same_plans():
     events = tuple(Event(*each) for each in ((0, 0.5), (2, 0.0), (4, 0.5), (6, 0.0)))
     cycles, written = (
         Simulation(PeriodicPolicy(PERIODIC)),
-        Simulation(EventsPolicy(EventsSettings(events, PERIODIC.start, PERIODIC.importance, 0.25, 0.1))),
+        Simulation(EventsPolicy(EventsSettings(events, PERIODIC.start, PERIODIC.importance, 0.25, 0.1, 0.0))),
     )
     cycles.run()
     written.run()

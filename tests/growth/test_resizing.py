@@ -1,16 +1,23 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from neurosearch import names
+from neurosearch.growth import Clock, Snapshot
 from neurosearch.growth.resizing import (
     LARGEST_DEMAND,
     least_important,
     most_important,
+    pruning,
     size_at,
     sizes_at,
     sizes_by_demand,
 )
+from neurosearch.neurons import Merge, Twins, find_units, near_duplicates
 
 STARTS = st.sampled_from(["zero_outgoing", "symmetric_pair"])
 SHARES = st.floats(-0.99, 4.0)
@@ -81,3 +88,43 @@ def test_equal_demand_is_even_and_more_demand_is_more_neurons():
     assert sizes_by_demand(0.5, base, {"a": 0.0, "b": 0.0, "c": 0.0}, "zero_outgoing") == {"a": 12, "b": 30, "c": 7}
     found = sizes_by_demand(0.5, {"a": 10, "b": 10}, {"a": 0.4, "b": 0.1}, "zero_outgoing")
     assert found == {"a": 18, "b": 12}
+
+
+def seen(model, scores, threshold):
+    units = find_units(model, (torch.zeros(2, 3),))
+    twins = near_duplicates(model, units, threshold) if threshold else None
+    base, generator = {group.name: group.size for group in units.groups}, torch.Generator()
+    return Snapshot(Clock(6, 2, 3, 9), units, base, scores, None, None, generator, twins=twins)
+
+
+def test_a_pruned_neuron_is_merged_into_a_near_duplicate_that_stays():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+    with torch.no_grad():
+        model[2].weight[4], model[2].bias[4] = 2 * model[2].weight[1], 2 * model[2].bias[1]
+        model[2].weight[3], model[2].bias[3] = -model[2].weight[0], -model[2].bias[0]
+    scores = {"0": torch.arange(4.0), "2": torch.tensor([3.0, 4.0, 5.0, 2.0, 1.0])}
+    sizes = {"0": 3, "2": 3}
+    one, again, plain = (
+        pruning(seen(model, scores, threshold), sizes, {}, "l2", 0.0, "fewer") for threshold in (0.99, 0.99, 0.0)
+    )
+    first, second = one.plan.changes
+    assert (first.removed, first.merged) == ((0,), ())
+    assert (second.removed, second.merged) == ((3, 4), (Merge(4, 1, pytest.approx(2.0)),))
+    assert one.counts == {names.NEURONS_MERGED: 1.0}
+    assert one.notes.keys() == {"0", "2"}
+    assert one.notes["0"].startswith("not merged: a mean or variance is taken over its units (layer_norm in 1")
+    assert one.notes["2"] == "1 merged into near-duplicates"
+    assert again.plan.digest == one.plan.digest != plain.plan.digest
+    assert (plain.counts, plain.notes) == ({}, {})
+    assert not any(change.merged for change in plain.plan.changes)
+
+
+def test_what_was_found_elsewhere_decides_and_not_the_weights():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    snapshot = seen(model, {"0": torch.arange(4.0)}, 0.0)
+    found = Twins(
+        torch.tensor([[0, 2]]), torch.ones(1, dtype=torch.float64), torch.full((1,), 0.5, dtype=torch.float64)
+    )
+    decision = pruning(replace(snapshot, twins={"0": found}), {"0": 3}, {}, "l2", 0.0, "fewer")
+    assert decision.plan.changes[0].merged == (Merge(0, 2, 0.5),)

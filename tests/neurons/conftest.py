@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from neurosearch.neurons import SurgeryError, Units, apply_plan, certify, find_units, gated_parameters, grow, prune
+from neurosearch.neurons.labels import Role
+from neurosearch.neurons.positions import positions_of
 
 
 def mlp(widths: tuple[int, ...] = (6, 5), *, norm: bool = True, activation: type[nn.Module] = nn.GELU) -> nn.Module:
@@ -325,6 +327,23 @@ def assert_exact(model: nn.Module, inputs: Tensor, name: str, chosen: list[int])
 @pytest.fixture(scope="session")
 def exact() -> Callable[..., nn.Module]:
     return assert_exact
+
+
+@torch.no_grad()
+def make_twin(model: nn.Module, units: Units, name: str, source: int, target: int, factor: float = 1.0) -> None:
+    """Let a unit be so many times another one, by everything but the weights that use it."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    group = units.layout.index[name]
+    for part in units.layout.slices[group]:
+        if part.role != Role.OUTGOING:
+            old, new = (positions_of(units, part, group)(torch.tensor([number]))[0] for number in (target, source))
+            values = factor * tensors[part.tensor].data.index_select(part.dimension, old)
+            tensors[part.tensor].data.index_copy_(part.dimension, new, values)
+
+
+@pytest.fixture(scope="session")
+def twin() -> Callable[..., None]:
+    return make_twin
 
 
 @pytest.fixture(scope="session")

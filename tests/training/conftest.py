@@ -59,6 +59,7 @@ PERIODIC = PeriodicSettings(
     protected_share=0.25,
     copy_noise=0.1,
     explained_share=0.0,
+    merge_threshold=0.0,
 )
 RECYCLE = RecycleSettings(
     period_epochs=1,
@@ -69,7 +70,9 @@ RECYCLE = RecycleSettings(
     start="zero_outgoing",
     copy_noise=0.1,
 )
-WIDE = WideThenPruneSettings(grow_share=0.5, prune_share=0.5, importance="class_balanced_taylor", protected_share=0.25)
+WIDE = WideThenPruneSettings(
+    grow_share=0.5, prune_share=0.5, importance="class_balanced_taylor", protected_share=0.25, merge_threshold=0.0
+)
 NIMBLE = NimbleSettings(
     size_coefficient=1.0,
     target_share=0.4,

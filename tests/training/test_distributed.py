@@ -133,11 +133,13 @@ def test_two_processes_train_the_same_network_as_one(
 def test_with_batch_norm_the_processes_hold_the_same_statistics_and_grow_alike(
     tmp_path, training_settings, growth_settings, make_batches
 ):
-    policies = [PeriodicPolicy(growth_settings[0]) for _ in range(2)]
+    merging = replace(growth_settings[0], merge_threshold=0.1)  # statistics and weights tell which neurons are merged
+    policies = [PeriodicPolicy(merging) for _ in range(2)]
     first, second = run_pair(tmp_path, training_settings, make_batches(CPU), policies, norm="batch")
     assert first["weights"] == second["weights"]
     assert any("running_mean" in name for name in first["weights"])
     assert any(record["events"] for record in first["records"])
+    assert any(record["metrics"].get("neurons_merged", 0) > 0 for record in first["records"])
     assert first["records"][-1]["metrics"]["balanced_accuracy"] > 0.7
 
 

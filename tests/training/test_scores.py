@@ -47,7 +47,7 @@ def measured(need, model, seed=0):
 def test_only_what_is_needed_is_measured_and_every_example_counts():
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
     found = measured(NOTHING, model)
-    assert found == Measured(None, None, None, None, None, 0)
+    assert found == Measured(None, None, None, None, None, None, 0)
     found = measured(Need("taylor", head_scores=True, directions=None), model)
     assert (set(found.scores), set(found.head_scores), found.directions) == ({"0"}, {"0"}, None)
     assert found.num_examples == 15 + 5

@@ -36,6 +36,13 @@ def test_decisions_are_applied_in_order_and_each_leaves_an_event():
     assert network.model[0].out_features == 5
 
 
+def test_what_is_noted_of_a_group_stands_behind_the_reason():
+    surgeon, network, _, name = make()
+    plan = prune(network.units, {name: [0]})
+    surgeon.apply([Decision(plan, "fewer", None, notes={name: "1 merged", "other": "not merged"})], CLOCK)
+    assert surgeon.events == [GrowthEvent(6, 2, name, 0, 1, "fewer; 1 merged")]
+
+
 def test_the_optimizer_follows_and_old_gradients_are_gone():
     surgeon, network, optimizer, name = make()
     surgeon.apply([Decision(prune(network.units, {name: [1, 2]}), "fewer", None)], CLOCK)

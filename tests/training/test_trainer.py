@@ -143,6 +143,27 @@ def test_stopped_at_any_epoch_and_resumed_equals_uninterrupted(
     assert without_times(resumed_result.record) == without_times(whole_result.record)
 
 
+@pytest.mark.parametrize("policy", ["periodic", "wide_then_prune"])
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_merging_training_stopped_and_resumed_equals_uninterrupted(build_trainer, tmp_path, policy, stop):
+    choices = {"policy": policy, "growth": {"merge_threshold": 0.1}}
+    whole = build_trainer(**choices)
+    run(whole)
+    list(itertools.islice(build_trainer(**choices, store=FolderCheckpointStore(tmp_path)).epochs(), stop))
+    resumed = build_trainer(**choices, store=FolderCheckpointStore(tmp_path))
+    run(resumed)
+    assert_same_training(resumed, whole)
+    merged = [
+        record.metrics[names.NEURONS_MERGED] for record in whole.history if names.NEURONS_MERGED in record.metrics
+    ]
+    assert merged
+    assert max(merged) > 0
+    assert any("merged into near-duplicates" in event.reason for event in whole.events)
+    plain = build_trainer(policy=policy)
+    run(plain)
+    assert not any(names.NEURONS_MERGED in record.metrics for record in plain.history)
+
+
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_gradmax_training_stopped_and_resumed_equals_uninterrupted(build_trainer, tmp_path, model, stop):

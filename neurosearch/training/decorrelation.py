@@ -3,7 +3,8 @@
 What is minimised and how that differs from the paper: `neurons.tree_correlation`. Activations are seen where a plain
 linear or convolution layer uses them, after batch norm and nonlinearity. A channel is one neuron whose samples are all
 places of all examples; the paper takes each place of a channel for a neuron of its own. Groups without such a user,
-those of one neuron, and uses by layers with groups of channels have no say.
+those of one neuron, and uses by layers with groups of channels have no say. Gates do not count: a neuron is seen before
+its gate. Processes that train together each look at their own part of a batch.
 
 Shape letters: b batch, s samples, u units, r places that flattening puts beside each other.
 """

@@ -7,7 +7,7 @@ import pytest
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
-# The networks of tests are so small that a second thread waits more than it computes; beside other work, very much more.
+# The networks of tests are so small that a second thread waits more than it computes; beside other work, much more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # An example's time says more about the machine than about the code, so none is too slow.

@@ -3,10 +3,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from neurosearch.neurons import tree_correlation
 from neurosearch.neurons.spanning_tree import spanning_tree
+
+csgraph = pytest.importorskip("scipy.sparse.csgraph", reason="trees are compared with SciPy's")
 
 
 def edges(tree):
@@ -18,7 +19,7 @@ def edges(tree):
 def test_the_tree_is_scipys_minimum_spanning_tree(size, seed):
     similarity = np.random.default_rng(seed).uniform(0.01, 0.99, (size, size))
     similarity = np.triu(similarity, 1) + np.triu(similarity, 1).T
-    expected = minimum_spanning_tree(np.triu(1 - similarity, 1))
+    expected = csgraph.minimum_spanning_tree(np.triu(1 - similarity, 1))
     found = spanning_tree(torch.from_numpy(similarity))
     assert edges(found) == set(zip(*map(np.ndarray.tolist, expected.nonzero()), strict=True))
 
@@ -29,9 +30,10 @@ def test_among_equal_similarities_it_is_still_a_tree_of_the_least_length(size, l
     similarity = np.random.default_rng(seed).integers(1, levels + 1, (size, size)) / 4
     similarity = np.triu(similarity, 1) + np.triu(similarity, 1).T
     tree = spanning_tree(torch.from_numpy(similarity)).numpy()
-    joined = minimum_spanning_tree(tree.astype(float))
+    joined = csgraph.minimum_spanning_tree(tree.astype(float))
     assert tree.sum() == joined.nnz == size - 1, "a ring, or several trees"
-    assert (1 - similarity)[tree].sum() == pytest.approx(minimum_spanning_tree(np.triu(1 - similarity, 1)).sum())
+    smallest = csgraph.minimum_spanning_tree(np.triu(1 - similarity, 1))
+    assert (1 - similarity)[tree].sum() == pytest.approx(smallest.sum())
 
 
 @given(samples=st.integers(3, 12), size=st.integers(2, 7), seed=st.integers(0, 2**32 - 1))
@@ -40,7 +42,7 @@ def test_it_is_the_mean_correlation_along_the_tree_and_has_its_slope(samples, si
     generator = torch.Generator().manual_seed(seed)
     activations = torch.randn(samples, size, generator=generator, dtype=torch.float64).requires_grad_()
     correlations = np.abs(np.corrcoef(activations.detach().numpy().T))
-    tree = minimum_spanning_tree(np.triu(1 - correlations, 1))
+    tree = csgraph.minimum_spanning_tree(np.triu(1 - correlations, 1))
     assert tree_correlation(activations).item() == pytest.approx(1 - tree.sum() / (size - 1))
     assert torch.autograd.gradcheck(tree_correlation, (activations,), rtol=1e-3, atol=1e-5)
 

@@ -12,8 +12,9 @@ saturated); and `ordinary`, a plain network of 5 neurons without size, its input
 - `size_loss_001`, `size_loss_01`: growing's mean size loss at lambda .01 and .1.
 - `ratio_0266`, `fair_ratio_0266`: means over all trials, growing / grown, at lambda .266.
 - `mask_inside`: whether the controller mask's six published losses lie in the central 95 % of 50 seeds of ours;
-  `mask_final`: its test loss after 5000 epochs.
-- `others`: the other targets of the paper, as `bands`.
+  `mask_final`: its test loss after 5000 epochs, beside a network without a controller;
+  `mask_widths`: the medians of that for other widths.
+- `others`: two other targets of the paper, where every trial has data of its own; `pooled` counts.
 - `precision`: float32 beside float64, the same networks.
 - `lambda_step_cpu_seconds`: the 400 trainings of one published lambda, compilation not counted.
 
@@ -30,9 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from growing_mask import bessel, mask_final, mask_table, mask_widths, rounded
 from torch import Tensor
 
-from neurosearch.data.functions import BesselSum, Interval
 from neurosearch.growth.published import (
     SQUARES,
     TWO_CLASSES,
@@ -40,15 +41,13 @@ from neurosearch.growth.published import (
     SizeTerm,
     Task,
     Weights,
-    as_published_gradients,
     auxiliary_gates,
     auxiliary_gradients,
-    controller_mask,
     outputs,
     size_loss,
 )
 from neurosearch.randomness import derive_seed
-from neurosearch.training.packed import adam, adam_start, compiled, descend, train
+from neurosearch.training.packed import compiled, descend, train
 
 NUM_NEURONS, FINAL_SIZE, GATE_WIDTH = 9, 5.0, 1.0
 PACK_SIZE = 208
@@ -66,7 +65,6 @@ PUBLISHED_BANDS = (  # lower end of the band in log10, half a decade each; ratio
     (1.0, 0.960, None),
     (1.5, 0.903, None),
 )
-PUBLISHED_MASK = {"growing": (0.81596, 0.68887, 0.57959), "static": (0.49939, 0.36158, 0.35596)}
 
 
 @dataclass(frozen=True)
@@ -79,18 +77,6 @@ class Experiment:
     learning_rate: float
     num_train: int
     num_test: int
-
-
-def bessel(num_terms: int, low: float, high: float) -> Callable[[Tensor], Tensor]:
-    """Return J_0 + ... on [low, high], moved and stretched so that both inputs and values fill [-1, 1]."""
-    curve, interval = BesselSum(num_terms), Interval(low, high)
-    values = curve(interval.argument(np.linspace(-1, 1, 2**16 + 1)))
-    smallest, largest = values.min(), values.max()
-
-    def target(x: Tensor) -> Tensor:
-        return torch.from_numpy(2 * (curve(interval.argument(x.numpy())) - smallest) / (largest - smallest) - 1)
-
-    return target
 
 
 SWEEP = Experiment(bessel(1, 0.1, 0.2), SQUARES, 17782, 0.001, 32, 8)
@@ -221,115 +207,9 @@ def described(losses: Losses) -> dict[str, Any]:
     }
 
 
-def rounded(number: float) -> float:
-    """Return a number with four significant digits."""
-    return float(f"{number:.4g}")
-
-
 def lambdas_of_band(lowest: float, draws: int) -> np.ndarray:
     """Return as many lambdas as draws, evenly spread in the logarithm over half a decade."""
     return 10 ** (lowest + 0.5 * (np.arange(draws) + 0.5) / draws)
-
-
-# The controller mask
-
-
-def mask_step(rate: float) -> Callable[..., Any]:
-    """Return one epoch of the published code: Adam on all weights and on the controller."""
-
-    def step(state: Any, given: Any) -> Any:
-        gradients = as_published_gradients(state.weights, given.examples, given.term, SQUARES)
-        return adam(state, gradients, rate)
-
-    return compiled(step)
-
-
-class MaskGiven(NamedTuple):
-    """What a pack of networks with a controller learns from."""
-
-    examples: Examples
-    term: SizeTerm
-
-
-def mask_start(arm: str, num_neurons: int, seeds: int) -> Weights:
-    """Return the published code's start: uniform within 1 / sqrt(inputs) of a layer, biases too."""
-    generator = torch.Generator().manual_seed(derive_seed(0, "mask weights"))
-
-    def uniform(inputs: int, *shape: int) -> Tensor:
-        return (torch.rand(*shape, generator=generator) * 2 - 1) / inputs**0.5
-
-    control = 1e-5 * torch.randn(seeds, generator=generator)
-    return Weights(
-        size=control if arm == "growing" else torch.ones(seeds),
-        size_column=uniform(2, num_neurons, seeds),
-        input_column=uniform(2, num_neurons, seeds),
-        hidden_bias=uniform(2, num_neurons, seeds),
-        output=uniform(num_neurons, num_neurons, seeds),
-        output_bias=uniform(num_neurons, seeds),
-    )
-
-
-def mask_losses(arm: str, seeds: int, num_points: int, epochs: tuple[int, ...], num_neurons: int = 10) -> np.ndarray:
-    """Return the losses of all seeds after so many epochs, task and size: train, and in the last row test."""
-    inputs = torch.linspace(-1, 1, num_points, dtype=torch.float64)
-    targets = BESSEL_SUM.target(inputs)
-    order = torch.randperm(num_points, generator=torch.Generator().manual_seed(derive_seed(0, "mask data")))
-    num_train = num_points - -(-num_points // 5)
-
-    def examples(numbers: Tensor) -> Examples:
-        return Examples(*(v[numbers, None].expand(-1, seeds).float() for v in (inputs, targets)))
-
-    learned, tested = examples(order[:num_train]), examples(order[num_train:])
-    term = SizeTerm(torch.full((seeds,), 0.32), torch.ones(seeds))
-    state = adam_start(mask_start(arm, num_neurons, seeds))
-    step, done, losses = mask_step(1e-3), 0, []
-    for epoch in epochs:
-        state = train(step, state, MaskGiven(learned, term), epoch - done, pack_size=16)
-        done = epoch
-        losses.append(mask_loss(state.weights, learned, term))
-    losses.append(mask_loss(state.weights, tested, term))
-    return np.stack(losses)
-
-
-def mask_loss(weights: Weights, examples: Examples, term: SizeTerm) -> np.ndarray:
-    """Return task loss and size loss together, `(seeds,)`."""
-    gain = controller_mask(weights.size, num_neurons=1)
-    task = SQUARES.loss(outputs(weights, gain, examples.inputs), examples.targets)
-    return (task + size_loss(weights.size, term)).numpy()
-
-
-def mask_table(seeds: int, num_points: int) -> dict[str, Any]:
-    """Return for each published loss of the controller mask whether it lies in the central 95 % of our seeds."""
-    table: dict[str, Any] = {}
-    for arm, published in PUBLISHED_MASK.items():
-        losses = mask_losses(arm, seeds, num_points, (0, 100, 200))[:3]
-        low, median, high = np.quantile(losses, (0.025, 0.5, 0.975), axis=1)
-        table[arm] = [
-            {
-                "epoch": epoch,
-                "published": published[i],
-                "low": rounded(low[i]),
-                "median": rounded(median[i]),
-                "high": rounded(high[i]),
-                "inside": bool(low[i] <= published[i] <= high[i]),
-            }
-            for i, epoch in enumerate((0, 100, 200))
-        ]
-    return table
-
-
-def mask_final(seeds: int, num_points: int, epochs: int) -> dict[str, Any]:
-    """Return each arm's test loss at the end; every 16th of the published points, which are dense on a smooth curve."""
-    table = {}
-    for arm, published in (("growing", 4.87e-4), ("static", 6.40e-4)):
-        losses = mask_losses(arm, seeds, num_points, (epochs,))[-1]
-        low, median, high = map(rounded, np.quantile(losses, (0.025, 0.5, 0.975)))
-        mean = rounded(losses.mean())
-        table[arm] = {"published": published, "low": low, "median": median, "mean": mean, "high": high}
-    return table
-
-
-# What is printed
 
 
 def precision(what: Experiment, epochs: int) -> dict[str, Any]:
@@ -365,7 +245,7 @@ def main() -> None:
     torch.set_flush_denormal(True)  # a saturated neuron's exp(-90) would take twenty times as long
     started = time.process_time()
 
-    def table(name: str, what: Experiment, lambdas: np.ndarray) -> dict[str, Any]:
+    def table(name: str, what: Experiment, lambdas: np.ndarray, trials: int = trials) -> dict[str, Any]:
         losses = train_arms(what, lambdas, trials, int(what.epochs * share), derive_seed(0, name))
         row = described(losses)
         print(f"{time.process_time() - started:6.0f} s  {name}: {json.dumps(row)}", flush=True)
@@ -391,9 +271,10 @@ def main() -> None:
         "at_lambda": {str(value): row for value, row in at.items()},
         "mask": mask,
         "mask_final": mask_final(seeds, points // 16, int(5000 * share)),
-        "others": {
-            "bessel_sum": table("J0 + J1 + J2", BESSEL_SUM, np.full(draws, 0.1)),
-            "two_classes": table("two classes", CLASSES, np.full(draws, 0.01)),
+        "mask_widths": mask_widths((8, 32) if quick else (8, 32, 128, 512, 1024), int(5000 * share)),
+        "others": {  # as published, every trial has data of its own
+            "bessel_sum": table("J0 + J1 + J2", BESSEL_SUM, np.full(draws * trials, 0.1), trials=1),
+            "two_classes": table("two classes", CLASSES, np.full(draws * trials, 0.01), trials=1),
         },
         "precision": precision(SWEEP, int(SWEEP.epochs * share)),
         "lambda_step_cpu_seconds": step_seconds,

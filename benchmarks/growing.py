@@ -13,7 +13,7 @@ saturated); and `ordinary`, a plain network of 5 neurons without size, its input
 - `ratio_0266`, `fair_ratio_0266`: means over all trials, growing / grown, at lambda .266.
 - `mask_inside`: whether the controller mask's six published losses lie in the central 95 % of 50 seeds of ours;
   `mask_final`: its test loss after 5000 epochs, beside a network without a controller;
-  `mask_widths`: the medians of that for other widths.
+  `mask_widths`: the medians of that for other widths; `spiral`: its accuracy on five spiral arms.
 - `others`: two other targets of the paper, where every trial has data of its own; `pooled` counts.
 - `precision`: float32 beside float64, the same networks.
 - `lambda_step_cpu_seconds`: the 400 trainings of one published lambda, compilation not counted.
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from growing_mask import bessel, mask_final, mask_table, mask_widths, rounded
+from growing_mask import bessel, mask_final, mask_table, mask_widths, rounded, spiral_table
 from torch import Tensor
 
 from neurosearch.growth.published import (
@@ -272,6 +272,7 @@ def main() -> None:
         "mask": mask,
         "mask_final": mask_final(seeds, points // 16, int(5000 * share)),
         "mask_widths": mask_widths((8, 32) if quick else (8, 32, 128, 512, 1024), int(5000 * share)),
+        "spiral": spiral_table(4 if quick else 16, 2**11, int(5000 * share)),
         "others": {  # as published, every trial has data of its own
             "bessel_sum": table("J0 + J1 + J2", BESSEL_SUM, np.full(draws * trials, 0.1), trials=1),
             "two_classes": table("two classes", CLASSES, np.full(draws * trials, 0.01), trials=1),

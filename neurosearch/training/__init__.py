@@ -26,6 +26,8 @@ __all__ = [
     "seams",
     "second_stage",
     "settings",
+    "spending",
+    "state",
     "surgeon",
     "target_metrics",
     "tasks",

@@ -2,10 +2,12 @@
 
 The caller draws epochs from it and decides when to report and when to stop; stopping needs no word, because after every
 epoch the state is in the checkpoint store and a new trainer goes on from there, bit for bit on the CPU.
+
+This file is longer than most: the loop, what happens between its epochs, and its state are read together.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -30,10 +32,10 @@ from neurosearch.training.records import EpochRecord, GrowthEvent
 from neurosearch.training.seams import Batches, CheckpointStore, GrowthPolicy, Task
 from neurosearch.training.second_stage import SecondStage, find_head
 from neurosearch.training.settings import TrainingSettings
+from neurosearch.training.spending import Spending
+from neurosearch.training.state import check_header, header
 from neurosearch.training.surgeon import Surgeon
 from neurosearch.training.zapping import Zapping, zap
-
-_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,6 @@ class Trainer:
         self._base_structure = structure(model, units)
         self._example_inputs = example_inputs
         self._step = 0
-        self._multiply_adds = 0.0  # spent on training since the start
-        self._num_examples = 0  # trained on by this process
-        self._num_charged = 0  # of those, how many are in `_multiply_adds`
         self._num_reported = 0  # events that stand in a record
         self._result: FinalResult | None = None
         task.to(device, first.dtype)
@@ -144,6 +143,7 @@ class Trainer:
         )
         self._decorrelation = Decorrelation(settings.decorrelation, model, units) if settings.decorrelation else None
         self._counter = SizeCounter(model, example_inputs)
+        self._spent = Spending(self._counter)
         self._one_example = example_inputs[0][:1]
         self._second_stage = second_stage
         self._zapping = zapping
@@ -214,7 +214,7 @@ class Trainer:
         return self._result
 
     def _train_epoch(self, epoch: int) -> EpochRecord:
-        started, first_step, num_before = perf_counter(), self._step, self._num_examples
+        started, first_step, num_before = perf_counter(), self._step, self._spent.num_examples
         # Dropout draws from the global generator; seeded anew at each epoch, it needs no place in the checkpoint.
         seed_global_generator(derive_seed(self._settings.seed, "epoch", epoch, *self._rank_label()), self.device)
         set_learning_rate(self._optimizer, self._settings, epoch)
@@ -229,7 +229,7 @@ class Trainer:
         scores |= {
             names.TASK_LOSS: sums[0] / num_steps,
             names.SIZE_LOSS: sums[1] / num_steps,
-            names.IMAGES_PER_SECOND: (self._num_examples - num_before) / seconds,
+            names.IMAGES_PER_SECOND: (self._spent.num_examples - num_before) / seconds,
             names.EPOCH_SECONDS: seconds,
         }
         if self._decorrelation is not None:
@@ -246,7 +246,7 @@ class Trainer:
         Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
         not do, but for keeping the loss and asking the policy.
         """
-        optimizer, policy, ranks = self._optimizer, self._policy, self._ranks
+        optimizer, policy, ranks, spent = self._optimizer, self._policy, self._ranks, self._spent
         task = self._task.during(epoch, self._settings.epochs)
         task_loss = task.loss
         # Surgery keeps the parameter objects, so this list stays true. Clearing gradients by hand is what `zero_grad`
@@ -259,7 +259,7 @@ class Trainer:
         for inputs, targets in self._batches.train(epoch):
             for parameter in parameters:
                 parameter.grad = None
-            self._num_examples += targets.size(0)
+            spent.num_examples += targets.size(0)
             if ranks is not None:
                 inputs, targets = ranks.part((inputs, targets))  # noqa: PLW2901  # the rest is others' business
             loss = task_loss(forward(inputs), targets)
@@ -304,7 +304,7 @@ class Trainer:
     def _snapshot(self, clock: Clock, need: Need) -> Snapshot:
         self._share_buffers()
         snapshot, num_scored = self._surgeon.snapshot(clock, need)
-        self._multiply_adds += self._passes(num_scored)
+        self._spent.charge_passes(self.units, PASSES_PER_STEP * num_scored)
         return snapshot if self._ranks is None else self._ranks.with_first_scores(snapshot)
 
     def _apply(self, decisions: Sequence[Decision], clock: Clock) -> None:
@@ -355,8 +355,8 @@ class Trainer:
         steps = done.epochs * self._steps_per_epoch
         check_losses({"classifier's": sum(done.losses)}, clock.epoch + done.epochs, clock.step + 1, clock.step + steps)
         self._step += steps
-        one_pass = self._counter.count(self.units)[names.MULTIPLY_ADDS]
-        self._multiply_adds += done.num_forward * one_pass + done.multiply_adds
+        self._spent.charge_passes(self.units, done.num_forward)
+        self._spent.multiply_adds += done.multiply_adds
         self.events.append(GrowthEvent(clock.step, clock.epoch, name, 0, 0, done.reason))
         return {names.TASK_LOSS: done.losses[-1] / self._steps_per_epoch} if done.losses else {}
 
@@ -369,19 +369,15 @@ class Trainer:
 
     def _charge(self) -> None:
         """Charge the examples trained on since the last time to the network as it is now."""
-        self._multiply_adds += self._passes(self._num_examples - self._num_charged)
-        self._num_charged = self._num_examples
+        self._spent.charge(self.units)
         if self._decorrelation is not None:
             num_ranks = 1 if self._ranks is None else self._ranks.size
-            self._multiply_adds += self._decorrelation.take_multiply_adds() * num_ranks
-
-    def _passes(self, num_examples: int) -> float:
-        return PASSES_PER_STEP * num_examples * self._counter.count(self.units)[names.MULTIPLY_ADDS]
+            self._spent.multiply_adds += self._decorrelation.take_multiply_adds() * num_ranks
 
     def _record(self, scores: dict[str, float]) -> EpochRecord:
         clock = self._clock()
         check_scores(scores, clock.epoch, clock.step)
-        metrics = scores | self._counter.count(self.units) | {names.TRAINING_MULTIPLY_ADDS: self._multiply_adds}
+        metrics = scores | self._counter.count(self.units) | {names.TRAINING_MULTIPLY_ADDS: self._spent.multiply_adds}
         metrics |= self._surgeon.take_counts()
         if self._settings.measure_latency:
             metrics[names.LATENCY_SECONDS] = measure_latency(self._network.for_evaluation(), self._one_example)
@@ -395,41 +391,28 @@ class Trainer:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
-            "settings": asdict(self._settings),
+            **header(self._settings),
             "step": self._step,
             "structure": structure(self.model, self.units),
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "policy": self._policy.state_dict(),
             "reserve": self._reserve.state_dict(),
-            "multiply_adds": self._multiply_adds,
+            "multiply_adds": self._spent.multiply_adds,
             "events": [event.to_dict() for event in self.events],
             "history": [record.to_dict() for record in self.history],
         }
 
     def _load_state(self) -> dict[str, Any] | None:
         state = self._checkpoints.load_newest()
-        if state is None:
-            return None
-        if state["format"] != _FORMAT:
-            raise ValueError(
-                f"the checkpoint has format {state['format']}, and this version reads format {_FORMAT}. Go on with the "
-                "version that wrote it, or delete the checkpoint to start anew."
-            )
-        settings = asdict(self._settings)
-        differing = sorted(key for key, value in settings.items() if state["settings"].get(key) != value)
-        if differing:
-            raise ValueError(
-                f"the checkpoint is of a training with other settings ({', '.join(differing)}), so going on would be "
-                "neither training. Restore the settings, or delete the checkpoint to start anew."
-            )
+        if state is not None:
+            check_header(state, self._settings)
         return state
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
         self._step = state["step"]
-        self._multiply_adds = state["multiply_adds"]
+        self._spent.multiply_adds = state["multiply_adds"]
         self.history += [EpochRecord.from_dict(record) for record in state["history"]]
         self.events.extend(GrowthEvent.from_dict(event) for event in state["events"])
         self._num_reported = len(self.events)

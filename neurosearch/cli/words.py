@@ -81,7 +81,8 @@ def trial_facts(trial: TrialSummary) -> dict[str, Any]:
 
 def hyperparameters(trial: TrialSummary) -> str:
     """Tells the searched values of a trial."""
-    return ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items()) or "none"
+    values = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
+    return values or "nothing of its own was searched"
 
 
 def failures(trials: Iterable[TrialSummary], most: int = 3) -> Iterable[str]:

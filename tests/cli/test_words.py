@@ -91,7 +91,7 @@ def test_a_time_in_words(seconds: float, text: str) -> None:
 
 def test_searched_values_in_words() -> None:
     assert hyperparameters(trial()) == "training.learning_rate 0.01235, training.loss cross_entropy"
-    assert hyperparameters(trial(params={})) == "none"
+    assert hyperparameters(trial(params={})) == "nothing of its own was searched"
 
 
 def test_the_last_failures_are_told() -> None:

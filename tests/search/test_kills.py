@@ -89,7 +89,7 @@ def test_a_search_that_is_killed_again_and_again_ends_like_one_left_alone(tmp_pa
 
     killed, chance, folder = 0, random.Random(1), StudyFolder(tmp_path, "killed")
     words, driver = ["search", str(written(tmp_path, "killed"))], None
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900  # ends a search that hangs; a busy machine takes minutes for each start of Ray
     with (tmp_path / "driver.log").open("ab") as log:
         while driver is None or driver.poll() != 0:
             assert time.monotonic() < deadline, (tmp_path / "driver.log").read_text()

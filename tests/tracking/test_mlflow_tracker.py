@@ -44,7 +44,7 @@ def test_a_run_tells_what_it_is_and_what_it_depends_on(embedded):
     tracker.end_trial(7, FINISHED, feasible=False)
     assert tracker.close(20) == 0
     found = runs(embedded)
-    assert {*found} == {"digits", "00007 periodic", "00008 control"}
+    assert {*found} == {"digits", "00007 periodic", "00008 control periodic"}
     tags = found["00007 periodic"].data.tags
     ours = {name.removeprefix("neurosearch."): text for name, text in tags.items() if name.startswith("neurosearch.")}
     assert "torch " in ours.pop("versions")

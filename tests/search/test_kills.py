@@ -91,19 +91,24 @@ def test_a_search_that_is_killed_again_and_again_ends_like_one_left_alone(tmp_pa
     words, driver = ["search", str(written(tmp_path, "killed"))], None
     deadline = time.monotonic() + 900  # ends a search that hangs; a busy machine takes minutes for each start of Ray
     with (tmp_path / "driver.log").open("ab") as log:
-        while driver is None or driver.poll() != 0:
-            assert time.monotonic() < deadline, (tmp_path / "driver.log").read_text()
-            if driver is None or driver.poll() is not None:
-                assert driver is None or driver.returncode < 0, (tmp_path / "driver.log").read_text()
-                if folder.journal.exists():
-                    words = ["resume", "killed", "--folder", str(tmp_path)]
-                environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-                driver = subprocess.Popen([*COMMAND, *words], stdout=log, stderr=log, env=environment)
-            time.sleep(chance.uniform(0.1, 2.0))
-            workers = list(workers_of(driver.pid))
-            if killed < NUM_KILLS and workers and driver.poll() is None:  # at work, so there is something to lose
-                os.kill(driver.pid if killed % 2 == 0 else chance.choice(workers), signal.SIGKILL)
-                killed += 1
+        try:
+            while driver is None or driver.poll() != 0:
+                assert time.monotonic() < deadline, (tmp_path / "driver.log").read_text()
+                if driver is None or driver.poll() is not None:
+                    assert driver is None or driver.returncode < 0, (tmp_path / "driver.log").read_text()
+                    if folder.journal.exists():
+                        words = ["resume", "killed", "--folder", str(tmp_path)]
+                    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+                    driver = subprocess.Popen([*COMMAND, *words], stdout=log, stderr=log, env=environment)
+                time.sleep(chance.uniform(0.1, 2.0))
+                workers = list(workers_of(driver.pid))
+                if killed < NUM_KILLS and workers and driver.poll() is None:  # at work, so there is something to lose
+                    os.kill(driver.pid if killed % 2 == 0 else chance.choice(workers), signal.SIGKILL)
+                    killed += 1
+        finally:
+            if driver is not None:
+                driver.kill()
+                driver.wait()
     assert killed == NUM_KILLS
     assert told(folder) == told(alone)
     assert not [trial for trial in told(folder) if trial[2] in ("running", "failed")]

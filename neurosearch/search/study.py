@@ -2,6 +2,8 @@
 
 Optuna's storage is the truth. A suggested trial is written in one piece with its config, so whatever process dies at
 whatever moment, a trial either does not exist or can be handed out again as it was; told twice, it is told once.
+
+This file is longer than most: what is asked, reported and told of a trial must agree, and is read together.
 """
 
 import time

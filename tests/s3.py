@@ -145,7 +145,7 @@ class Proxy:
                 if self.stall_after is not None and passed >= self.stall_after:
                     time.sleep(60)
                 if self.cut_after is not None:
-                    block = block[: self.cut_after - passed]
+                    block = block[: max(0, self.cut_after - passed)]
                 if self.spoils and len(block) == _BLOCK_BYTES:
                     block = block[:-1] + bytes([block[-1] ^ 0xFF])
                 client.sendall(block)

@@ -13,6 +13,7 @@ REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[.*\])?(?P<bounds>.*)")
 # How packages without a licence expression spell the licence that they come with.
 SPELLINGS = {
     "Apache 2.0": "Apache-2.0",
+    "Apache": "Apache-2.0",
     "Apache-2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",

@@ -6,6 +6,8 @@ VENV ?= .venv
 CORE_VENV ?= .venv-core
 # More words for pytest, as in: make test TESTS="tests/config -x"
 TESTS ?=
+# Tests run side by side, a file in one process; each process may start a Ray cluster of some 2 GiB.
+SIDE_BY_SIDE ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
 # `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
 UPGRADE ?=
 # More words for pip, as in: make setup PIP_FLAGS=--verbose
@@ -39,7 +41,7 @@ quickstart: setup ## set everything up in .venv and run the main job: a search o
 	$(BIN)/neurosearch search tune_configs/quickstart.yaml
 
 test: setup ## set everything up in .venv and run all tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 core: core-setup ## test the core rooms where only torch and numpy are installed
 	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)

@@ -51,6 +51,28 @@ def new_database(postgres, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray cluster of the tests' own in token mode, of one node with two CPUs; its nodes know the servers' secrets."""
+    from tests import postgres, s3
+    from tests.ray_cluster import Cluster
+
+    keys = {"AWS_ACCESS_KEY_ID": s3.KEY, "AWS_SECRET_ACCESS_KEY": s3.SECRET}
+    cluster = Cluster(OMP_NUM_THREADS="1", NEUROSEARCH_DATABASE_PASSWORD=postgres.PASSWORD, **keys)
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def as_member(ray_cluster, monkeypatch):
+    """Gives this process the cluster's token, and returns the cluster."""
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", ray_cluster.token)
+    return ray_cluster
+
+
+@pytest.fixture(scope="session")
 def s3_server():
     """An S3 server of the tests' own; `s3_server.folder` holds its buckets."""
     from tests.s3 import Server, program

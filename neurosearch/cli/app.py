@@ -14,11 +14,13 @@ from neurosearch.cli.init import init
 from neurosearch.cli.logs import logs
 from neurosearch.cli.plan import plan
 from neurosearch.cli.predict import predict
+from neurosearch.cli.preflight import preflight
 from neurosearch.cli.resume import resume
 from neurosearch.cli.schema import schema
 from neurosearch.cli.search import search
 from neurosearch.cli.status import status
 from neurosearch.cli.stop import stop
+from neurosearch.cli.submit import submit
 from neurosearch.cli.sync import sync
 from neurosearch.cli.ui import ui
 
@@ -29,6 +31,7 @@ _COMMANDS = (
     doctor,
     plan,
     search,
+    submit,
     status,
     stop,
     resume,
@@ -49,6 +52,7 @@ app = typer.Typer(
 )
 for _each in _COMMANDS:
     app.command()(_each)
+app.command(hidden=True)(preflight)
 
 
 def _show_version(wanted: bool) -> None:

@@ -40,12 +40,13 @@ class _Variant:
     input_shape: tuple[int, ...]
 
 
-def check_readiness(study: StudyConfig, *, is_resumed: bool = False) -> tuple[str, ...]:
+def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster: bool = False) -> tuple[str, ...]:
     """Opens what the config names and returns remarks that stop nothing.
 
     Args:
         study: The study.
         is_resumed: Whether the name is to be that of a study which is there already.
+        on_cluster: Whether trials run on a cluster, whose cores and GPUs are not those of this machine.
 
     Raises:
         ConfigError: With everything that is missing or cannot be used.
@@ -56,12 +57,12 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False) -> tuple[st
     problems += [
         *_model_problems(study, variants, remarks),
         *_folder_problems(study, variants),
-        *_gpu_problems(study),
+        *(() if on_cluster else _gpu_problems(study)),
         *(() if is_resumed else _name_problems(study)),
     ]
     if problems:
         raise ConfigError(tuple(dict.fromkeys(problems)))
-    return tuple(dict.fromkeys([*remarks, *_left_out(variants), *_remarks(study, is_resumed)]))
+    return tuple(dict.fromkeys([*remarks, *_left_out(variants), *_remarks(study, is_resumed, on_cluster)]))
 
 
 def existing_study(study: StudyConfig) -> StudyConfig | None:
@@ -231,12 +232,12 @@ def _name_problems(study: StudyConfig) -> Iterator[Problem]:
             yield Problem(study.template.source.place(("name",)), "name", str(error))
 
 
-def _remarks(study: StudyConfig, is_resumed: bool) -> Iterable[str]:
+def _remarks(study: StudyConfig, is_resumed: bool, on_cluster: bool) -> Iterable[str]:
     from neurosearch.search.folders import StudyFolder
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = study.study.search.cpus_per_trial * study.study.search.concurrency
-    if wanted > cores:
+    if wanted > cores and not on_cluster:
         yield f"trials that run at once ask for {wanted:g} cores and share the {cores} of this machine; each is slower."
     if not is_resumed and existing_study(study) is not None:
         resume = StudyFolder.of(study.study).command("resume")

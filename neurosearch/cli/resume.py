@@ -28,5 +28,5 @@ def resume(
     from neurosearch.cli.readiness import check_readiness
     from neurosearch.cli.searching import run_study
 
-    notes = check_readiness(study, is_resumed=True)
+    notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
     return run_study(study, stored.folder, resume=True, address=address, progress=progress, notes=notes)

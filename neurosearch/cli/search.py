@@ -18,6 +18,9 @@ def search(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Only try one tiny trial through everything, in a folder apart.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study of this name if there is one; start it if not.")
+    ] = False,
 ) -> Report:
     """Search: check everything, run the trials, export the best network within the size limit."""
     from neurosearch.config.load import load_study
@@ -38,6 +41,9 @@ def search(
         return smoke_report(study, (neurosearch("plan", config, *set_words), neurosearch("search", config, *set_words)))
     folder = StudyFolder.of(study.study)
     existing = existing_study(study)
+    if resume and existing is not None:
+        notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
+        return run_study(study, folder, resume=True, address=address, progress=progress, notes=notes)
     if existing is not None and existing.fingerprint() == study.fingerprint():
         try:
             check_name_is_free(folder, study)  # another space is told below, with all other problems
@@ -45,5 +51,5 @@ def search(
             raise CommandError(
                 str(error), next_commands=(on_study("resume", folder), on_study("status", folder))
             ) from error
-    notes = check_readiness(study)
+    notes = check_readiness(study, on_cluster=address is not None)
     return run_study(study, folder, resume=False, address=address, progress=progress, notes=notes)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from neurosearch.config.base import ConfigError, Path, Problem, dotted
 from neurosearch.config.corners import corners
+from neurosearch.config.files import outside, root_problems, with_files
 from neurosearch.config.overrides import with_overrides
 from neurosearch.config.points import point_problems
 from neurosearch.config.problems import TrialProblems, limit_problems, metric_problems, study_problems
@@ -23,8 +25,6 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.config.weights import SUFFIXES, pinned
 from neurosearch.config.yaml_source import Source, parse_yaml, read_yaml
 
-#: Keys of each section that name files or folders.
-_FILES = {"data": frozenset({"path", "train_list", "test_list", "ca_bundle"}), "model": frozenset({"weights"})}
 _LISTS = frozenset({"train_list", "test_list"})
 
 
@@ -83,6 +83,34 @@ def load_study(path: str | FilePath, overrides: tuple[str, ...] = ()) -> StudyCo
     return _validated(_with_absolute_paths(source, FilePath(path).resolve().parent))
 
 
+def load_study_for_elsewhere(
+    path: str | FilePath, overrides: tuple[str, ...], moved: Callable[[str, Path], str]
+) -> StudyConfig:
+    """Reads and validates a study that will be searched on other machines, where files may have other names.
+
+    Args:
+        path: The YAML file.
+        overrides: As `load_study` takes them.
+        moved: Returns what a file is called there, given its text and its path in the config; a `ValueError` says why
+            it cannot be used.
+
+    Raises:
+        ConfigError: With everything that is wrong, in the order of the file.
+    """
+    source = with_overrides(read_yaml(path), overrides)
+    problems: list[Problem] = []
+
+    def named(file: str, place: Path) -> str:
+        try:
+            return moved(file, place)
+        except ValueError as error:
+            problems.append(Problem(source.place(place), dotted(place), str(error)))
+            return file
+
+    values = with_files(_with_list_addresses(source.values), named)
+    return _validated(Source(values, source.places, source.name, (*source.problems, *problems)))
+
+
 def study_from_text(text: str, path: str | FilePath) -> StudyConfig:
     """Validates the text of a file that is yet to be written to `path`.
 
@@ -99,7 +127,7 @@ def study_from_mapping(values: dict[str, Any], name: str) -> StudyConfig:
 
 def _validated(source: Source) -> StudyConfig:
     template, node_problems = make_template(source)
-    found = {*source.problems, *node_problems}
+    found = {*source.problems, *root_problems(source), *node_problems}
     study: StudyFields | None = None
     try:
         study = StudyFields.model_validate(_not_searched(source))
@@ -146,8 +174,17 @@ def _in_file_order(problem: Problem) -> tuple[str, int, str]:
     return (name, int(line), problem.field) if line.isdigit() else (problem.where, 0, problem.field)
 
 
-def _with_addresses(section: dict[str, Any]) -> dict[str, Any]:
+def _with_list_addresses(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "data": _with_addresses(values["data"])} if "data" in values else values
+
+
+def _with_addresses(value: Any) -> Any:
     """Gives lists beside a path on S3 their addresses below it; one that begins with /, ~, $ or . is on the disk."""
+    if isinstance(value, list):
+        return [_with_addresses(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    section = {key: _with_addresses(item) for key, item in value.items()}
     root = section.get("path")
     if not isinstance(root, str) or not is_on_s3(root):
         return section
@@ -163,21 +200,14 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
     """
     problems: list[Problem] = []
 
-    def absolute(value: Any, path: Path) -> Any:
-        if isinstance(value, dict):
-            found = _with_addresses(value)
-            return {key: item if key == "search" else absolute(item, (*path, key)) for key, item in found.items()}
-        if isinstance(value, list):
-            return [absolute(item, (*path, index)) for index, item in enumerate(value)]
-        if _FILES[str(path[0])].isdisjoint(path) or not isinstance(value, str) or not value or "://" in value:
-            return value
+    def absolute(value: str, path: Path) -> str:
         expanded = os.path.expandvars(value)
         problems.extend(
             Problem(source.place(path), dotted(path), f"the environment variable {name} is not set. Set it.")
             for name in re.findall(r"\$\{?(\w+)", expanded)
         )
         file = str(folder / FilePath(expanded).expanduser())
-        if path[0] == "data" or not file.endswith(SUFFIXES):
+        if path[0] == "data" or not file.endswith(SUFFIXES) or outside(file) is not None:
             return file
         try:
             return pinned(file)
@@ -186,6 +216,5 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
             problems.append(Problem(source.place(path), dotted(path), text))
             return file
 
-    found = {name: source.values[name] for name in _FILES if isinstance(source.values.get(name), dict)}
-    values = {**source.values, **{name: absolute(section, (name,)) for name, section in found.items()}}
+    values = with_files(_with_list_addresses(source.values), absolute)
     return Source(values, source.places, source.name, (*source.problems, *problems))

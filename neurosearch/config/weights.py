@@ -20,7 +20,12 @@ def pinned(path: str) -> str:
     if split_pin(path)[1] is not None:
         return path
     with Path(path).open("rb") as file:
-        return f"{path}{_MARK}{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return with_pin(path, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def with_pin(path: str, digest: str) -> str:
+    """Returns the path with a hash that is known already."""
+    return f"{path}{_MARK}{digest}"
 
 
 def split_pin(text: str) -> tuple[str, str | None]:

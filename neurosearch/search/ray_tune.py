@@ -38,6 +38,7 @@ from neurosearch.search.watchdog import watched
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
 _CONNECT_SECONDS = 5.0
+AUTO = "auto"  # Ray's own word for the cluster that this machine is a node of
 _OBJECT_STORE_BYTES = 100 * 2**20  # close to Ray's minimum: data goes by memory map, only small messages by Ray
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the older output can be switched off
@@ -338,7 +339,8 @@ def _start(workers: Workers) -> None:
             _node_ip_address="127.0.0.1",
         )
         return
-    check_address(workers.address)
+    if workers.address != AUTO:
+        check_address(workers.address)
     ray.init(address=workers.address, log_to_driver=False)
 
 

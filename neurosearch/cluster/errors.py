@@ -1,0 +1,5 @@
+"""What goes wrong between here and a cluster."""
+
+
+class ClusterError(ValueError):
+    """A cluster cannot be used as asked; says why and how to mend it. Nothing was started there."""

@@ -1,0 +1,36 @@
+"""The token by which a cluster lets in: from the environment or a file, by Ray's own names and in Ray's own order."""
+
+import os
+from pathlib import Path
+
+from neurosearch.cluster.errors import ClusterError
+
+_TOKEN, _PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_DEFAULT = Path("~/.ray/auth_token")
+
+
+def own_token() -> str | None:
+    """Returns the token of this process; None when it has none.
+
+    Raises:
+        ClusterError: The file that should hold it cannot be read, or holds none.
+    """
+    if token := os.environ.get(_TOKEN, "").strip():
+        return token
+    if named := os.environ.get(_PATH):
+        return _read(Path(named), f"{_PATH} names {named}, which")
+    default = _DEFAULT.expanduser()
+    return _read(default, str(default)) if default.exists() else None
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        token = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ClusterError(
+            f"{what} cannot be read: {why}. It should hold the cluster's token, and nothing else."
+        ) from None
+    if not token or len(token.split()) > 1:
+        raise ClusterError(f"{what} holds no token. It should hold the cluster's token, and nothing else.")
+    return token

@@ -1,6 +1,5 @@
 """The final network of a finished trial, as a file: its structure and its weights, nothing else."""
 
-import json
 import os
 from math import prod
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 
 from neurosearch import names
 from neurosearch.build.confusion import Part, confusion_files, keep_confusion, kept_confusion
+from neurosearch.build.kept_scores import keep_test_scores, kept_test_scores
 from neurosearch.build.task import build_tally
 from neurosearch.build.trial import build_model
 from neurosearch.config.trial import TrialConfig
@@ -23,7 +23,6 @@ from neurosearch.training.metrics import ClassificationTally
 
 FORMAT_VERSION = 1
 FILE_NAME = "final.pt"
-_TEST_NAME = "test.json"
 
 
 def save_final(folder: Path, model: nn.Module, units: Units) -> Path:
@@ -69,15 +68,11 @@ def final_test_scores(config: TrialConfig, data: PreparedData, folder: Path) -> 
         ValueError: If the trial has no final network.
         OSError: If the folder cannot be written.
     """
-    path = folder / _TEST_NAME
-    if path.exists():
-        stored: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-        return stored
-    scores = score_test_part(load_final(config, data.manifest, folder), data, folder)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    temporary.replace(path)
-    return scores
+    kept = kept_test_scores(folder)
+    if kept is None:
+        kept = score_test_part(load_final(config, data.manifest, folder), data, folder)
+        keep_test_scores(folder, kept)
+    return kept
 
 
 def final_confusion(config: TrialConfig, data: PreparedData, folder: Path) -> tuple[Path, ...]:

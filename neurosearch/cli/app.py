@@ -15,6 +15,7 @@ from neurosearch.cli.logs import logs
 from neurosearch.cli.plan import plan
 from neurosearch.cli.predict import predict
 from neurosearch.cli.preflight import preflight
+from neurosearch.cli.report_page import report
 from neurosearch.cli.resume import resume
 from neurosearch.cli.schema import schema
 from neurosearch.cli.search import search
@@ -37,6 +38,7 @@ _COMMANDS = (
     resume,
     best,
     front,
+    report,
     logs,
     ui,
     export,

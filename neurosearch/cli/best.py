@@ -25,8 +25,8 @@ def best(
 ) -> Report:
     """Show the best trial of a study: its scores, sizes, hyperparameters and why it counts as the best."""
     from neurosearch.cli.studies import next_commands, on_study, open_study
-    from neurosearch.cli.words import trial_facts
     from neurosearch.search.summaries import ranked
+    from neurosearch.search.words import trial_facts
 
     study = open_study(name, folder, database)
     winner = study.best()
@@ -43,7 +43,7 @@ def best(
 
 def _lines(study: "StoredStudy", trial: "TrialSummary") -> Iterator[str]:
     from neurosearch import names
-    from neurosearch.cli.words import duration, hyperparameters, number, role_words, seeds, size
+    from neurosearch.search.words import duration, hyperparameters, number, role_words, seeds, size
 
     metrics = dict.fromkeys(
         (*(each.metric for each in study.config.study.search.objectives), *(each for each in names.OBJECTIVES))

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from neurosearch import names
-from neurosearch.cli.words import number
 from neurosearch.search.answer import Answered
+from neurosearch.search.words import number
 
 _SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL, *names.TARGET_SCORES)
 

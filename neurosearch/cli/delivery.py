@@ -11,7 +11,6 @@ from neurosearch.build.final import final_confusion, final_test_scores
 from neurosearch.cli.mlflow_sync import study_store
 from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.cli.studies import on_study
-from neurosearch.cli.words import trial_facts
 from neurosearch.config.trial import TrialConfig
 from neurosearch.export.deliver import deliver
 from neurosearch.export.errors import ExportError
@@ -22,6 +21,7 @@ from neurosearch.search.data_cache import opened_data
 from neurosearch.search.outcome import mean_metrics
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import best_seed
+from neurosearch.search.words import trial_facts
 from neurosearch.tracking.files import log_files
 from neurosearch.tracking.models import LoggedNetwork, NetworkFiles, log_model
 from neurosearch.tracking.store import StoreError

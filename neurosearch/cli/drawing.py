@@ -9,7 +9,7 @@ from rich.text import Text
 from neurosearch import names
 from neurosearch.cli.screen import RunningTrial, Screen
 from neurosearch.cli.sparkline import BARS, PLAIN_BARS, sparkline
-from neurosearch.cli.words import duration, hyperparameters, number, size
+from neurosearch.search.words import duration, hyperparameters, number, size
 
 _LABEL = 9  # characters of the words in front of the lines
 _WIDEST_SPARKLINE, _NARROWEST_SPARKLINE = 40, 4

@@ -16,7 +16,6 @@ from neurosearch.build.control import control_config, network_sizes
 from neurosearch.build.memory import memory_need
 from neurosearch.build.speed import Speed, measure_speed
 from neurosearch.cli.report import FAILED, CommandError
-from neurosearch.cli.words import duration
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.search.data_cache import opened_data
@@ -24,6 +23,7 @@ from neurosearch.search.finite import finite_space
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.forecast import Forecast, Surroundings, Work, forecast, slowness, stopping_share
 from neurosearch.search.representatives import end_configs, extremes_by_size, spread_configs
+from neurosearch.search.words import duration
 from neurosearch.training.records import TrialFailed
 
 _POINTS = 9  # configurations spread over the space

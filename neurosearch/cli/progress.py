@@ -12,12 +12,12 @@ from neurosearch.cli.picture import Picture
 from neurosearch.cli.report import CommandError, finite, say
 from neurosearch.cli.screen import OUTPUT_LOG
 from neurosearch.cli.terminal import GONE, can_draw, print_into, showing
-from neurosearch.cli.words import trial_facts, trial_line
 from neurosearch.config.load import StudyConfig
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.reports import size_metric
 from neurosearch.search.seams import Listener, Record, TrialInfo, TrialSummary
 from neurosearch.search.stored import StoredStudy
+from neurosearch.search.words import trial_facts, trial_line
 
 
 class Teller(Listener, Protocol):

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 from neurosearch import names
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError, neurosearch
-from neurosearch.cli.words import duration, failures, hyperparameters, number, size, trial_facts
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.summaries import counts
+from neurosearch.search.words import (
+    duration,
+    failures,
+    hyperparameters,
+    number,
+    size,
+    state_words,
+    trial_facts,
+)
 
 if TYPE_CHECKING:
     from neurosearch.search.reached import Reached
@@ -136,7 +144,7 @@ def study_lines(study: "StoredStudy") -> Iterator[str]:
 
     trials, search = study.trials(), study.config.study.search
     process = searcher(study)
-    yield f"study {study.folder.name} in {study.folder.path}: {_state(study, process)}"
+    yield f"study {study.folder.name} in {study.folder.path}: {state_words(study, process)}"
     states = ", ".join(f"{count} {state}" for state, count in counts(trials).items() if count) or "none yet"
     limit = f" of at most {duration(search.time_budget_seconds)}" if search.time_budget_seconds else ""
     spent = f"searched for {duration(study.seconds_used)}{limit}"
@@ -181,15 +189,6 @@ def next_commands(study: "StoredStudy") -> tuple[str, ...]:
     export = on_study("export", study) if study.best() else None
     resume = on_study("resume", study) if study.is_unfinished else None
     return tuple(each for each in (resume, export, on_study("ui", study)) if each)
-
-
-def _state(study: "StoredStudy", process: str | None) -> str:
-    if process:
-        return f"{'stopping' if study.stop_requested else 'searching'} ({process})"
-    if study.is_unfinished:
-        return "stopped; it can go on"
-    is_short = study.num_searched < study.config.study.search.trials
-    return f"complete: {study.enough}" if is_short else "complete"
 
 
 def _value(metric: str, value: float) -> str:

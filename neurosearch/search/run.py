@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from neurosearch.config.load import StudyConfig
@@ -33,6 +34,7 @@ from neurosearch.search.seams import (
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study, resume_study
 from neurosearch.search.summaries import counts
+from neurosearch.tracking.provenance import provenance_tags
 
 _CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
 _CLOSE_AT_ONCE_SECONDS = 2.0  # after an error or a second Ctrl-C, when somebody waits
@@ -98,6 +100,7 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
 
     folder, search = study.stored.folder, study.config.study.search
     write_config(folder, study.config)
+    study.set_provenance(provenance_tags(Path.cwd()))
     tracker.start_study(study.stored.info)
     desk = Desk(
         study,

@@ -20,7 +20,7 @@ from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
-EARLIER, FORMAT, ENOUGH = "earlier_trials", "format", "enough"
+EARLIER, FORMAT, ENOUGH, PROVENANCE = "earlier_trials", "format", "enough", "provenance"
 #: Version of what stands in these attributes and of how the study's folder is laid out.
 FORMAT_VERSION = 2
 # and of a trial, beside its config.
@@ -95,6 +95,12 @@ class StoredStudy:
         """Why the search needed no further trial, in words; None before all is done, finalists and control included."""
         words: str | None = self.attributes().get(ENOUGH)
         return words
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Versions and commit that it was last searched with, by tag name; empty where that was not written down."""
+        tags: Mapping[str, str] = self.attributes().get(PROVENANCE, {})
+        return tags
 
     @property
     def num_searched(self) -> int:

@@ -39,6 +39,7 @@ from neurosearch.search.stored import (
     FORMAT,
     FORMAT_VERSION,
     OUTCOME,
+    PROVENANCE,
     REFERENCE,
     ROLE,
     ROOM,
@@ -298,6 +299,10 @@ class Study:
     def set_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
         """Keeps the tracker's ids of trials' runs and of the study's own."""
         self.stored.keep_run_ids(run_ids, study_run_id)
+
+    def set_provenance(self, tags: Mapping[str, str]) -> None:
+        """Keeps the versions and the commit that the study is searched with from now on."""
+        self._set(PROVENANCE, dict(tags))
 
     def set_reference_cost(self, cost: float) -> None:
         """Keeps what the rungs of early stopping are measured by, unless it is known: it never changes."""

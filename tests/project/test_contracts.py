@@ -40,7 +40,7 @@ KEEPS = {
     "cluster.__init__": "",
     "cluster.submit": "import ray",
     "report.__init__": "",
-    "report.page": "from neurosearch.search import study",
+    "report.page": "import plotly\nfrom neurosearch.search import study",
     "cli.__init__": "",
     "cli.search": "def run():\n    from neurosearch.search import ray_tune\n    from neurosearch.report import page",
     "__main__": "from neurosearch.cli import search",
@@ -76,6 +76,8 @@ BREAKS = [
     ("cli.search", "import optuna", "optuna-door"),
     ("export.freeze", "import mlflow", "mlflow-door"),
     ("data.digits", "import boto3", "s3-door"),
+    ("cli.search", "import plotly", "plotly-door"),
+    ("search.study", "import plotly.graph_objects", "plotly-door"),
 ]
 
 

@@ -1,10 +1,13 @@
 """Trials and studies in words and as facts: pure functions over what the search knows."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
 from neurosearch.search.seams import Role, TrialSummary
+
+if TYPE_CHECKING:
+    from neurosearch.search.stored import StoredStudy
 
 
 def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> str:
@@ -21,6 +24,21 @@ def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> s
     else:
         parts.append("nothing feasible yet")
     return "  ".join(parts)
+
+
+def state_words(study: "StoredStudy", process: str | None) -> str:
+    """Tells how far a study is.
+
+    Args:
+        study: The study.
+        process: Which living process searches it; None when none does.
+    """
+    if process:
+        return f"{'stopping' if study.stop_requested else 'searching'} ({process})"
+    if study.is_unfinished:
+        return "stopped; it can go on"
+    is_short = study.num_searched < study.config.study.search.trials
+    return f"complete: {study.enough}" if is_short else "complete"
 
 
 def role_words(role: Role) -> str:

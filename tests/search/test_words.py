@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from neurosearch.cli.words import duration, failures, hyperparameters, number, size, trial_facts, trial_line
 from neurosearch.search.seams import TrialSummary
+from neurosearch.search.words import duration, failures, hyperparameters, number, size, trial_facts, trial_line
 
 METRICS = {"balanced_accuracy": 0.912345, "parameters": 5432.0, "neurons": 48.0, "multiply_adds": 5000.0}
 

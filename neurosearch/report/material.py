@@ -1,0 +1,198 @@
+"""All that a report tells of a study, read once from its storage and its folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from neurosearch.build.confusion import Matrix, Part, kept_confusion
+from neurosearch.build.kept_scores import kept_test_scores
+from neurosearch.config.search import Objective
+from neurosearch.config.study import StudyFields
+from neurosearch.data.manifest import FILE_NAME, Manifest, read_manifest
+from neurosearch.data.problems import DataError
+from neurosearch.search.answer import Answered, answered, unanswered
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.influence import Influences, influences
+from neurosearch.search.lock import holder
+from neurosearch.search.outcome import read_result
+from neurosearch.search.reached import Reached
+from neurosearch.search.reports import StoredReport, size_metric
+from neurosearch.search.seams import Record, TrialSummary
+from neurosearch.search.stored import StoredStudy
+from neurosearch.search.summaries import best_seed, counts, ranked
+from neurosearch.search.words import state_words
+
+_MOST_SHOWN = 12  # courses in one figure; more cannot be told apart
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is known of a study.
+
+    Attributes:
+        folder: Where it lies.
+        fields: Its config but for what is searched.
+        config: The whole config as plain values.
+        trials: All trials by number.
+        best: The winner; None when nothing is feasible.
+        reached: The front, and how it grew.
+        answer: Whether changing neurons helped, with what the test part says; None without an answer.
+        unanswered: Why there is none, in words; None with one, or where nobody asked.
+        state: How far the study is, in words.
+        seconds_used: Seconds of searching.
+        provenance: Versions and commit that it was last searched with, by tag name; empty where nobody wrote it down.
+        shown: Trials whose course is shown, the most telling first.
+        reports: What these reported on their first seed, by number.
+        layers: The winner's epochs on its first seed as whole records; empty where its history is not here.
+        test: Scores on the test part for each seed of a trial, where it was read, by number.
+        confusions: Confusion matrices of a trial's exported network, by number and part.
+        manifests: What is known of the prepared data; several where data is searched.
+        influences: Which hyperparameters mattered, for each objective; empty with too few trials.
+    """
+
+    folder: StudyFolder
+    fields: StudyFields
+    config: Mapping[str, Any]
+    trials: tuple[TrialSummary, ...]
+    best: TrialSummary | None
+    reached: Reached
+    answer: Answered | None
+    unanswered: str | None
+    state: str
+    seconds_used: float
+    provenance: Mapping[str, str]
+    shown: tuple[TrialSummary, ...]
+    reports: Mapping[int, tuple[StoredReport, ...]]
+    layers: tuple[Record, ...]
+    test: Mapping[int, tuple[Mapping[str, float], ...]]
+    confusions: Mapping[int, Mapping[Part, Matrix]]
+    manifests: tuple[Manifest, ...]
+    influences: tuple[Influences, ...]
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is optimised; the first one decides who is the best."""
+        return self.fields.search.objectives
+
+    @property
+    def size_metric(self) -> str:
+        """What networks are measured by."""
+        return size_metric(self.fields)
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """How many trials are in each state."""
+        return counts(self.trials)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The one way in which the data was prepared; None where there are several, or where none lies here."""
+        return self.manifests[0] if len(self.manifests) == 1 else None
+
+    @property
+    def contender(self) -> TrialSummary | None:
+        """The network that stands for the search: what the answer compares with the control, or else the best."""
+        return self.best if self.answer is None else self.trial(self.answer.searched)
+
+    @property
+    def control(self) -> TrialSummary | None:
+        """The control beside the contender; None where none ended within the limits."""
+        if self.answer is not None:
+            return self.trial(self.answer.control)
+        return next(iter(ranked((each for each in self.trials if each.role == "control"), self.objectives[0])), None)
+
+    def trial(self, number: int) -> TrialSummary:
+        """Returns a trial by its number."""
+        return self.trials[number]
+
+
+def material_of(study: StoredStudy) -> Material:
+    """Returns all that a report tells of a study, in whatever state it is.
+
+    Raises:
+        StudyError: Its storage cannot be read.
+    """
+    fields, trials = study.config.study, study.trials()
+    best = study.best()
+    answer = answered(trials, fields)
+    closely = _looked_at_closely(trials, best)
+    test = _test_scores(study.folder, closely)
+    if answer is not None and answer.searched in test and answer.control in test:
+        answer = answer.with_test(test[answer.searched], test[answer.control])
+    shown = _shown(trials, best, fields)
+    return Material(
+        folder=study.folder,
+        fields=fields,
+        config=study.config.to_mapping(),
+        trials=trials,
+        best=best,
+        reached=study.reached(),
+        answer=answer,
+        unanswered=unanswered(trials, fields),
+        state=state_words(study, holder(study.folder)),
+        seconds_used=study.seconds_used,
+        provenance=study.provenance,
+        shown=shown,
+        reports={each.number: _on_first_seed(study.reports(each.number)) for each in shown},
+        layers=_records(study.folder, best),
+        test=test,
+        confusions=_confusions(study.folder, closely, fields),
+        manifests=_manifests(study.folder),
+        influences=influences(study),
+    )
+
+
+def _looked_at_closely(trials: Sequence[TrialSummary], best: TrialSummary | None) -> list[TrialSummary]:
+    """Returns the trials of which more than their validation scores may be known: those beside the winner, and it."""
+    chosen = [each for each in trials if each.role != "search" and each.per_seed]
+    return chosen if best is None or best in chosen else [best, *chosen]
+
+
+def _test_scores(folder: StudyFolder, trials: Sequence[TrialSummary]) -> dict[int, tuple[Mapping[str, float], ...]]:
+    found: dict[int, tuple[Mapping[str, float], ...]] = {}
+    for trial in trials:
+        kept = [kept_test_scores(folder.training(trial.number, index)) for index in range(len(trial.per_seed))]
+        scores = tuple(each for each in kept if each is not None)
+        if kept and len(scores) == len(kept):
+            found[trial.number] = scores
+    return found
+
+
+def _confusions(
+    folder: StudyFolder, trials: Sequence[TrialSummary], fields: StudyFields
+) -> dict[int, Mapping[Part, Matrix]]:
+    finished = [each for each in trials if each.state == "finished"]
+    kept = {each.number: kept_confusion(folder.training(each.number, best_seed(each, fields))) for each in finished}
+    return {number: matrices for number, matrices in kept.items() if matrices}
+
+
+def _shown(trials: Sequence[TrialSummary], best: TrialSummary | None, fields: StudyFields) -> tuple[TrialSummary, ...]:
+    """Returns the trials whose courses tell most: winner, control, finalists, arms, then the best of each kind."""
+    first = {"control": 1, "finalist": 2}
+    beside = sorted((each for each in trials if each.role != "search"), key=lambda each: first.get(each.role, 3))
+    by_worth = ranked((each for each in trials if each.role == "search"), fields.search.objectives[0])
+    of_kinds = list({each.kind: each for each in reversed(by_worth)}.values())[::-1]
+    others = (each for each in trials if each.epochs)  # where nothing has finished: whatever has begun
+    chosen = dict.fromkeys(each.number for each in (*((best,) if best else ()), *beside, *of_kinds, *by_worth, *others))
+    return tuple(trials[number] for number in list(chosen)[:_MOST_SHOWN])
+
+
+def _on_first_seed(reports: Sequence[StoredReport]) -> tuple[StoredReport, ...]:
+    return tuple(each for each in reports if each.seed_index == 0)
+
+
+def _records(folder: StudyFolder, trial: TrialSummary | None) -> tuple[Record, ...]:
+    result = None if trial is None else read_result(folder.result(trial.number))
+    return () if result is None else tuple(each for each in result.records if each["seed_index"] == 0)
+
+
+def _manifests(folder: StudyFolder) -> tuple[Manifest, ...]:
+    """Returns the different manifests of the data that was prepared; a folder of another version is passed over."""
+    found = []
+    for path in sorted(folder.data.glob(f"*/{FILE_NAME}")):
+        try:
+            found.append(read_manifest(path.parent))
+        except DataError:
+            continue
+    return tuple(dict.fromkeys(found))

@@ -39,6 +39,11 @@ class SizeColumns:
             column = torch.empty(size, dtype=torch.float64).uniform_(-scale, scale, generator=generator)
             self._columns[name] = nn.Parameter(column.to(device, dtype))
 
+    @property
+    def by_group(self) -> Mapping[str, nn.Parameter]:
+        """The columns by group."""
+        return self._columns
+
     def parameters(self) -> list[nn.Parameter]:
         """Return the columns."""
         return list(self._columns.values())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def theta(distance: Tensor, width: float) -> Tensor:
+def theta(distance: Tensor, width: float | Tensor) -> Tensor:
     """Return how far a gate is open: 0 up to 0, then sin^2(pi * distance / (2 * width)), 1 from `width` on.
 
     Its slope is exactly 0 from either end on: an optimizer that divides by the gradient's size, as Adam does, would
@@ -19,7 +19,7 @@ def theta(distance: Tensor, width: float) -> Tensor:
 
     Args:
         distance: Any shape, in neurons.
-        width: Width of the rise, in neurons, above 0.
+        width: Width of the rise, in neurons, above 0; one for all or one for each distance.
     """
     is_rising = (distance > 0) & (distance < width)
     rise = torch.sin(distance * (pi / (2 * width))).square()

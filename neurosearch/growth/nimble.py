@@ -53,6 +53,31 @@ class NimbleSettings:
     check_steps: int
 
 
+@dataclass(frozen=True)
+class Gating:
+    """What makes the gates, shifts and size loss of a network, for those who compute many networks' together.
+
+    Attributes:
+        weights: The size weights `(w,)`.
+        target: What the size loss pulls them to, `(w,)`.
+        coefficient: Multiplier of the size loss.
+        width: Of a gate's rise, in neurons.
+        weight: Index of the weight that holds each group's size.
+        scale: Neurons that a weight of 1 stands for, by group.
+        largest: Size of each group that no gate goes beyond now, in neurons.
+        columns: The weights of each neuron by which it sees its group's size; empty where it does not.
+    """
+
+    weights: nn.Parameter
+    target: Tensor
+    coefficient: float
+    width: float
+    weight: Mapping[str, int]
+    scale: Mapping[str, float]
+    largest: Mapping[str, float]
+    columns: Mapping[str, nn.Parameter]
+
+
 class NimblePolicy:
     """Trains the size N of each group.
 
@@ -148,6 +173,16 @@ class NimblePolicy:
     def shifts(self, units: Units) -> dict[str, Tensor]:
         """Return what the size as an input adds to every neuron, differentiable in the size weights and columns."""
         return {} if self._columns is None else self._columns.shifts(units, self._bounded(units))
+
+    def gating(self, units: Units) -> Gating:
+        """Return what `gates`, `shifts` and `size_loss` are computed from."""
+        settings, sizes = self._settings, self._map
+        largest = {
+            group.name: self._largest(group.name, group.size) for group in units.groups if group.name in sizes.base
+        }
+        columns = {} if self._columns is None else self._columns.by_group
+        coefficient, width = settings.size_coefficient, settings.gate_width
+        return Gating(self._weights, self._target, coefficient, width, sizes.weight, sizes.scale, largest, columns)
 
     def size_loss(self) -> Tensor | None:
         """Return the loss on the size weights."""

@@ -138,7 +138,8 @@ class MixedTask:
 
     def during(self, epoch: int, epochs: int) -> "MixedTask":
         """Return the task as it is in an epoch."""
-        return MixedTask(self._task.during(epoch, epochs))
+        task = self._task.during(epoch, epochs)
+        return self if task is self._task else MixedTask(task)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss for labels `(b,)`, or for mixed ones `(b, 3)`."""

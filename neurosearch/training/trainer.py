@@ -35,6 +35,7 @@ from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.spending import Spending
 from neurosearch.training.state import check_header, header
 from neurosearch.training.surgeon import Surgeon
+from neurosearch.training.under_way import EpochUnderWay, loss_sums
 from neurosearch.training.zapping import Zapping, zap
 
 
@@ -65,6 +66,8 @@ class Trainer:
     Attributes:
         history: Records of all epochs done, those before a resume included.
         device: Where the network is.
+        policy: Who grows and prunes it.
+        optimizer: Holds its parameters, and what is kept for each.
     """
 
     def __init__(  # noqa: PLR0913  # one argument for each seam
@@ -111,11 +114,11 @@ class Trainer:
         first = next(model.parameters())
         self.history: list[EpochRecord] = []
         self.device = device
+        self.policy = policy
         self._settings = settings
         self._batches = batches
         self._steps_per_epoch = batches.steps_per_epoch
         self._task = task
-        self._policy = policy
         self._checkpoints = checkpoints if ranks is None else FirstRankStore(checkpoints, ranks)
         self._ranks = ranks
         self._base_sizes = {group.name: group.size for group in units.groups}
@@ -153,10 +156,10 @@ class Trainer:
             field = "training.classifier" if second_stage is not None else "training.zap_period_epochs"
             self._head = find_head(model, self._one_example, field)
         parameters = [*model.parameters(), *policy.columns()]
-        self._optimizer = make_optimizer(settings, parameters, policy.trained(), policy.optimizer_settings())
+        self.optimizer = make_optimizer(settings, parameters, policy.trained(), policy.optimizer_settings())
         self._surgeon = Surgeon(
             self._network,
-            self._optimizer,
+            self.optimizer,
             batches,
             task,
             self._base_sizes,
@@ -183,6 +186,23 @@ class Trainer:
         return self._network.units
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer updates of one epoch."""
+        return self._steps_per_epoch
+
+    @property
+    def special(self) -> str | None:
+        """Which field makes a step more than forward, loss and backward of the network; None for none."""
+        found = {
+            "search.gpus_per_trial": self._ranks is not None,
+            "training.decorrelation": self._decorrelation is not None,
+            "training.zap_period_epochs": self._zapping is not None,
+            "training.bf16": self._settings.amp,
+            "training.compile": self._settings.compiled,
+        }
+        return next((field for field, is_on in found.items() if is_on), None)
+
+    @property
     def events(self) -> list[GrowthEvent]:
         """Every change of the network so far, those before a resume included."""
         return self._surgeon.events
@@ -194,14 +214,93 @@ class Trainer:
             TrialFailed: A loss is not finite.
             OutOfMemory: An allocation failed; a new trainer goes on from the last checkpoint.
         """
-        need = self._policy.due(self._clock()) if self._step == 0 else None
+        self.prepare()
+        while not self.is_over:
+            with telling_shortage(self._described):
+                under_way = self.begin_epoch()
+                record = self.end_epoch(under_way, self._run_steps(under_way))
+            yield record
+
+    # A pack of trainings goes through the same epochs as `epochs` does, and takes the steps of all at once.
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left."""
+        return len(self.history) >= self._settings.epochs
+
+    def prepare(self) -> None:
+        """Make the change that is due before the first step, if there is one."""
+        need = self.policy.due(self._clock()) if self._step == 0 else None
         if need is not None:
             with telling_shortage(self._described):
-                self._change(self._clock(), need)
-        while len(self.history) < self._settings.epochs:
-            with telling_shortage(self._described):
-                record = self._train_epoch(len(self.history))
-            yield record
+                self.carry_out(self.policy.decide(self._snapshot(self._clock(), need)))
+
+    def begin_epoch(self) -> EpochUnderWay:
+        """Begin the next epoch; its steps are to be taken before `end_epoch`."""
+        epoch, started = len(self.history), perf_counter()
+        # Dropout draws from the global generator; seeded anew at each epoch, it needs no place in the checkpoint.
+        seed = derive_seed(self._settings.seed, "epoch", epoch, *self._rank_label())
+        seed_global_generator(seed, self.device)
+        set_learning_rate(self.optimizer, self._settings, epoch)
+        self._zap(epoch)
+        task, batches = self._task.during(epoch, self._settings.epochs), self._batches.train(epoch)
+        is_late = task is not self._task
+        return EpochUnderWay(epoch, started, self._step, self._spent.num_examples, task, batches, seed, is_late)
+
+    def count_step(self, num_examples: int) -> Need | None:
+        """Count one step, taken on so many examples; return what the policy must be shown now, if it is due."""
+        self._spent.num_examples += num_examples
+        self._step += 1
+        return self.policy.due(self._clock())
+
+    def decide(self, under_way: EpochUnderWay, need: Need, losses: Sequence[float]) -> tuple[Decision, ...]:
+        """Return what the policy decides now; nothing is carried out yet.
+
+        Args:
+            under_way: The epoch.
+            need: What it must be shown.
+            losses: Of the last step, task and size.
+
+        Raises:
+            TrialFailed: A loss is not finite.
+        """
+        self._check_losses(losses, under_way.first_step)
+        self._charge()
+        return self.policy.decide(self._snapshot(self._clock(), need))
+
+    def carry_out(self, decisions: Sequence[Decision]) -> None:
+        """Change network and optimizer as the policy has decided."""
+        self._apply(decisions, self._clock())
+
+    def end_epoch(self, under_way: EpochUnderWay, losses: Tensor) -> EpochRecord:
+        """Score the network after an epoch, keep its state and return its record.
+
+        Args:
+            under_way: The epoch.
+            losses: Sums of its task losses and size losses, float64 `(2,)` on the device.
+
+        Raises:
+            TrialFailed: A loss is not finite.
+        """
+        self._charge()
+        self._share_buffers()
+        scores, sums = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
+        seconds = perf_counter() - under_way.started  # the evaluation has waited for the device
+        self._check_losses(sums, under_way.first_step)
+        num_steps = self._step - under_way.first_step
+        scores |= {
+            names.TASK_LOSS: sums[0] / num_steps,
+            names.SIZE_LOSS: sums[1] / num_steps,
+            names.IMAGES_PER_SECOND: (self._spent.num_examples - under_way.num_before) / seconds,
+            names.EPOCH_SECONDS: seconds,
+        }
+        if self._decorrelation is not None:
+            scores |= self._decorrelation.take_metrics()
+        record = self._record(scores)
+        self.history.append(record)
+        if self._settings.is_checkpointed(record.epoch):
+            self._checkpoints.save(record.epoch, self._state())
+        return record
 
     def finish(self) -> FinalResult:
         """Make the network plain and final after the last epoch, and score it once more if that changed it."""
@@ -213,50 +312,22 @@ class Trainer:
             self._result = FinalResult(self.model, self.units, record)
         return self._result
 
-    def _train_epoch(self, epoch: int) -> EpochRecord:
-        started, first_step, num_before = perf_counter(), self._step, self._spent.num_examples
-        # Dropout draws from the global generator; seeded anew at each epoch, it needs no place in the checkpoint.
-        seed_global_generator(derive_seed(self._settings.seed, "epoch", epoch, *self._rank_label()), self.device)
-        set_learning_rate(self._optimizer, self._settings, epoch)
-        self._zap(epoch)
-        losses = self._run_steps(epoch)
-        self._charge()
-        self._share_buffers()
-        scores, sums = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
-        seconds = perf_counter() - started  # the evaluation has waited for the device
-        self._check_losses(sums, first_step)
-        num_steps = self._step - first_step
-        scores |= {
-            names.TASK_LOSS: sums[0] / num_steps,
-            names.SIZE_LOSS: sums[1] / num_steps,
-            names.IMAGES_PER_SECOND: (self._spent.num_examples - num_before) / seconds,
-            names.EPOCH_SECONDS: seconds,
-        }
-        if self._decorrelation is not None:
-            scores |= self._decorrelation.take_metrics()
-        record = self._record(scores)
-        self.history.append(record)
-        if self._settings.is_checkpointed(record.epoch):
-            self._checkpoints.save(record.epoch, self._state())
-        return record
-
-    def _run_steps(self, epoch: int) -> Tensor:
-        """Train one epoch; return the sums of its task losses and size losses, `(2,)` on the device.
+    def _run_steps(self, under_way: EpochUnderWay) -> Tensor:
+        """Take the steps of an epoch; return the sums of its task losses and size losses, `(2,)` on the device.
 
         Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
         not do, but for keeping the loss and asking the policy.
         """
-        optimizer, policy, ranks, spent = self._optimizer, self._policy, self._ranks, self._spent
-        task = self._task.during(epoch, self._settings.epochs)
+        optimizer, policy, ranks, spent = self.optimizer, self.policy, self._ranks, self._spent
+        task = under_way.task
         task_loss = task.loss
         # Surgery keeps the parameter objects, so this list stays true. Clearing gradients by hand is what `zero_grad`
         # does, without its profiler hooks, which cost several percent of a small network's step.
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        first_step = self._step
         task_losses: list[Tensor] = []
         size_losses: list[Tensor] = []
         forward, decorrelation = self._forward(), self._decorrelation
-        for inputs, targets in self._batches.train(epoch):
+        for inputs, targets in under_way.batches:
             for parameter in parameters:
                 parameter.grad = None
             spent.num_examples += targets.size(0)
@@ -275,14 +346,12 @@ class Trainer:
                 task_losses[-1] = ranks.average(parameters, task_losses[-1], task.weight(targets))
             optimizer.step()
             self._step += 1
-            clock = self._clock()
-            need = policy.due(clock)
+            need = policy.due(self._clock())
             if need is not None:
                 del loss, size_loss  # surgery refuses while an autograd graph is alive
-                self._check_losses(_sums(task_losses[-1:], size_losses[-1:]).tolist(), first_step)
-                self._change(clock, need)
+                self.carry_out(self.decide(under_way, need, loss_sums(task_losses[-1:], size_losses[-1:]).tolist()))
                 forward = self._forward()
-        return _sums(task_losses, size_losses)
+        return loss_sums(task_losses, size_losses)
 
     def _forward(self) -> Forward:
         """Return the forward pass of a step, valid until the network changes."""
@@ -294,12 +363,8 @@ class Trainer:
         if self._zapping is None or self._head is None or not self._zapping.is_due(epoch, self._settings.epochs):
             return
         name, head = self._head
-        zap(head, self._optimizer, derive_seed(self._settings.seed, "zap", epoch))
+        zap(head, self.optimizer, derive_seed(self._settings.seed, "zap", epoch))
         self.events.append(GrowthEvent(self._step, epoch, name, 0, 0, "the class head was drawn anew"))
-
-    def _change(self, clock: Clock, need: Need) -> None:
-        self._charge()
-        self._apply(self._policy.decide(self._snapshot(clock, need)), clock)
 
     def _snapshot(self, clock: Clock, need: Need) -> Snapshot:
         self._share_buffers()
@@ -321,13 +386,13 @@ class Trainer:
         return () if self._ranks is None or self._ranks.rank == 0 else (self._ranks.rank,)
 
     def _finish(self) -> EpochRecord:
-        need = self._policy.finish_need()
+        need = self.policy.finish_need()
         if need is None and self._second_stage is None:
             last = self.history[-1]
             return replace(last, metrics=last.metrics | self._checked_structure(), events=(), at_rest=True)
         if need is not None:
             snapshot = self._snapshot(self._clock(), need)
-            self._apply(self._policy.finish(snapshot), snapshot.clock)
+            self._apply(self.policy.finish(snapshot), snapshot.clock)
         metrics = self.history[-1].metrics | self._run_second_stage()
         losses = torch.zeros(0, dtype=torch.float64, device=self.device)
         scores, _ = evaluate(self._network.for_evaluation(), self._batches, self._task, losses)
@@ -339,7 +404,7 @@ class Trainer:
         A policy whose sizes are not trained has no other end.
         """
         is_base = structure(self.model, find_units(self.model, self._example_inputs)) == self._base_structure
-        assert is_base or self._policy.trained(), "the network does not end at the structure that was configured"
+        assert is_base or self.policy.trained(), "the network does not end at the structure that was configured"
         return {names.BASE_STRUCTURE: float(is_base)}
 
     def _run_second_stage(self) -> dict[str, float]:
@@ -382,7 +447,7 @@ class Trainer:
         if self._settings.measure_latency:
             metrics[names.LATENCY_SECONDS] = measure_latency(self._network.for_evaluation(), self._one_example)
         events, self._num_reported = self.events[self._num_reported :], len(self.events)
-        at_rest = self._policy.at_rest(self.units, self._base_sizes)
+        at_rest = self.policy.at_rest(self.units, self._base_sizes)
         return EpochRecord(clock.epoch, clock.step, metrics, tuple(events), at_rest)
 
     def _check_losses(self, sums: Sequence[float], first_step: int) -> None:
@@ -395,8 +460,8 @@ class Trainer:
             "step": self._step,
             "structure": structure(self.model, self.units),
             "model": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "policy": self._policy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "policy": self.policy.state_dict(),
             "reserve": self._reserve.state_dict(),
             "multiply_adds": self._spent.multiply_adds,
             "events": [event.to_dict() for event in self.events],
@@ -410,7 +475,7 @@ class Trainer:
         return state
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self._step = state["step"]
         self._spent.multiply_adds = state["multiply_adds"]
         self.history += [EpochRecord.from_dict(record) for record in state["history"]]
@@ -420,10 +485,3 @@ class Trainer:
 
 def _generator(settings: TrainingSettings, label: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(settings.seed, label))
-
-
-def _sums(task_losses: list[Tensor], size_losses: list[Tensor]) -> Tensor:
-    """Return the sum of each, float64 `(2,)`; no size loss counts as 0."""
-    task = torch.stack(task_losses).sum(dtype=torch.float64)
-    size = torch.stack(size_losses).sum(dtype=torch.float64) if size_losses else torch.zeros_like(task)
-    return torch.stack([task, size])

@@ -94,13 +94,13 @@ def test_other_errors_pass_through_untouched():
 
 def test_a_trainer_that_runs_out_of_memory_at_growth_says_how_large_the_network_was(build_trainer, monkeypatch):
     trainer = build_trainer(policy="periodic")
-    decide = trainer._policy.decide
+    decide = trainer.policy.decide
 
     def growing_too_far(snapshot):
         if snapshot.clock.epoch > 0:
             cpu_shortage()
         return decide(snapshot)
 
-    monkeypatch.setattr(trainer._policy, "decide", growing_too_far)
+    monkeypatch.setattr(trainer.policy, "decide", growing_too_far)
     with pytest.raises(OutOfMemory, match=r"256 PiB with a network of 21 neurons and 393 parameters"):
         list(trainer.epochs())

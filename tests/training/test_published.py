@@ -84,7 +84,7 @@ class ClosedForm:
 
     def __init__(self, trainer, growth):
         first, last = trainer.model.layers[1], trainer.model.layers[3]
-        (column,) = trainer._policy.columns()
+        (column,) = trainer.policy.columns()
         tensors = (first.bias, column, first.weight[:, 0], last.weight[0], last.bias)
         self.b2, self.w21, self.w22, self.w3, self.b3 = (t.detach().numpy().copy() for t in tensors)
         self.n, self.target, self.coefficient = growth.start_share * WIDTH, 5.0, growth.size_coefficient
@@ -135,12 +135,12 @@ def test_growing_real_tensors_are_the_published_iteration(training_settings, cha
     published = ClosedForm(trainer, growth)
     x, _ = examples()
     sizes, period = [], STEPS // 10 // len(targets)
-    trainer._policy._target.fill_(targets[0])
+    trainer.policy._target.fill_(targets[0])
     published.target = targets[0]
     for record in trainer.epochs():
         for _ in range(10):
             published.step(0.02)
-        (weights,), (column,) = trainer._policy.trained(), trainer._policy.columns()
+        (weights,), (column,) = trainer.policy.trained(), trainer.policy.columns()
         with torch.no_grad():
             outputs = trainer._network.for_evaluation()(x)[:, 0].numpy()
         held = trainer.model.layers[1].out_features
@@ -150,7 +150,7 @@ def test_growing_real_tensors_are_the_published_iteration(training_settings, cha
         assert np.abs(column.detach().numpy() - published.w21).max() < 1e-12
         assert np.abs(trainer.model.layers[1].bias.detach().numpy() - published.b2[:held]).max() < 1e-12
         published.target = targets[min(record.epoch // period, len(targets) - 1)]
-        trainer._policy._target.fill_(published.target)
+        trainer.policy._target.fill_(published.target)
     assert max(sizes) - min(sizes) >= 3
     if len(targets) > 1:
         assert sizes[period - 1] > sizes[2 * period - 1] < sizes[-1]
@@ -200,7 +200,7 @@ def test_growth_and_shrinkage_through_real_tensors_equal_the_masked_network(trai
         sizes.append([group.size for group in trainers[0].units.groups])
         share = 0.3 if records[0].epoch < 12 else 1.0
         for trainer in trainers:
-            policy = trainer._policy
+            policy = trainer.policy
             policy._target.copy_(torch.tensor(policy._map.from_share(share), dtype=torch.float64))
     grown, masked = trainers
     for found, expected in zip(grown._policy.trained(), masked._policy.trained(), strict=True):

@@ -285,7 +285,7 @@ def test_a_nimble_size_without_a_size_loss_stays_a_plain_network(build_trainer):
 
 def test_the_published_control_follows_the_size_loss_alone_and_ends_in_a_plain_network(build_trainer):
     trainer = build_trainer(policy="mask", schedule="constant", warmup_epochs=0, optimizer="sgd", momentum=0.0)
-    control, (controls,) = 0.0, trainer._policy.trained()
+    control, (controls,) = 0.0, trainer.policy.trained()
     for _ in trainer.epochs():
         for _ in range(4):
             control -= 0.05 * 2 * 1.0 * (control - 1)

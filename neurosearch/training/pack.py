@@ -1,0 +1,194 @@
+"""A pack: trainings that take their steps together, and are in all else trainings of their own.
+
+Every member is a `Trainer`. For the steps of an epoch its tensors lie in a stack, padded with zeros; for all else, that
+is growth, scores, checkpoints and the end, they are back in its own network, of its true size. So a member can leave
+between two epochs and go on alone, one that began alone can join, and a member that a pack was killed with goes on from
+its checkpoint as any other training.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from neurosearch.growth.policy import NOTHING, Need
+from neurosearch.training.chain import NotPackable, check_packable
+from neurosearch.training.form import Form, form_of
+from neurosearch.training.records import EpochRecord
+from neurosearch.training.stack import Occupant, Stack
+from neurosearch.training.trainer import Trainer
+from neurosearch.training.under_way import EpochUnderWay, loss_sums
+
+Result = EpochRecord | Exception
+
+
+@dataclass
+class _Member:
+    """A training in its epoch.
+
+    Attributes:
+        trainer: The training.
+        under_way: Its epoch.
+        occupant: Itself as its stack knows it.
+        seat: Its stack and row; None where its own network is up to date.
+        failure: What it has ended with; None while it goes on.
+        task_losses: Of each step, scalars on the device.
+        size_losses: The same for the sizes; empty where none are trained.
+    """
+
+    trainer: Trainer
+    under_way: EpochUnderWay
+    occupant: Occupant
+    seat: tuple[Stack, int] | None = None
+    failure: Exception | None = None
+    task_losses: list[Tensor] = field(default_factory=list)
+    size_losses: list[Tensor] = field(default_factory=list)
+
+
+class Pack:
+    """Trainings that take their steps together."""
+
+    def __init__(self) -> None:
+        self._stacks: list[Stack] = []  # of the epoch before, whose members are up to date
+
+    def train_epoch(self, trainers: Sequence[Trainer]) -> list[Result]:
+        """Train the next epoch of each member; return for each its record, or the error that it has ended with.
+
+        Members may come and go between two calls. One that fails does not touch the others.
+
+        Args:
+            trainers: At least one, all with an epoch left, and prepared.
+
+        Raises:
+            NotPackable: They cannot take their steps together.
+        """
+        check_together(trainers)
+        members = [_began(trainer) for trainer in trainers]
+        started = perf_counter()
+        with _flushing_denormals():
+            self._seat(members)
+            for _ in range(trainers[0].steps_per_epoch):
+                self._step(members)
+        for member in members:
+            _rise(member)
+        share = (perf_counter() - started) / len(members)
+        return [_ended(member, share) for member in members]
+
+    def _seat(self, members: Sequence[_Member]) -> None:
+        """Put every member into the stack of its form; a company that has not changed stays as it is."""
+        companies: dict[Form, list[_Member]] = {}
+        for member in members:
+            if member.failure is None:
+                companies.setdefault(form_of(member.trainer, member.under_way), []).append(member)
+        stacks = []
+        for form, company in companies.items():
+            known = next((stack for stack in self._stacks if stack.holds(form, [m.trainer for m in company])), None)
+            if known is None:
+                for member in company:
+                    _rise(member)
+                known = Stack(form, [member.occupant for member in company])
+            for row, member in enumerate(company):
+                if member.seat is None:
+                    known.occupy(row, member.occupant)
+                member.seat = known, row
+            stacks.append(known)
+        self._stacks = stacks
+
+    def _step(self, members: Sequence[_Member]) -> None:
+        losses: dict[int, tuple[Sequence[Tensor], Sequence[Tensor]]] = {}
+        has_moved = False
+        for stack in self._stacks:
+            task, size = stack.step()
+            losses[id(stack)] = task.unbind(), () if size is None else size.unbind()
+        for member in members:
+            if member.seat is None or member.failure is not None:
+                continue
+            stack, row = member.seat
+            task_losses, size_losses = losses[id(stack)]
+            member.task_losses.append(task_losses[row])
+            member.size_losses += size_losses[row : row + 1]
+            need = member.trainer.count_step(stack.batch_size)
+            if need is not None:
+                has_moved = _change(member, need) or has_moved
+        if has_moved:
+            self._seat(members)
+
+
+def check_together(trainers: Sequence[Trainer]) -> None:
+    """Check that trainings can take their steps together.
+
+    Raises:
+        NotPackable: They cannot; says by which field.
+    """
+    first = trainers[0]
+    for trainer in trainers:
+        check_packable(trainer)
+        if trainer.steps_per_epoch != first.steps_per_epoch:
+            raise NotPackable(
+                "training.batch_size", f"{trainer.steps_per_epoch} and {first.steps_per_epoch} steps of an epoch differ"
+            )
+
+
+def _began(trainer: Trainer) -> _Member:
+    under_way = trainer.begin_epoch()
+    dropout = torch.Generator(trainer.device).manual_seed(under_way.seed)
+    return _Member(trainer, under_way, Occupant(trainer, under_way, dropout))
+
+
+def _rise(member: _Member) -> None:
+    """Bring a member's own network up to date."""
+    if member.seat is not None:
+        stack, row = member.seat
+        stack.unload(row)
+        member.seat = None
+
+
+def _change(member: _Member, need: Need) -> bool:
+    """Let a member's policy decide and its network change; return whether it needs another seat."""
+    assert member.seat is not None
+    stack, row = member.seat
+    losses = [float(each[-1]) if each else 0.0 for each in (member.task_losses, member.size_losses)]
+    try:
+        if need == NOTHING:  # its sizes are all that the policy looks at
+            stack.unload_sizes(row)
+            decisions = member.trainer.decide(member.under_way, need, losses)
+            stack.load_sizes(row)
+            if not decisions:
+                return False
+            stack.unload(row)
+        else:
+            stack.unload(row)
+            decisions = member.trainer.decide(member.under_way, need, losses)
+        member.trainer.carry_out(decisions)
+        if form_of(member.trainer, member.under_way) == stack.form:
+            stack.load(row)
+            return False
+        member.seat = None
+        return True
+    except Exception as error:  # noqa: BLE001  # whatever ends one member must not end the others
+        member.failure, member.seat = error, None
+        return False
+
+
+def _ended(member: _Member, seconds: float) -> Result:
+    """End a member's epoch, whose steps have taken so many seconds of its own."""
+    if member.failure is not None:
+        return member.failure
+    try:
+        losses = loss_sums(member.task_losses, member.size_losses)
+        return member.trainer.end_epoch(replace(member.under_way, started=perf_counter() - seconds), losses)
+    except Exception as error:  # noqa: BLE001  # see above
+        return error
+
+
+@contextmanager
+def _flushing_denormals() -> Iterator[None]:
+    """Take numbers next to 0 for 0: the moments of a neuron that is not used any more cost a hundred times the time."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

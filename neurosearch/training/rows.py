@@ -1,0 +1,151 @@
+"""The rows of a stack: all that one network trains, with its gradient and what its optimizer keeps, side by side.
+
+Shape letters: k networks, n numbers of a row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from neurosearch.training.form import aligned
+from neurosearch.training.settings import OptimizerKind
+
+_KEPT: dict[OptimizerKind, tuple[str, ...]] = {
+    "sgd": ("momentum_buffer",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where a tensor lies in each row.
+
+    Attributes:
+        start: Its first number.
+        shape: Its shape, padded.
+    """
+
+    start: int
+    shape: tuple[int, ...]
+
+    def of_all(self, rows: Tensor) -> Tensor:
+        """Return the tensors of all networks, `(k, *shape)`, as a view of rows `(k, n)`."""
+        strides = tuple(prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
+        return rows.as_strided((rows.size(0), *self.shape), (rows.size(1), *strides), self.start)
+
+    def of_one(self, row: Tensor, shape: Sequence[int]) -> Tensor:
+        """Return what is not padding of one network's tensor, as a view of its row `(n,)`."""
+        whole = row[self.start : self.start + prod(self.shape)].view(self.shape)
+        return whole[tuple(slice(size) for size in shape)]
+
+
+class Rows:
+    """Weights, gradients and moments of k networks, each `(k, n)`, and the optimizer that moves them.
+
+    Attributes:
+        weights: What is trained.
+        gradients: Written anew by every step.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        pieces: Mapping[str, tuple[int, ...]],
+        kind: OptimizerKind,
+        has_momentum: bool,
+        like: Tensor,
+    ) -> None:
+        """Take the padded shape of each tensor by name, and a tensor of their type on their device."""
+        self.pieces: dict[str, Piece] = {}
+        length = 0
+        for name, shape in pieces.items():
+            self.pieces[name] = Piece(length, shape)
+            length += aligned(prod(shape))
+        self._kind = kind
+        self._kept = _KEPT[kind] if kind != "sgd" or has_momentum else ()
+        self.weights, self.gradients, *self._moments = (
+            like.new_zeros(num_rows, length) for _ in range(2 + len(self._kept))
+        )
+        self._steps = [torch.zeros((), dtype=torch.float32, device=like.device) for _ in range(num_rows)]
+        self._leaves: list[tuple[Tensor, Tensor]] = []  # with where their gradients go
+        self._options: list[dict[str, Any]] = [{} for _ in range(num_rows)]
+
+    def leaf(self, name: str) -> Tensor:
+        """Return a tensor of all networks, `(k, *shape)`, whose gradient autograd finds."""
+        leaf = self.pieces[name].of_all(self.weights).detach().requires_grad_()
+        self._leaves.append((leaf, self.pieces[name].of_all(self.gradients)))
+        return leaf
+
+    def load(self, row: int, parameters: Mapping[str, Tensor], optimizer: Optimizer, group: int) -> None:
+        """Take in a network's parameters by the names of their pieces, and what the optimizer keeps for them.
+
+        Args:
+            row: Its row.
+            parameters: Its parameters.
+            optimizer: Holds them.
+            group: In which of its groups.
+        """
+        for buffer in (self.weights, self.gradients, *self._moments):
+            buffer[row].zero_()
+        self._steps[row].zero_()
+        for name, parameter in parameters.items():
+            state = optimizer.state.get(parameter, {})
+            self._piece(name, self.weights, row, parameter).copy_(parameter.detach())
+            for key, buffer in zip(self._kept, self._moments, strict=True):
+                if state.get(key) is not None:
+                    self._piece(name, buffer, row, parameter).copy_(state[key])
+            if "step" in state:
+                self._steps[row].copy_(state["step"])
+        self.take_options(row, optimizer, group)
+
+    def take_options(self, row: int, optimizer: Optimizer, group: int) -> None:
+        """Take over the learning rate and all else that a network's optimizer is told."""
+        options = optimizer.param_groups[group]
+        own: dict[str, Any] = {"lr": options["lr"], "weight_decay": options["weight_decay"], "maximize": False}
+        if self._kind == "sgd":
+            own |= {"momentum": options["momentum"], "dampening": 0.0, "nesterov": False, "is_first_step": False}
+        else:
+            beta1, beta2 = options["betas"]
+            own |= {"beta1": beta1, "beta2": beta2, "eps": options["eps"], "amsgrad": False}
+        self._options[row] = own
+
+    def unload(self, row: int, parameters: Mapping[str, Tensor], optimizer: Optimizer) -> None:
+        """Give a network and its optimizer back what has become of them."""
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(self._piece(name, self.weights, row, parameter))
+                state = optimizer.state[parameter]
+                for key, buffer in zip(self._kept, self._moments, strict=True):
+                    value = self._piece(name, buffer, row, parameter)
+                    if state.get(key) is None:
+                        state[key] = value.clone(memory_format=torch.contiguous_format)
+                    else:
+                        state[key].copy_(value)
+                if self._kind != "sgd":
+                    state["step"] = self._steps[row].clone()
+
+    def step(self) -> None:
+        """Move all weights by their gradients, each network by its own options, as the fused optimizers do."""
+        for leaf, gradient in self._leaves:
+            assert leaf.grad is not None
+            gradient.copy_(leaf.grad)
+            leaf.grad = None
+        moments = [buffer.unbind() for buffer in self._moments]
+        for row, (weight, gradient) in enumerate(zip(self.weights.unbind(), self.gradients.unbind(), strict=True)):
+            options = self._options[row]
+            if self._kind == "sgd":
+                torch._fused_sgd_([weight], [gradient], [buffer[row] for buffer in moments], **options)
+                continue
+            mean, square = (buffer[row] for buffer in moments)
+            self._steps[row].add_(1)
+            update = torch._fused_adam_ if self._kind == "adam" else torch._fused_adamw_
+            update([weight], [gradient], [mean], [square], [], [self._steps[row]], **options)
+
+    def _piece(self, name: str, buffer: Tensor, row: int, like: Tensor) -> Tensor:
+        return self.pieces[name].of_one(buffer[row], like.shape)

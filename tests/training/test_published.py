@@ -203,7 +203,7 @@ def test_growth_and_shrinkage_through_real_tensors_equal_the_masked_network(trai
             policy = trainer.policy
             policy._target.copy_(torch.tensor(policy._map.from_share(share), dtype=torch.float64))
     grown, masked = trainers
-    for found, expected in zip(grown._policy.trained(), masked._policy.trained(), strict=True):
+    for found, expected in zip(grown.policy.trained(), masked.policy.trained(), strict=True):
         assert torch.allclose(found, expected, rtol=0, atol=1e-11)
     grown._reserve.store(grown.model, grown.units, grown._reserve.groups)
     weights = dict(masked.model.named_parameters())

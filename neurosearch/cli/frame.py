@@ -19,15 +19,16 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object, and nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Whole = Annotated[bool, typer.Option("--whole-report", help="For a command that asks this one from afar.", hidden=True)]
 
 
 def command(function: Callable[..., Report]) -> Callable[..., None]:
     """Makes a command of a function that returns a report: adds `--json` and `--debug`, prints, sets the exit code."""
 
     @wraps(function)
-    def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:
+    def run(*, as_json: bool, debug: bool, whole: bool, **arguments: Any) -> None:
         try:
-            if as_json:  # whatever our rooms and third parties print is no fact
+            if as_json or whole:  # whatever our rooms and third parties print is no fact
                 with redirect_stdout(sys.stderr):
                     report = function(**arguments)
             else:
@@ -38,16 +39,17 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
             if debug:
                 traceback.print_exc()
             report = failure(error, function.__name__, arguments, debug=debug)
-        show(report, as_json=as_json)
+        show(report, as_json=as_json, whole=whole)
         raise typer.Exit(report.code)
 
     own = signature(function)
     added = [
         Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=Json),
         Parameter("debug", Parameter.KEYWORD_ONLY, default=False, annotation=Debug),
+        Parameter("whole", Parameter.KEYWORD_ONLY, default=False, annotation=Whole),
     ]
     run.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
-    run.__annotations__ = {**function.__annotations__, "as_json": Json, "debug": Debug}
+    run.__annotations__ = {**function.__annotations__, "as_json": Json, "debug": Debug, "whole": Whole}
     return run
 
 
@@ -96,7 +98,9 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     overrides = [word for text in arguments.get("overrides") or () for word in ("--set", without_password(text))]
     data = ["--data"] if arguments.get("data", True) else []
     again = _worth_typing(name, arguments, WRONG)
-    if "config" in arguments:
+    if name == "submit":
+        again = (neurosearch(name, arguments["config"], "--address", arguments["address"], *overrides),)
+    elif "config" in arguments:
         again = (neurosearch("check", arguments["config"], *overrides, *data),)
     return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Database, Folder, StudyName
+from neurosearch.cli.options import RUNS, Cluster, Database, Folder, StudyName
 from neurosearch.cli.report import Report, say
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", help="Print what the logs say from now on, until the search ends or Ctrl-C.")
     ] = False,
+    address: Cluster = None,
 ) -> Report:
     """Show where the logs of Ray, MLflow and the export are, and what they say last; with --trial, its traceback."""
+    if address is not None:
+        from neurosearch.cli.far_logs import far_logs
+
+        return far_logs(name, address, folder, database, trial=trial, lines=lines, follow=follow)
     from neurosearch.cli.studies import open_study
 
     study = open_study(name, folder, database)

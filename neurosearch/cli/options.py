@@ -39,7 +39,24 @@ Database = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", metavar="ADDRESS", help="Address of a running Ray cluster; this machine without it."),
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="A running Ray cluster that this machine can join as a driver, such as 10.0.0.7:6379; this machine alone "
+        "without it.",
+        show_default=False,
+    ),
+]
+
+
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="The dashboard of the cluster that searches it, as `submit` took it; this machine without it.",
+        show_default=False,
+    ),
 ]
 
 

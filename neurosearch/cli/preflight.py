@@ -10,7 +10,7 @@ import typer
 
 from neurosearch import __version__
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Database, Folder
+from neurosearch.cli.options import RUNS, Database, Folder, Overrides
 from neurosearch.cli.report import CommandError, Report
 
 if TYPE_CHECKING:
@@ -23,15 +23,17 @@ def preflight(
     stored: Annotated[bool, typer.Option("--stored", help="CONFIG is the name of a study that is there.")] = False,
     folder: Folder = RUNS,
     database: Database = None,
+    overrides: Overrides = None,
 ) -> Report:
     """Check on a cluster's head what a search will need there, and tell what it will take."""
-    config = _stored(study, folder, database) if stored else _arrived(Path(study))
+    config = _stored(study, folder, database, tuple(overrides or ())) if stored else _arrived(Path(study))
     from neurosearch.cli.planning import plan_facts, plan_lines
     from neurosearch.cli.readiness import check_readiness, existing_study
 
-    is_there = existing_study(config)
+    existing = existing_study(config)
+    goes_on = existing is not None and existing.fingerprint() == config.fingerprint()
     _check_nobody_searches(config)
-    notes = check_readiness(config, is_resumed=is_there is not None, on_cluster=True)
+    notes = check_readiness(config, is_resumed=goes_on, on_cluster=True)
     plan = plan_facts(config)
     facts = {
         "ok": True,
@@ -40,10 +42,9 @@ def preflight(
         "python": platform.python_version(),
         "interpreter": sys.executable,
         "search": config.study.search.model_dump(mode="json"),
-        "goes_on": is_there is not None,
+        "goes_on": goes_on,
         "notes": list(notes),
         "plan": plan,
-        "lines": list(plan_lines(plan)),
     }
     return Report(facts, tuple(plan_lines(plan)))
 
@@ -59,10 +60,11 @@ def _arrived(path: Path) -> "StudyConfig":
     return config
 
 
-def _stored(name: str, folder: Path, database: str | None) -> "StudyConfig":
+def _stored(name: str, folder: Path, database: str | None, overrides: tuple[str, ...]) -> "StudyConfig":
+    from neurosearch.cli.resume import as_it_goes_on
     from neurosearch.cli.studies import open_study
 
-    return open_study(name, folder, database).config
+    return as_it_goes_on(open_study(name, folder, database), overrides)
 
 
 def _check_nobody_searches(config: "StudyConfig") -> None:

@@ -28,6 +28,15 @@ class Report:
     next: tuple[str, ...] = field(default=(), kw_only=True)
     code: int = field(default=OK, kw_only=True)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, fit for JSON: how a command that ran elsewhere tells what came out."""
+        return {"report": finite(self.facts), "lines": list(self.lines), "next": list(self.next), "code": self.code}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Report":
+        """Rebuilds a report from `to_dict`."""
+        return cls(values["report"], tuple(values["lines"]), next=tuple(values["next"]), code=values["code"])
+
 
 class CommandError(Exception):
     """A command cannot do what was asked; says why, how to mend it, and with which code to leave."""
@@ -44,8 +53,17 @@ def neurosearch(*words: object) -> str:
     return shlex.join(("neurosearch", *(str(word) for word in words)))
 
 
-def show(report: Report, *, as_json: bool) -> None:
-    """Prints a report: JSON to the standard output, or lines; what is wrong to the standard error output."""
+def show(report: Report, *, as_json: bool, whole: bool = False) -> None:
+    """Prints a report: JSON to the standard output, or lines; what is wrong to the standard error output.
+
+    Args:
+        report: What to print.
+        as_json: Whether to print the facts as JSON.
+        whole: Whether to print all of it as JSON.
+    """
+    if whole:
+        typer.echo(json.dumps(report.to_dict()))
+        return
     if as_json:
         typer.echo(json.dumps(finite({**report.facts, "next": list(report.next)})))
         return

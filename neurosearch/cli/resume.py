@@ -1,8 +1,25 @@
 """`neurosearch resume`: goes on with a study, from its storage alone."""
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Address, Database, Folder, Overrides, Progress, ProgressOption, StudyName
+from neurosearch.cli.options import RUNS, Database, Folder, Overrides, Progress, ProgressOption, StudyName
 from neurosearch.cli.report import Report
+
+ResumeAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="A cluster's dashboard, such as http://127.0.0.1:8265, to submit it there; or as `search` takes it.",
+        show_default=False,
+    ),
+]
+if TYPE_CHECKING:
+    from neurosearch.config.load import StudyConfig
+    from neurosearch.search.stored import StoredStudy
 
 
 @command
@@ -11,22 +28,39 @@ def resume(
     folder: Folder = RUNS,
     database: Database = None,
     overrides: Overrides = None,
-    address: Address = None,
+    address: ResumeAddress = None,
     progress: ProgressOption = Progress.AUTO,
 ) -> Report:
     """Go on with a study that was stopped or killed, or give it a larger budget: --set search.trials=50."""
+    from neurosearch.cluster.address import is_job_address
+
+    if address is not None and is_job_address(address):
+        from neurosearch.cli.far_status import far_resume
+
+        return far_resume(name, address, folder, database, tuple(overrides or ()))
     from neurosearch.cli.studies import open_study
-    from neurosearch.config.load import study_from_mapping
-    from neurosearch.config.overrides import with_overrides
-    from neurosearch.config.yaml_source import Source
 
     stored = open_study(name, folder, database)
-    source = with_overrides(Source(stored.config.to_mapping(), {}, name), tuple(overrides or ()))
-    where = {"folder": str(stored.folder.root), "database": stored.folder.database}  # it may have been moved
-    storage = {**source.values.get("storage", {}), **where}
-    study = study_from_mapping({**source.values, "storage": storage}, name)
+    study = as_it_goes_on(stored, tuple(overrides or ()))
     from neurosearch.cli.readiness import check_readiness
     from neurosearch.cli.searching import run_study
 
     notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
     return run_study(study, stored.folder, resume=True, address=address, progress=progress, notes=notes)
+
+
+def as_it_goes_on(stored: "StoredStudy", overrides: tuple[str, ...]) -> "StudyConfig":
+    """Returns a study as it is to go on: as stored, with what is overridden, where it lies now.
+
+    Raises:
+        ConfigError: With everything that is wrong.
+    """
+    from neurosearch.config.load import study_from_mapping
+    from neurosearch.config.overrides import with_overrides
+    from neurosearch.config.yaml_source import Source
+
+    name = stored.folder.name
+    source = with_overrides(Source(stored.config.to_mapping(), {}, name), overrides)
+    where = {"folder": str(stored.folder.root), "database": stored.folder.database}  # it may have been moved
+    storage = {**source.values.get("storage", {}), **where}
+    return study_from_mapping({**source.values, "storage": storage}, name)

@@ -41,10 +41,10 @@ def search(
         return smoke_report(study, (neurosearch("plan", config, *set_words), neurosearch("search", config, *set_words)))
     folder = StudyFolder.of(study.study)
     existing = existing_study(study)
-    if resume and existing is not None:
-        notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
-        return run_study(study, folder, resume=True, address=address, progress=progress, notes=notes)
     if existing is not None and existing.fingerprint() == study.fingerprint():
+        if resume:
+            notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
+            return run_study(study, folder, resume=True, address=address, progress=progress, notes=notes)
         try:
             check_name_is_free(folder, study)  # another space is told below, with all other problems
         except StudyError as error:

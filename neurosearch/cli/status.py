@@ -1,13 +1,19 @@
 """`neurosearch status`: how a study stands."""
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Database, Folder, StudyName, Watch
+from neurosearch.cli.options import RUNS, Cluster, Database, Folder, StudyName, Watch
 from neurosearch.cli.report import Report
 
 
 @command
-def status(name: StudyName, folder: Folder = RUNS, database: Database = None, watch: Watch = False) -> Report:
+def status(
+    name: StudyName, folder: Folder = RUNS, database: Database = None, watch: Watch = False, address: Cluster = None
+) -> Report:
     """Show how a study stands: trials by state, the best, what runs, the budget; works while it is searched."""
+    if address is not None:
+        from neurosearch.cli.far_status import far_status
+
+        return far_status(name, address, folder, database, watch=watch)
     from neurosearch.cli.studies import next_commands, open_study, study_facts, study_lines
 
     study = open_study(name, folder, database)

@@ -1,12 +1,16 @@
 """`neurosearch stop`: ends a search that another process runs, so that it can go on later."""
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Database, Folder, StudyName
+from neurosearch.cli.options import RUNS, Cluster, Database, Folder, StudyName
 from neurosearch.cli.report import Report
+
+if TYPE_CHECKING:
+    from neurosearch.search.stored import StoredStudy
 
 
 @command
@@ -17,12 +21,24 @@ def stop(
     at_once: Annotated[
         bool, typer.Option("--now", help="Do not wait for running trials; they go on from their last checkpoint.")
     ] = False,
+    address: Cluster = None,
 ) -> Report:
     """Ask the process that searches a study to stop; running trials keep their checkpoints and go on at `resume`."""
-    from neurosearch.cli.studies import on_study, open_study, searcher
+    if address is not None:
+        from neurosearch.cli.far_status import far_stop
+
+        return far_stop(name, address, folder, database, at_once=at_once)
+    from neurosearch.cli.studies import on_study, open_study
 
     study = open_study(name, folder, database)
-    process = searcher(study)
+    return replace(stop_report(study, at_once=at_once), next=(on_study("status", study), on_study("resume", study)))
+
+
+def stop_report(study: "StoredStudy", *, at_once: bool) -> Report:
+    """Asks the process that searches a study to stop, and tells whether there is one."""
+    from neurosearch.cli.studies import searcher
+
+    process, name = searcher(study), study.folder.name
     if process is None:
         line = f"no process searches {name}; there is nothing to stop."
     else:
@@ -30,4 +46,4 @@ def stop(
         how = "at once: running trials" if at_once else "to stop: running trials end with their epoch and"
         line = f"asked {process} {'to stop ' if at_once else ''}{how} keep their checkpoints."
     facts = {"study": name, "searched_by": process, "stop_requested": process is not None}
-    return Report(facts, (line,), next=(on_study("status", study), on_study("resume", study)))
+    return Report(facts, (line,))

@@ -1,23 +1,22 @@
-"""What `submit` and `resume` on a cluster share: everything is checked there, then the job starts."""
+"""What `submit`, and `resume` on a cluster, share: everything is checked there, then the job starts."""
 
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from neurosearch import __version__
 from neurosearch.cli.report import CommandError, Report, neurosearch
 from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.errors import ClusterError
-from neurosearch.cluster.jobs import kept_with, new_job_id, of_study
+from neurosearch.cluster.jobs import Job, kept_with, new_job_id, of_study
 from neurosearch.cluster.offered import fewer_at_once, shortages
 from neurosearch.cluster.package import CONFIG, Package
 from neurosearch.cluster.server import JobServer
 from neurosearch.config.base import ConfigError, Problem, undotted
-from neurosearch.config.load import StudyConfig
 from neurosearch.config.search import SearchFields
+from neurosearch.config.yaml_source import Source
 from neurosearch.search.folders import StudyFolder
 
 
@@ -27,23 +26,23 @@ def submit_study(package: Package, address: str) -> Report:
     Raises:
         ClusterError: The cluster cannot be used; nothing was started.
         ConfigError: With what the study asks for and the cluster has not.
-        CommandError: The head refuses the study.
+        CommandError: A job searches the study already, or the head refuses it.
     """
     server = connect(address)
-    study = package.study
-    folder = StudyFolder.of(study.study)
-    _check_room(study.study.search, server, study)
-    check_nobody_submitted(server, folder)
+    study, folder = package.study, StudyFolder.of(package.study.study)
+    source = study.template.source
+    check_room(study.study.search, server, source)
+    check_nobody_submitted(folder.name, of_study(folder.name, server.jobs()), address)
     with tempfile.TemporaryDirectory(prefix="neurosearch-package-") as temporary:
         package.write(Path(temporary))
-        found = ask(server, ("preflight", CONFIG), package=Path(temporary))
-        check_preflight(server, found, study)
+        found = Report.from_dict(ask(server, ("preflight", CONFIG), package=Path(temporary)))
+        check_preflight(found, server, source)
         words = ("search", CONFIG, "--address", "auto", "--resume")
         return started(server, folder, found, words, Path(temporary))
 
 
 def started(
-    server: JobServer, folder: StudyFolder, found: Mapping[str, Any], words: Sequence[str], package: Path | None
+    server: JobServer, folder: StudyFolder, found: Report, words: Sequence[str], package: Path | None
 ) -> Report:
     """Submits the job of a study that the head has nothing against, and says how to follow it.
 
@@ -54,10 +53,10 @@ def started(
         words: The command that searches.
         package: What travels.
     """
-    job_id = new_job_id(folder.name)
-    entrypoint = shlex.join((found["interpreter"], "-m", "neurosearch", *words))
-    server.submit(entrypoint, job_id, kept_with(folder, found["interpreter"]), package)
-    notes = [*found["notes"], *_remarks(server, SearchFields.model_validate(found["search"]))]
+    told, job_id = found.facts, new_job_id(folder.name)
+    entrypoint = shlex.join((told["interpreter"], "-m", "neurosearch", *words))
+    server.submit(entrypoint, job_id, kept_with(folder, told["interpreter"]), package)
+    notes = [*told["notes"], *_remarks(server, SearchFields.model_validate(told["search"]))]
     facts = {
         "ok": True,
         "study": folder.name,
@@ -65,17 +64,14 @@ def started(
         "address": server.address.url,
         "folder": str(folder.path),
         "database": folder.database,
-        "goes_on": found["goes_on"],
+        "goes_on": told["goes_on"],
         "entrypoint": entrypoint,
         "notes": notes,
-        "plan": found["plan"],
+        "plan": told["plan"],
     }
-    how = "goes on with" if found["goes_on"] else "searches"
-    lines = (
-        *found["lines"],
-        *(f"note: {note}" for note in notes),
-        f"job {job_id} {how} {folder.name} in {folder.path}",
-    )
+    how = "goes on with" if told["goes_on"] else "searches"
+    last = f"job {job_id} {how} {folder.name} in {folder.path}"
+    lines = (*found.lines, *(f"note: {note}" for note in notes), last)
     return Report(facts, lines, next=following(folder.name, server.address.url))
 
 
@@ -89,62 +85,63 @@ def following(study: str, url: str) -> tuple[str, ...]:
     )
 
 
-def check_nobody_submitted(server: JobServer, folder: StudyFolder) -> None:
-    """Checks that no job searches the study already.
+def check_nobody_submitted(study: str, job: Job | None, url: str) -> None:
+    """Checks that a study's newest job does not search it still.
 
     Raises:
-        CommandError: One does.
+        CommandError: It does.
     """
-    job = of_study(folder.name, server.jobs())
     if job is not None and job.runs:
         raise CommandError(
-            f"the job {job.id} searches {folder.name} already. Follow it, or stop it first.",
-            next_commands=following(folder.name, server.address.url),
+            f"the job {job.id} searches {study} already. Follow it, or stop it first.",
+            next_commands=following(study, url),
         )
 
 
-def check_preflight(server: JobServer, found: Mapping[str, Any], study: StudyConfig | None) -> None:
-    """Passes on what the head has against a study; with the study, each problem gets its line in the user's file.
+def check_room(search: SearchFields, server: JobServer, source: Source) -> None:
+    """Checks that there are nodes for a study's trials.
+
+    Raises:
+        ConfigError: With what is asked for and no node has, each at its line.
+    """
+    found = shortages(search, server.nodes())
+    problems = [Problem(source.place(undotted(field)), field, text) for field, text in found]
+    if problems:
+        raise ConfigError(tuple(problems))
+
+
+def check_preflight(found: Report, server: JobServer, source: Source) -> None:
+    """Passes on what the head has against a study, each problem with its line in the user's own file.
 
     Raises:
         ConfigError: Fields are wrong there.
         CommandError: Something else is.
         ClusterError: Another neurosearch runs there.
     """
-    there = found.get("neurosearch", __version__)
+    told = found.facts
+    there = told.get("neurosearch", __version__)
     if there != __version__:
         raise ClusterError(
             f"neurosearch {there} is installed on {server.address.url}, and here is {__version__}. Install the same on "
             "both."
         )
-    if found.get("problems"):
-        raise ConfigError(tuple(_problem(each, study) for each in found["problems"]))
-    if not found.get("ok"):
-        raise CommandError(f"on the cluster: {found.get('error', 'refused')}", code=int(found.get("exit_code", 3)))
+    if told.get("problems"):
+        raise ConfigError(tuple(_problem(each, source) for each in told["problems"]))
+    if found.code:
+        raise CommandError(f"on the cluster: {told.get('error')}", code=found.code)
 
 
-def _problem(told: Mapping[str, str], study: StudyConfig | None) -> Problem:
-    field, text = told["field"], f"on the cluster: {told['text']}"
-    if study is None or not field:
-        return Problem(told["where"], field, text)
-    return Problem(study.template.source.place(undotted(field)), field, text)
+def _problem(told: Mapping[str, str], source: Source) -> Problem:
+    where = source.place(undotted(told["field"])) if told["field"] else source.name
+    return Problem(where, told["field"], f"on the cluster: {told['text']}")
 
 
-def _check_room(search: SearchFields, server: JobServer, study: StudyConfig) -> None:
-    problems = [
-        Problem(study.template.source.place(undotted(field)), field, text)
-        for field, text in shortages(search, server.nodes())
-    ]
-    if problems:
-        raise ConfigError(tuple(problems))
-
-
-def _remarks(server: JobServer, search: SearchFields) -> list[str]:
-    found = []
+def _remarks(server: JobServer, search: SearchFields) -> Iterator[str]:
     if not server.address.is_encrypted and not server.address.is_loopback:
-        found.append(
+        yield (
             f"the token travels to {server.address.url} unencrypted: whoever listens on the way has it. Use https, or "
             "a tunnel that ends on 127.0.0.1."
         )
     remark = fewer_at_once(search, server.nodes())
-    return [*found, *([remark] if remark else [])]
+    if remark is not None:
+        yield remark

@@ -33,11 +33,11 @@ def ask(
     package: Path | None = None,
     seconds: float = 180.0,
 ) -> Mapping[str, Any]:
-    """Runs a command of ours on the head and returns its facts, those of an error included.
+    """Runs a command of ours on the head and returns its whole report as plain values, that of an error included.
 
     Args:
         server: The cluster's job server.
-        words: The command, without `--json`.
+        words: The command.
         python: The head's interpreter; None: the one that its workers run in.
         package: Folder that the command runs in, as a copy.
         seconds: How long it may take.
@@ -46,17 +46,17 @@ def ask(
         ClusterError: It could not be run, or did not end in time.
     """
     job_id = f"{_PREFIX}-{words[0]}-{secrets.token_hex(6)}"
-    tail = shlex.join(("-m", "neurosearch", *map(str, words), "--json"))
+    tail = shlex.join(("-m", "neurosearch", *map(str, words), "--whole-report"))
     server.submit(f"{_FIND if python is None else shlex.quote(python)} {tail}", job_id, {}, package)
     try:
         state = _ended(server, job_id, time.monotonic() + seconds)
         said = server.log(job_id)
     finally:
-        _clear_away(server, job_id)
-    facts = _facts(said)
-    if facts is None:
-        raise ClusterError(_no_facts(server, words, state, said))
-    return facts
+        _end(server, job_id)
+    report = _report(said)
+    if report is None:
+        raise ClusterError(_no_report(server, words, state, said))
+    return report
 
 
 def _ended(server: "JobServer", job_id: str, until: float) -> str:
@@ -72,25 +72,24 @@ def _ended(server: "JobServer", job_id: str, until: float) -> str:
         time.sleep(_POLL_SECONDS)
 
 
-def _clear_away(server: "JobServer", job_id: str) -> None:
-    with suppress(ClusterError):  # it may run still, or the head may be gone: either is told by others
-        if server.state(job_id) in ("pending", "running"):
+def _end(server: "JobServer", job_id: str) -> None:
+    with suppress(ClusterError):  # the head may be gone, which is told by others
+        if server.state(job_id) in ("pending", "running"):  # nobody waits for its answer any more
             server.stop(job_id)
-        else:
-            server.forget(job_id)
+        server.forget(_PREFIX)
 
 
-def _facts(said: str) -> Mapping[str, Any] | None:
-    """Returns the facts among all that a job said: the last line that is an object."""
+def _report(said: str) -> Mapping[str, Any] | None:
+    """Returns the report among all that a job said; None where there is none."""
     for line in reversed(said.splitlines()):
-        if line.startswith("{"):
+        if line.startswith('{"report":'):
             with suppress(ValueError):
                 found: Mapping[str, Any] = json.loads(line)
                 return found
     return None
 
 
-def _no_facts(server: "JobServer", words: Sequence[object], state: str, said: str) -> str:
+def _no_report(server: "JobServer", words: Sequence[object], state: str, said: str) -> str:
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
     if "No module named neurosearch" in said or "not found" in last:
         return (

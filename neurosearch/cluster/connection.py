@@ -13,7 +13,7 @@ from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, build_ope
 
 from neurosearch.cluster.address import JobAddress, job_address
 from neurosearch.cluster.errors import ClusterError
-from neurosearch.cluster.token import own_token
+from neurosearch.cluster.token import Token, own_token
 
 if TYPE_CHECKING:
     from neurosearch.cluster.server import JobServer
@@ -45,11 +45,11 @@ def connect(text: str) -> "JobServer":
         ClusterError: It does not answer, does not let us in, lets anybody in from afar, or runs another Ray.
     """
     address = job_address(text)
-    headers = _headers(address)  # asked without Ray, whose import takes seconds
+    token = _needed_token(address)  # asked without Ray, whose import takes seconds
     from neurosearch.cluster.server import JobServer
 
     with _no_other_address():
-        server = JobServer(address, headers)
+        server = JobServer(address, token)
     check_versions(address, server.versions())
     return server
 
@@ -78,8 +78,8 @@ def ca_bundle() -> str | None:
     return os.environ.get("SSL_CERT_FILE") or None
 
 
-def _headers(address: JobAddress) -> dict[str, str]:
-    """Returns what lets us in.
+def _needed_token(address: JobAddress) -> Token | None:
+    """Returns what lets us in; None where nothing is needed.
 
     Raises:
         ClusterError: It wants a token and we have none, or anybody may come in from afar.
@@ -89,13 +89,13 @@ def _headers(address: JobAddress) -> dict[str, str]:
         token = own_token()
         if token is None:
             raise ClusterError(f"the cluster at {address.url} wants a token, and there is none here. {_GIVE_TOKEN}.")
-        return {"Authorization": f"Bearer {token}"}
+        return token
     if not address.is_loopback:
         raise ClusterError(
             f"the cluster at {address.url} takes jobs from anybody who reaches it. Start its nodes with "
             "RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN, or reach it through a tunnel that ends on 127.0.0.1."
         )
-    return {}
+    return None
 
 
 def _mode(address: JobAddress) -> str:

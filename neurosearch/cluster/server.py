@@ -1,12 +1,16 @@
 """A cluster's job server, through Ray's own client: what it runs on, the jobs there, and submitting them."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import requests
+from ray._private.runtime_env import packaging
 from ray.dashboard.modules import dashboard_sdk
+from ray.dashboard.modules.job import sdk
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
@@ -15,10 +19,12 @@ from neurosearch.cluster.connection import Versions, ca_bundle
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.jobs import Job, JobState, job_state
 from neurosearch.cluster.offered import Node
+from neurosearch.cluster.token import Token
 
 _ANSWER_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of an answer
 _NO_PROXY = {"http": "", "https": ""}
 _MOST_NODES = 10_000
+_SETTLED_SECONDS = 30.0
 
 
 class JobServer:
@@ -28,14 +34,14 @@ class JobServer:
         address: Where it is.
     """
 
-    def __init__(self, address: JobAddress, headers: Mapping[str, str]) -> None:
+    def __init__(self, address: JobAddress, token: Token | None) -> None:
         """Connects.
 
         Raises:
             ClusterError: It does not let us in, or does not answer.
         """
         self.address = address
-        self._client = _Client(address, headers)
+        self._client = _Client(address, token)
 
     def versions(self) -> Versions:
         """Returns what the head runs."""
@@ -74,9 +80,15 @@ class JobServer:
         """Ends a job's processes: SIGTERM, and SIGKILL to those that do not heed it."""
         self._client.stop_job(job_id)
 
-    def forget(self, job_id: str) -> None:
-        """Takes a job that has ended out of the list."""
-        self._client.delete_job(job_id)
+    def forget(self, prefix: str) -> None:
+        """Takes jobs whose ids begin so, and that ended a while ago, out of the list.
+
+        A job that ended just now would come back: Ray writes down its end once more.
+        """
+        before = 1000 * (time.time() - _SETTLED_SECONDS)
+        for job in self._client.list_jobs():
+            if job.submission_id and job.submission_id.startswith(prefix) and (job.end_time or before) < before:
+                self._client.delete_job(job.submission_id)
 
     def log(self, job_id: str) -> str:
         """Returns what a job has said."""
@@ -90,9 +102,12 @@ class JobServer:
             return await anext(pieces, None)
 
         pieces: AsyncIterator[str] = self._client.tail_job_logs(job_id)
-        with asyncio.Runner() as runner:
-            while (text := runner.run(piece())) is not None:
-                yield text
+        try:
+            with asyncio.Runner() as runner:
+                while (text := runner.run(piece())) is not None:
+                    yield text
+        except (aiohttp.ClientError, RuntimeError) as error:
+            raise ClusterError(_silent(self.address, error)) from error
 
     def _get(self, path: str) -> Any:
         answer = self._client.request("GET", path)
@@ -104,10 +119,12 @@ class JobServer:
 class _Client(JobSubmissionClient):
     """Ray's client, which by itself waits for ever and raises whatever it meets."""
 
-    def __init__(self, address: JobAddress, headers: Mapping[str, str]) -> None:
-        self._job_address = address
-        logging.getLogger(dashboard_sdk.__name__).setLevel(logging.WARNING)  # it tells of every upload
-        super().__init__(address.url, headers=dict(headers), verify=ca_bundle() or True)
+    def __init__(self, address: JobAddress, token: Token | None) -> None:
+        self._job_address, self._token = address, token
+        for module in (dashboard_sdk, sdk, packaging):  # they tell of every upload, and of every log's end
+            logging.getLogger(module.__name__).setLevel(logging.WARNING)
+        headers = {"Authorization": f"Bearer {token.secret}"} if token else {}
+        super().__init__(address.url, headers=headers, verify=ca_bundle() or True)
 
     def request(self, method: str, path: str) -> requests.Response:
         """Asks for what Ray's client has no method for."""
@@ -119,18 +136,24 @@ class _Client(JobSubmissionClient):
         try:
             return super()._do_request(method, endpoint, timeout=_ANSWER_SECONDS, **more)
         except AuthenticationError:
+            source = self._token.source if self._token else "nowhere"
             raise ClusterError(
-                f"the cluster at {self._job_address.url} refuses our token: it is wrong, or was changed there since. "
-                "Put the cluster's present one into RAY_AUTH_TOKEN, or into the file that RAY_AUTH_TOKEN_PATH names."
+                f"the cluster at {self._job_address.url} refuses the token from {source}: it is wrong, or was changed "
+                "there since. Put the cluster's present one there, or into RAY_AUTH_TOKEN, or into the file that "
+                "RAY_AUTH_TOKEN_PATH names."
             ) from None  # what Ray's error says is on options that are not ours
         except requests.RequestException as error:
-            raise ClusterError(
-                f"the job server at {self._job_address.url} stopped answering: {type(error).__name__}. Is the head "
-                "still there? Try again; what was submitted goes on."
-            ) from error
+            raise ClusterError(_silent(self._job_address, error)) from error
 
     def _raise_error(self, r: requests.Response) -> None:
         raise ClusterError(_refused(self._job_address, r))
+
+
+def _silent(address: JobAddress, error: Exception) -> str:
+    return (
+        f"the job server at {address.url} stopped answering ({type(error).__name__}). If the head is still there, try "
+        "again: what was submitted goes on. If it is lost, start it anew and `neurosearch resume` the study there."
+    )
 
 
 def _refused(address: JobAddress, answer: requests.Response) -> str:

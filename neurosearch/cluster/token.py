@@ -1,6 +1,7 @@
 """The token by which a cluster lets in: from the environment or a file, by Ray's own names and in Ray's own order."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from neurosearch.cluster.errors import ClusterError
@@ -9,18 +10,31 @@ _TOKEN, _PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _DEFAULT = Path("~/.ray/auth_token")
 
 
-def own_token() -> str | None:
+@dataclass(frozen=True)
+class Token:
+    """A token.
+
+    Attributes:
+        secret: The token itself, which is shown nowhere.
+        source: Where it was found, in words.
+    """
+
+    secret: str = field(repr=False)
+    source: str
+
+
+def own_token() -> Token | None:
     """Returns the token of this process; None when it has none.
 
     Raises:
         ClusterError: The file that should hold it cannot be read, or holds none.
     """
     if token := os.environ.get(_TOKEN, "").strip():
-        return token
+        return Token(token, _TOKEN)
     if named := os.environ.get(_PATH):
-        return _read(Path(named), f"{_PATH} names {named}, which")
+        return Token(_read(Path(named), f"{_PATH} names {named}, which"), f"{_PATH} ({named})")
     default = _DEFAULT.expanduser()
-    return _read(default, str(default)) if default.exists() else None
+    return Token(_read(default, str(default)), str(default)) if default.exists() else None
 
 
 def _read(path: Path, what: str) -> str:

@@ -1,0 +1,99 @@
+"""A study on a cluster: where it lies there, and asking after it from here.
+
+Where its database can be reached from here it is read here. Else the head is asked, by the same command as a small job.
+"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurosearch.cli.options import RUNS
+from neurosearch.cli.report import CommandError, Report, neurosearch
+from neurosearch.cluster.asking import ask
+from neurosearch.cluster.connection import connect
+from neurosearch.cluster.jobs import Job, of_study
+from neurosearch.cluster.server import JobServer
+from neurosearch.config.database import PostgresAddress, database_address
+from neurosearch.search.errors import StudyError
+from neurosearch.search.folders import StudyFolder
+
+if TYPE_CHECKING:
+    from neurosearch.search.stored import StoredStudy
+
+_KNOW_ADDRESS = ("status", "logs", "stop", "resume")  # commands that can be asked from here
+
+
+@dataclass(frozen=True)
+class FarStudy:
+    """A study on a cluster.
+
+    Attributes:
+        server: The cluster's job server.
+        folder: Where the study lies, as the head sees it.
+        job: The newest job that searched it; None where the head knows none.
+    """
+
+    server: JobServer
+    folder: StudyFolder
+    job: Job | None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The options that say where the study is, for a command on the head."""
+        database = () if self.folder.database is None else ("--database", self.folder.database)
+        return ("--folder", str(self.folder.root), *database)
+
+    def ask(self, command: str, *words: object) -> Report:
+        """Runs a command on the study there; what it says to type next is said as it is typed here."""
+        python = self.job.python if self.job else None
+        found = Report.from_dict(ask(self.server, (command, self.folder.name, *words, *self.place), python=python))
+        return replace(found, next=tuple(self._from_here(found.next)))
+
+    def command(self, command: str, *words: object) -> str:
+        """Writes a command on the study as it is typed here."""
+        known = self.job is not None and self.job.study == self.folder
+        place = () if known else self.place
+        return neurosearch(command, self.folder.name, *words, "--address", self.server.address.url, *place)
+
+    def here(self) -> "StoredStudy | None":
+        """Returns the study as its database tells it, where that can be reached from here."""
+        address = database_address(self.folder.database) if self.folder.database else None
+        if not isinstance(address, PostgresAddress):
+            return None
+        from neurosearch.search.stored import StoredStudy
+
+        try:
+            return StoredStudy(self.folder)
+        except StudyError:
+            return None
+
+    def _from_here(self, commands: tuple[str, ...]) -> Iterator[str]:
+        for words in map(shlex.split, commands):
+            if words[1] in _KNOW_ADDRESS:
+                there = ("--folder", "--database")
+                own = [word for before, word in pairwise(words[2:]) if before not in there]
+                yield self.command(words[1], *(word for word in own if word not in there))
+
+
+def far_study(name: str, address: str, folder: Path, database: str | None) -> FarStudy:
+    """Finds a study on a cluster, by its newest job there, or where the user says that it lies.
+
+    Raises:
+        ClusterError: The cluster cannot be used.
+        CommandError: Nobody there knows the study, and nobody says where it lies.
+    """
+    server = connect(address)
+    job = of_study(name, server.jobs())
+    if job is None and folder == RUNS and not database:
+        raise CommandError(
+            f"no job on {server.address.url} searched a study {name!r}; a head that was started anew knows none. Say "
+            "where the study lies, as the head sees it: --database ADDRESS, or --folder FOLDER. Or submit its config "
+            "again.",
+            next_commands=(neurosearch("submit", "CONFIG", "--address", server.address.url),),
+        )
+    known = job.study if job is not None else StudyFolder(RUNS, name)
+    root = known.root if folder == RUNS else folder
+    return FarStudy(server, StudyFolder(root, name, database or known.database), job)

@@ -1,0 +1,107 @@
+"""`status`, `stop` and `resume` of a study on a cluster."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from neurosearch.cli.afar import FarStudy, far_study
+from neurosearch.cli.report import Report, finite, say
+from neurosearch.cli.submitting import check_nobody_submitted, check_preflight, check_room, started
+from neurosearch.cluster.jobs import Job
+from neurosearch.config.search import SearchFields
+from neurosearch.config.yaml_source import Source
+
+_LOOK_SECONDS = 10.0  # each look starts a process on the head
+_STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.5
+
+
+def far_status(name: str, address: str, folder: Path, database: str | None, *, watch: bool) -> Report:
+    """Tells how a study on a cluster stands; with `watch`, again and again until nobody searches it."""
+    study = far_study(name, address, folder, database)
+    report = _status(study)
+    try:
+        while watch and report.facts.get("searched_by"):
+            say(json.dumps(finite({"event": "status", **report.facts})))
+            time.sleep(_LOOK_SECONDS)
+            report = _status(study)
+    except KeyboardInterrupt:  # it ends the watching alone
+        pass
+    return report
+
+
+def _status(study: FarStudy) -> Report:
+    stored = study.here()
+    if stored is None:
+        report = study.ask("status")
+    else:
+        from neurosearch.cli.studies import study_facts, study_lines
+
+        again = ("stop",) if study.job and study.job.runs else ("resume",) if stored.is_unfinished else ()
+        report = Report(study_facts(stored), tuple(study_lines(stored)), next=tuple(map(study.command, again)))
+    job = study.job
+    if job is None or report.code:
+        return report
+    facts = {**report.facts, "job": {"id": job.id, "state": job.state, "message": job.message}}
+    follow = ("logs", "--follow") if job.runs else ("logs",)
+    lines = (*report.lines, f"job {job.id}: {_words(job)}")
+    return Report(facts, lines, next=(*report.next, study.command(*follow)))
+
+
+def far_stop(name: str, address: str, folder: Path, database: str | None, *, at_once: bool) -> Report:
+    """Asks the process that searches a study on a cluster to stop; at once, its job is ended if that does not do it."""
+    study = far_study(name, address, folder, database)
+    report = _asked_to_stop(study, at_once=at_once)
+    job = study.job
+    if job is None or not job.runs or report.code:
+        return report
+    requested = report.facts["stop_requested"]
+    if not at_once:
+        word = "" if requested else f"job {job.id} is at its start or its end; --now ends it there."
+        return replace(report, lines=(*report.lines, word)) if word else report
+    if not (requested and _has_ended(study, job)):
+        study.server.stop(job.id)
+    facts = {**report.facts, "job": job.id, "stop_requested": True}
+    return replace(report, facts=facts, lines=(*report.lines, f"job {job.id} has ended."))
+
+
+def far_resume(name: str, address: str, folder: Path, database: str | None, overrides: tuple[str, ...]) -> Report:
+    """Goes on with a study on a cluster, by a new job there.
+
+    Raises:
+        ConfigError: With what it asks for and the cluster has not.
+        CommandError: A job searches it, or the head has something else against it.
+    """
+    study = far_study(name, address, folder, database)
+    check_nobody_submitted(name, study.job, address)
+    set_words = [word for text in overrides for word in ("--set", text)]
+    found = study.ask("preflight", "--stored", *set_words)
+    stored = Source({}, {}, name)  # what is wrong has no line: it comes from the storage
+    check_preflight(found, study.server, stored)
+    check_room(SearchFields.model_validate(found.facts["search"]), study.server, stored)
+    words = ("resume", name, *study.place, "--address", "auto", *set_words)
+    return started(study.server, study.folder, found, words, None)
+
+
+def _asked_to_stop(study: FarStudy, *, at_once: bool) -> Report:
+    stored = study.here()
+    if stored is None:
+        return study.ask("stop", *(["--now"] if at_once else []))
+    from neurosearch.cli.stop import stop_report
+
+    report = stop_report(stored, at_once=at_once)
+    return Report(report.facts, report.lines, next=(study.command("status"), study.command("resume")))
+
+
+def _has_ended(study: FarStudy, job: Job) -> bool:
+    until = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < until:
+        if study.server.state(job.id) not in ("pending", "running"):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _words(job: Job) -> str:
+    return f"{job.state}. {job.message.splitlines()[0]}" if job.message else job.state

@@ -30,6 +30,7 @@ class Cluster:
     Attributes:
         folder: Where it keeps its sessions and logs.
         token: What it lets in by.
+        python: The interpreter of its nodes.
         port: Of the head, where other nodes join.
         dashboard_port: Where jobs are submitted.
     """
@@ -38,6 +39,7 @@ class Cluster:
         """Start the head; `environment` is added to that of all nodes."""
         self.folder = Path(tempfile.mkdtemp(prefix="ns-ray-"))  # short: sockets lie below, whose paths are limited
         self.token = secrets.token_hex(32)
+        self.python = sys.executable
         self.port, self.dashboard_port, *self._ports = free_ports(9)
         self._resources = [f"--num-cpus={cpus}", f"--num-gpus={gpus}"]
         self._environment = environment
@@ -106,7 +108,7 @@ class Cluster:
         return [node for node in found if node["state"] == "ALIVE"]
 
     def _start(self, words, **environment):
-        ray = str(Path(sys.executable).with_name("ray"))
+        ray = str(Path(self.python).with_name("ray"))
         command = [ray, "start", *words, "--node-ip-address=127.0.0.1"]
         command += [f"--object-store-memory={_OBJECT_STORE_BYTES}", "--disable-usage-stats", "--block"]
         with (self.folder / "log").open("ab") as log:

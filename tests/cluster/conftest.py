@@ -1,8 +1,12 @@
-import subprocess
-import sys
+import json
+import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from neurosearch.cli.app import app
 
 _SECONDS = 180
 CONFIG = """\
@@ -33,18 +37,48 @@ def write_config():
 
 
 @pytest.fixture(scope="session")
-def run_command():
-    """Runs a command of ours in a process that belongs to a cluster."""
+def write_arrays():
+    """Writes an archive of two classes of points."""
 
-    def run(cluster, *words, **environment):
-        done = subprocess.run(
-            [sys.executable, "-m", "neurosearch", *map(str, words)],
-            env={**cluster.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-        return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
+    def write(path):
+        rng, labels = np.random.default_rng(0), np.repeat(np.arange(2), 30)
+        points = (rng.normal(size=(60, 3)) + labels[:, None]).astype(np.float32)
+        np.savez(path, x_train=points, y_train=labels, x_test=points, y_test=labels)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def type_in():
+    """Types a command in this process, as a member of a cluster or, without one, as a stranger."""
+
+    def run(*words, cluster=None, **environment):
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+                patch.delenv(name, raising=False)
+            known = {} if cluster is None else {"RAY_AUTH_TOKEN": cluster.token}
+            for name, value in {**known, **environment}.items():
+                patch.setenv(name, str(value))
+            done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return SimpleNamespace(code=done.exit_code, out=done.stdout, err=done.stderr, facts=_facts(done.stdout))
 
     return run
+
+
+def _facts(out):
+    return json.loads(out) if out.startswith("{") and out.count("\n") == 1 else None
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    """Waits until something is so."""
+
+    def wait(is_so):
+        until = time.monotonic() + _SECONDS
+        while not is_so():
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+    return wait

@@ -13,6 +13,7 @@ from neurosearch.build.confusion import keep_confusion
 from neurosearch.build.kept_scores import keep_test_scores
 from neurosearch.config.load import study_from_mapping
 from neurosearch.data.manifest import Manifest
+from neurosearch.data.targets import TargetScaling
 from neurosearch.search.finalists import leaders
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome, TrialResult, mean_metrics, write_result
@@ -50,6 +51,23 @@ CONFIG: dict[str, Any] = {
 }
 
 
+#: Changes for quantities in the place of classes.
+REGRESSION: dict[str, Any] = {
+    "data": {"kind": "npz", "path": "made.npz", "task": "regression"},
+    "training.loss": {"search": "choice", "options": ["mse", "huber"]},
+    "growth.options": [
+        {"kind": "static"},
+        {
+            "kind": "periodic",
+            "importance": "taylor",
+            "grow_share": {"search": "uniform", "low": 0.25, "high": 1.0},
+        },
+        {"kind": "nimble", "target_share": {"search": "uniform", "low": 0.4, "high": 1.0}},
+    ],
+    "search.objectives": [{"metric": "rmse", "direction": "minimize"}],
+}
+
+
 def config_with(**changes: Any) -> dict[str, Any]:
     """Returns the config with some fields changed: `config_with(**{"search.trials": 5})`."""
     values = deepcopy(CONFIG)
@@ -70,7 +88,7 @@ class MadeStudy:
         root: The folder of all studies.
         values: The config as plain values.
         class_counts: Training examples of each class; empty where quantities are learned.
-        targets: Names of the quantities that are learned.
+        targets: Names of the quantities that are learned, where there are several.
         gain: What changing neurons adds to the score.
     """
 
@@ -86,8 +104,7 @@ class MadeStudy:
         self.folder = StudyFolder(self.root, config.study.name)
         self.study = create_study(self.folder, config)
         write_config(self.folder, config)
-        names = [f"class {index}" for index in range(len(self.class_counts))]
-        self.class_names = names if not self.targets else []
+        self.class_names = [f"class {index}" for index in range(len(self.class_counts))]
         self._write_manifest()
 
     def search(self, count: int, *, failed: int = 0, running: int = 0) -> "MadeStudy":
@@ -104,7 +121,8 @@ class MadeStudy:
         best = leaders(stored.trials(), self.study.config.study, search.finalists)
         for trial in best:
             self._confirmed(dict(trial.config), "finalist", trial.params, test)
-        static = {**best[0].config, "growth": {"kind": "static"}}
+        model = {**best[0].config["model"], "widths": [60, 20]}  # which no trial of the search has
+        static = {**best[0].config, "model": model, "growth": {"kind": "static"}}
         self._confirmed(static, "control", {}, test)
         self._confirmed({**static, "growth": {"kind": "recycle"}}, "recycle", {}, test)
         self.study.conclude()
@@ -175,7 +193,9 @@ class MadeStudy:
         widths = [_width(trial, width, epoch, epochs) for width in trial.config["model"]["widths"]]
         parameters = float(64 * widths[0] + widths[0] * widths[-1] + widths[-1] * 10)
         worth = 0.9 - 0.05 * abs(math.log10(training["learning_rate"]) + 2) + 0.004 * math.log2(sum(widths))
-        worth += self.gain * (kind in ("periodic", "nimble")) + 0.01 * (training["loss"] != "cross_entropy")
+        worth += self.gain * (kind in ("periodic", "nimble")) + 0.01 * (
+            training["loss"]["kind"] not in ("cross_entropy", "mse")
+        )
         score = min(worth * (1 - 0.6 * math.exp(-4 * epoch / epochs)) + 0.012 * random.standard_normal(), 0.999)
         found = {
             "parameters": parameters,
@@ -188,7 +208,7 @@ class MadeStudy:
             "task_loss": 1 - score,
             "validation_loss": 1 - score,
         }
-        return found | (self._target_scores(score) if self.targets else self._class_scores(score, random))
+        return found | (self._class_scores(score, random) if self.class_counts else self._target_scores(score))
 
     def _target_scores(self, score: float) -> dict[str, float]:
         own = {f"rmse/{name}": 1.1 - score for name in self.targets}
@@ -220,7 +240,7 @@ class MadeStudy:
         return matrix
 
     def _write_manifest(self) -> None:
-        counts = self.class_counts if not self.targets else (885,)
+        counts = self.class_counts or (885,)
         manifest = Manifest(
             format_version=1,
             data_hash="5f" * 32,
@@ -237,6 +257,7 @@ class MadeStudy:
             value_range=(0.0, 1.0),
             mean=(0.0,) * 64,
             std=(1.0,) * 64,
+            targets=None if self.class_counts else TargetScaling(self.targets or ("y",), (0.0,), (1.0,)),
         )
         folder = self.folder.data / "made"
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import typer
 from neurosearch import __version__
 from neurosearch.cli.best import best
 from neurosearch.cli.check import check
+from neurosearch.cli.compare import compare
 from neurosearch.cli.doctor import doctor
 from neurosearch.cli.export import export
 from neurosearch.cli.front import front
@@ -38,6 +39,7 @@ _COMMANDS = (
     resume,
     best,
     front,
+    compare,
     report,
     logs,
     ui,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from neurosearch import names
+from neurosearch.cli.columns import aligned
 from neurosearch.search.answer import Answered
 from neurosearch.search.words import number
 
@@ -24,10 +25,7 @@ def comparison_lines(
     winner = trials[0]
     rival = "best searched" if winner["role"] == "control" else "control"
     rows = [["", *["winner", rival][: len(trials)]], *_rows(trials, metrics)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for title, *cells in rows:
-        columns = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        yield "  ".join([title.ljust(widths[0]), *columns]).rstrip()
+    yield from aligned(rows)
     if answer is not None:
         yield from answer.lines()
     elif winner["role"] == "control":

@@ -156,7 +156,7 @@ class SearchFields(Fields):
         description="GPUs of one trial; a share such as 0.25 shares one and its memory, several of one machine train "
         "it together; auto: the share that its largest network will need, in eighths",
     )
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=4)] = Field(
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=5)] = Field(
         (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),
         description="What is optimised, such as [{metric: accuracy, direction: maximize}]; several give a Pareto front",
     )

@@ -17,6 +17,8 @@ from neurosearch.report.seeds import seeds_exhibit
 from neurosearch.report.trajectories import trajectories_exhibit
 from neurosearch.search.stored import StoredStudy
 
+Make = Callable[[StoredStudy], go.Figure]
+
 
 def pareto_figure(study: StoredStudy) -> go.Figure:
     """Returns what each size can reach, with the front and the network that was chosen."""

@@ -31,7 +31,7 @@ class Material:
     """What is known of a study.
 
     Attributes:
-        folder: Where it lies.
+        study: The study as it is stored.
         fields: Its config but for what is searched.
         config: The whole config as plain values.
         trials: All trials by number.
@@ -48,10 +48,9 @@ class Material:
         test: Scores on the test part for each seed of a trial, where it was read, by number.
         confusions: Confusion matrices of a trial's exported network, by number and part.
         manifests: What is known of the prepared data; several where data is searched.
-        influences: Which hyperparameters mattered, for each objective; empty with too few trials.
     """
 
-    folder: StudyFolder
+    study: StoredStudy
     fields: StudyFields
     config: Mapping[str, Any]
     trials: tuple[TrialSummary, ...]
@@ -68,7 +67,16 @@ class Material:
     test: Mapping[int, tuple[Mapping[str, float], ...]]
     confusions: Mapping[int, Mapping[Part, Matrix]]
     manifests: tuple[Manifest, ...]
-    influences: tuple[Influences, ...]
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Where it lies."""
+        return self.study.folder
+
+    @cached_property
+    def influences(self) -> tuple[Influences, ...]:
+        """Which hyperparameters mattered, for each objective; empty with too few trials. Takes a second or two."""
+        return influences(self.study)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -122,7 +130,7 @@ def material_of(study: StoredStudy) -> Material:
         answer = answer.with_test(test[answer.searched], test[answer.control])
     shown = _shown(trials, best, fields)
     return Material(
-        folder=study.folder,
+        study=study,
         fields=fields,
         config=study.config.to_mapping(),
         trials=trials,
@@ -139,8 +147,19 @@ def material_of(study: StoredStudy) -> Material:
         test=test,
         confusions=_confusions(study.folder, closely, fields),
         manifests=_manifests(study.folder),
-        influences=influences(study),
     )
+
+
+def test_scores(folder: StudyFolder, trial: TrialSummary) -> tuple[Mapping[str, float], ...]:
+    """Returns a trial's scores on the test part for each of its seeds; empty unless it was read for all of them."""
+    kept = [kept_test_scores(folder.training(trial.number, index)) for index in range(len(trial.per_seed))]
+    scores = tuple(each for each in kept if each is not None)
+    return scores if len(scores) == len(kept) else ()
+
+
+def data_hashes(folder: StudyFolder) -> frozenset[str]:
+    """Returns the hashes of the data that a study was prepared from; empty where its folder is not here."""
+    return frozenset(each.data_hash for each in _manifests(folder))
 
 
 def _looked_at_closely(trials: Sequence[TrialSummary], best: TrialSummary | None) -> list[TrialSummary]:
@@ -150,13 +169,8 @@ def _looked_at_closely(trials: Sequence[TrialSummary], best: TrialSummary | None
 
 
 def _test_scores(folder: StudyFolder, trials: Sequence[TrialSummary]) -> dict[int, tuple[Mapping[str, float], ...]]:
-    found: dict[int, tuple[Mapping[str, float], ...]] = {}
-    for trial in trials:
-        kept = [kept_test_scores(folder.training(trial.number, index)) for index in range(len(trial.per_seed))]
-        scores = tuple(each for each in kept if each is not None)
-        if kept and len(scores) == len(kept):
-            found[trial.number] = scores
-    return found
+    found = {trial.number: test_scores(folder, trial) for trial in trials}
+    return {number: scores for number, scores in found.items() if scores}
 
 
 def _confusions(

@@ -114,6 +114,37 @@ def paired_t(differences: Sequence[float]) -> float | None:
     return 2 * float(stdtr(len(differences) - 1, -abs(mean) / error))
 
 
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[Estimate, float | None]:
+    """Compares values that are no pairs (Welch's t-test, for unequal variances).
+
+    Returns:
+        Mean of ours minus theirs with its 95 % interval, whose number of seeds is the smaller of both, and the
+        two-sided p. With a single value on either side there is neither interval nor p.
+    """
+    mean = math.fsum(ours) / len(ours) - math.fsum(theirs) / len(theirs)
+    num_seeds = min(len(ours), len(theirs))
+    if num_seeds < 2:
+        return Estimate(mean, None, None, num_seeds), None
+    errors = [_standard_error(values) ** 2 for values in (ours, theirs)]
+    error = math.sqrt(sum(errors))
+    if error == 0:
+        return Estimate(mean, mean, mean, num_seeds), float(mean == 0)
+    freedom = error**4 / sum(each**2 / (len(values) - 1) for each, values in zip(errors, (ours, theirs), strict=True))
+    room = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return Estimate(mean, mean - room, mean + room, num_seeds), 2 * float(stdtr(freedom, -abs(mean) / error))
+
+
+def holm(ps: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Returns p values corrected for their number, so that all of them together err as seldom as one (Holm 1979)."""
+    order = sorted((p, index) for index, p in enumerate(ps) if p is not None)
+    corrected: list[float | None] = [None] * len(ps)
+    largest = 0.0
+    for place, (p, index) in enumerate(order):
+        largest = max(largest, min((len(order) - place) * p, 1.0))
+        corrected[index] = largest
+    return tuple(corrected)
+
+
 def sign_flip(differences: Sequence[float]) -> float | None:
     """Returns the two-sided p of the exact sign-flip test: the share of all 2^n sign patterns with a sum as large.
 

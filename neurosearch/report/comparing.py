@@ -1,0 +1,210 @@
+"""Studies side by side: the best network of each, with intervals, and each of them tested against the first one's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from neurosearch import names
+from neurosearch.report.material import data_hashes, test_scores
+from neurosearch.search.seams import TrialSummary
+from neurosearch.search.statistics import Estimate, estimate, holm, paired_t, welch
+from neurosearch.search.stored import StoredStudy
+
+#: What is compared where all have it, beside the objectives of the first study.
+_SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL, names.FEW_RECALL, *names.TARGET_SCORES)
+_FEWEST_PAIRS = 2
+How = Literal["paired", "unpaired"]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """The best network of a study.
+
+    Attributes:
+        study: Name of the study.
+        trial: Its best trial.
+        is_fresh: Whether it was trained on seeds that its search has not seen.
+        by_seed: Its metrics on each seed, those of the test part included where it was read.
+        data: Hashes of the data that the study was prepared from; empty where that is not here.
+    """
+
+    study: str
+    trial: TrialSummary
+    is_fresh: bool
+    by_seed: Mapping[int, Mapping[str, float]]
+    data: frozenset[str]
+
+    def values(self, metric: str) -> list[float]:
+        """Returns a metric on each seed."""
+        return [metrics[metric] for metrics in self.by_seed.values()]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One contestant minus the first one in one metric.
+
+    Attributes:
+        how: `paired` seed by seed, or `unpaired` (Welch).
+        mean: Mean difference with its 95 % interval.
+        p: Two-sided; None with too few seeds.
+        p_holm: The same, corrected for all contestants in this metric (Holm).
+        is_better: Whether more of it is clearly better, less of it worse, or neither (None), by the interval.
+    """
+
+    how: How
+    mean: Estimate
+    p: float | None
+    p_holm: float | None
+    is_better: bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of all contestants.
+
+    Attributes:
+        metric: Its name.
+        means: Mean and interval of each contestant.
+        differences: Each contestant but the first against the first.
+    """
+
+    metric: str
+    means: tuple[Estimate, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Studies side by side.
+
+    Attributes:
+        contestants: The best of each study that has one, in the order asked for.
+        rows: The metrics that all have.
+        remarks: What a reader must know to judge it.
+    """
+
+    contestants: tuple[Contestant, ...]
+    rows: tuple[Row, ...]
+    remarks: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Returns plain values, fit for JSON."""
+        return {
+            "studies": [
+                {
+                    "study": each.study,
+                    "trial": each.trial.number,
+                    "kind": each.trial.kind,
+                    "role": each.trial.role,
+                    "seeds": list(each.by_seed),
+                    "fresh_seeds": each.is_fresh,
+                    "data": sorted(each.data),
+                }
+                for each in self.contestants
+            ],
+            "metrics": [asdict(row) for row in self.rows],
+            "remarks": list(self.remarks),
+        }
+
+
+def compare_studies(studies: Sequence[StoredStudy]) -> SideBySide:
+    """Sets the best networks of studies side by side.
+
+    Args:
+        studies: At least two; those without a network within their limits are left out with a remark.
+
+    Raises:
+        StudyError: A study's storage cannot be read.
+    """
+    found = [(study, _contestant(study)) for study in studies]
+    contestants = [each for _, each in found if each is not None]
+    remarks = [f"{study.folder.name} has no network within its limits yet." for study, each in found if each is None]
+    if not contestants:
+        return SideBySide((), (), tuple(remarks))
+    objectives = [each.metric for each in studies[0].config.study.search.objectives]
+    metrics = [metric for metric in _candidates(objectives) if all(_has(each, metric) for each in contestants)]
+    rows = tuple(_row(metric, contestants) for metric in metrics)
+    return SideBySide(tuple(contestants), rows, (*remarks, *_remarks(contestants, metrics, objectives)))
+
+
+def _contestant(study: StoredStudy) -> Contestant | None:
+    best = study.best()
+    if best is None or not best.per_seed:
+        return None
+    test: Sequence[Mapping[str, float]] = test_scores(study.folder, best) or [{}] * len(best.per_seed)
+    merged = [{**metrics, **scores} for metrics, scores in zip(best.per_seed, test, strict=True)]
+    by_seed = dict(zip(best.seeds, merged, strict=False))
+    return Contestant(study.folder.name, best, best.role != "search", by_seed, data_hashes(study.folder))
+
+
+def _candidates(objectives: Sequence[str]) -> tuple[str, ...]:
+    scores = [each for each in dict.fromkeys((*objectives, *_SCORES)) if each not in names.SIZES]
+    on_test = (f"{names.TEST_PREFIX}{each}" for each in scores)
+    return (*scores, *on_test, *names.SIZES)
+
+
+def _has(contestant: Contestant, metric: str) -> bool:
+    return all(metric in metrics for metrics in contestant.by_seed.values())
+
+
+def _row(metric: str, contestants: Sequence[Contestant]) -> Row:
+    means = tuple(estimate(each.values(metric)) for each in contestants)
+    first, *others = contestants
+    tested = [_tested(metric, each, first) for each in others]
+    corrected = holm([p for _, _, p in tested])
+    direction = names.OBJECTIVES[metric.removeprefix(names.TEST_PREFIX)]
+    return Row(
+        metric,
+        means,
+        tuple(
+            Difference(how, difference, p, p_holm, _is_better(difference, direction))
+            for (how, difference, p), p_holm in zip(tested, corrected, strict=True)
+        ),
+    )
+
+
+def _tested(metric: str, other: Contestant, first: Contestant) -> tuple[How, Estimate, float | None]:
+    pairs = _common_seeds(other, first)
+    if len(pairs) >= _FEWEST_PAIRS:
+        differences = [other.by_seed[seed][metric] - first.by_seed[seed][metric] for seed in pairs]
+        return "paired", estimate(differences), paired_t(differences)
+    difference, p = welch(other.values(metric), first.values(metric))
+    return "unpaired", difference, p
+
+
+def _common_seeds(one: Contestant, other: Contestant) -> list[int]:
+    """Returns the seeds that make pairs: fresh ones of both, on data that is not known to differ."""
+    if not (one.is_fresh and other.is_fresh) or _data_differs(one, other):
+        return []
+    return [seed for seed in one.by_seed if seed in other.by_seed]
+
+
+def _data_differs(one: Contestant, other: Contestant) -> bool:
+    return bool(one.data and other.data) and one.data.isdisjoint(other.data)
+
+
+def _is_better(difference: Estimate, direction: str) -> bool | None:
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return None
+    return (difference.low > 0) == (direction == "maximize")
+
+
+def _remarks(contestants: Sequence[Contestant], metrics: Sequence[str], objectives: Sequence[str]) -> list[str]:
+    first, *others = contestants
+    said = [
+        f"{each.study}: its best was chosen by the seeds it is shown on, so it is in part lucky; search.finalists "
+        "trains it again on fresh ones."
+        for each in contestants
+        if not each.is_fresh
+    ]
+    for each in others:
+        if _data_differs(each, first):
+            said.append(f"{each.study} has other data than {first.study}: what differs may be the data's doing.")
+        elif each.is_fresh and first.is_fresh and len(_common_seeds(each, first)) < _FEWEST_PAIRS:
+            said.append(
+                f"{each.study} and {first.study} share no fresh seeds, so the test is unpaired (Welch); studies with "
+                "the same seed and fresh_seeds in their configs make pairs."
+            )
+    if not any(metric in objectives for metric in metrics):
+        said.append("The studies have no objective in common.")
+    return said

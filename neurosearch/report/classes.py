@@ -202,7 +202,7 @@ def _by_name(pairs: Sequence[_Pair], metric: str) -> go.Figure:
     drawn.add_trace(_row_dots([each.means[0] for each in pairs], labels, CONTENDER, "circle", "network of the search"))
     drawn.update_yaxes(autorange="reversed", type="category")
     drawn.update_xaxes(title_text=metric)
-    return framed(drawn, 26 * len(pairs) + 110, legend={"y": -70 / (26 * len(pairs) + 110)})
+    return framed(drawn, 26 * len(pairs) + 110)
 
 
 def _row_dots(values: Sequence[float | None], labels: Sequence[str], colour: str, symbol: str, name: str) -> go.Scatter:
@@ -236,7 +236,7 @@ def _by_examples(pairs: Sequence[_Pair], metric: str) -> go.Figure:
             )
     drawn.update_xaxes(title_text="training examples of the class", type="log")
     drawn.update_yaxes(title_text=metric)
-    return framed(drawn, 420, hovermode="closest", legend={"y": -0.2})
+    return framed(drawn, 420, hovermode="closest")
 
 
 def _label(pair: _Pair) -> str:

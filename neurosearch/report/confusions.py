@@ -38,6 +38,7 @@ def confusion_content(material: Material) -> Content:
         summary=f"Shares of each true class, one seed. {_summary(listed)}",
         figure=_figure(chosen, names),
         table=listed,
+        views=tuple(_view(trial) for trial, _ in chosen),
     ).html()
 
 
@@ -60,23 +61,13 @@ def _figure(chosen: Sequence[tuple[TrialSummary, Matrix]], names: Sequence[str])
                 hovertemplate="%{y} taken for %{x}: %{z:.0%}<extra></extra>",
             )
         )
-    buttons = [
-        {
-            "label": f"trial {trial.number} ({'control' if trial.role == 'control' else plain(trial.kind, 14)})",
-            "method": "update",
-            "args": [{"visible": [other == index for other in range(len(chosen))]}],
-        }
-        for index, (trial, _) in enumerate(chosen)
-    ]
     drawn.update_yaxes(autorange="reversed", title_text="true class", type="category", showgrid=False)
     drawn.update_xaxes(title_text="taken for", type="category", showgrid=False)
-    height = max(18 * len(names) + 180, 380)
-    framed(drawn, height)
-    if len(buttons) > 1:
-        menu = {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "xanchor": "left", "y": 1}
-        look = {"yanchor": "bottom", "pad": {"b": 8}, "bgcolor": "rgba(0,0,0,0)", "bordercolor": "#7b8591"}
-        drawn.update_layout(updatemenus=[menu | look], margin={"t": 56})
-    return drawn
+    return framed(drawn, max(18 * len(names) + 120, 360))
+
+
+def _view(trial: TrialSummary) -> str:
+    return f"trial {trial.number} ({'control' if trial.role == 'control' else trial.kind})"
 
 
 def _shares(row: Sequence[int]) -> list[float]:

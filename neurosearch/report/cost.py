@@ -14,10 +14,12 @@ from neurosearch.report.numbers import amount, plural, title, value_words
 from neurosearch.report.style import BLUE, framed
 from neurosearch.report.table import Table
 from neurosearch.search.seams import TrialSummary
+from neurosearch.search.statistics import figure
 from neurosearch.search.words import duration, role_words
 
 _HEIGHT = 360
 _MOST_REASONS = 20
+_UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
 def cost_section(material: Material) -> Section:
@@ -34,18 +36,20 @@ def cost_section(material: Material) -> Section:
 
 
 def course_exhibit(material: Material) -> Exhibit | Missing:
-    """Returns the figure: the best so far, or with several objectives the hypervolume, by hours since the start."""
+    """Returns the figure: the best so far, or with several objectives the hypervolume, over time."""
     course = list(_course(material))
     if not course:
         return Missing("No trial of the search has ended within the limits yet, so there is no course to draw.")
     metric = _measured(material)
-    rows = tuple((str(number), f"{hours:.3f}", value_words("", value)) for number, hours, value in course)
+    unit, seconds = _unit(course[-1][1])
+    course = [(number, time / seconds, value) for number, time, value in course]
+    rows = tuple((str(number), figure(time, 1), value_words("", value)) for number, time, value in course)
     return Exhibit(
         key="course",
-        title=f"{metric.capitalize()} over the hours of the study.",
+        title=f"{metric.capitalize()} over the {unit} of the study.",
         summary=f"From {value_words('', course[0][2])} with the first network to {value_words('', course[-1][2])}.",
-        figure=_figure(course, metric),
-        table=Table("What was reached by the end of each trial", ("trial", "hours since the start", metric), rows),
+        figure=_figure(course, metric, unit),
+        table=Table("What was reached by the end of each trial", ("trial", f"{unit} since the start", metric), rows),
     )
 
 
@@ -54,9 +58,9 @@ def _measured(material: Material) -> str:
 
 
 def _course(material: Material) -> Iterator[tuple[int, float, float]]:
-    """Yields trial, hours from the first trial's start to its end, and what was reached by then."""
+    """Yields trial, seconds from the first trial's start to its end, and what was reached by then."""
     if len(material.objectives) > 1:
-        yield from ((each.trial, each.seconds / 3600, each.hypervolume) for each in material.reached.history)
+        yield from ((each.trial, each.seconds, each.hypervolume) for each in material.reached.history)
         return
     rises = OBJECTIVES[material.objectives[0].metric] == "maximize"
     start = min((each.started for each in material.trials), default=0.0)
@@ -65,23 +69,28 @@ def _course(material: Material) -> Iterator[tuple[int, float, float]]:
     for trial in sorted(ended, key=lambda each: (each.ended or 0.0, each.number)):
         value = trial.values[0]
         best = value if best is None else (max if rises else min)(best, value)
-        yield trial.number, ((trial.ended or start) - start) / 3600, best
+        yield trial.number, (trial.ended or start) - start, best
 
 
-def _figure(course: Sequence[tuple[int, float, float]], metric: str) -> go.Figure:
+def _unit(seconds: float) -> tuple[str, float]:
+    """Returns in what a course of so many seconds is told, and how many seconds one of it has."""
+    return next((each for each in _UNITS if seconds >= 2 * each[1]), _UNITS[-1])
+
+
+def _figure(course: Sequence[tuple[int, float, float]], metric: str, unit: str) -> go.Figure:
     drawn = go.Figure(
         go.Scatter(
-            x=[hours for _, hours, _ in course],
+            x=[time for _, time, _ in course],
             y=[value for *_, value in course],
             mode="lines+markers",
             line={"shape": "hv", "color": BLUE, "width": 2},
             marker={"size": 5, "color": BLUE},
             text=[f"trial {number}" for number, *_ in course],
-            hovertemplate="%{text}<br>%{y:.4g} after %{x:.3g} h<extra></extra>",
+            hovertemplate="%{text}<br>%{y:.4g} after %{x:.3g} " + unit + "<extra></extra>",
             showlegend=False,
         )
     )
-    drawn.update_xaxes(title_text="hours since the start", rangemode="tozero")
+    drawn.update_xaxes(title_text=f"{unit} since the start", rangemode="tozero")
     drawn.update_yaxes(title_text=metric)
     return framed(drawn, _HEIGHT)
 

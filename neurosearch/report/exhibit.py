@@ -22,6 +22,7 @@ class Exhibit:
         summary: What is to be seen, for those who do not see it, too.
         figure: The figure.
         table: Its data.
+        views: Names of its traces where one of them is seen at a time, and the reader chooses which.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Exhibit:
     summary: str
     figure: go.Figure
     table: Table
+    views: tuple[str, ...] = ()
 
     def html(self) -> Html:
         """Returns it; a script of the page draws the figure when it is needed."""
@@ -42,10 +44,24 @@ class Exhibit:
             style=f"height: {self.figure.layout.height}px",
             data_spec=f"spec-{self.key}",
         )
+        block = data_block(self._spec(), f"spec-{self.key}")
         data = element("details", element("summary", "Data of this figure"), self.table.html())
-        return element(
-            "figure", caption, place, data_block(self._spec(), f"spec-{self.key}"), data, id=f"figure-{self.key}"
+        content = (caption, self._choice(), place, block, data)
+        return element("figure", content, id=f"figure-{self.key}", aria_labelledby=f"caption-{self.key}")
+
+    def _choice(self) -> Html | None:
+        """Returns the buttons by which the reader chooses a view; None where there is nothing to choose."""
+        if len(self.views) < 2:
+            return None
+        buttons = (
+            element(
+                "label",
+                element("input", type="radio", name=f"view-{self.key}", value=str(index), checked=index == 0),
+                name,
+            )
+            for index, name in enumerate(self.views)
         )
+        return element("fieldset", element("legend", "Show"), buttons, class_="views")
 
     def _spec(self) -> Any:
         """Returns the figure as plain values; the page gives it the template of its mode."""

@@ -13,7 +13,7 @@ from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
 from neurosearch.report.numbers import plural, title, value_words
-from neurosearch.report.style import CONTENDER, framed, kind_colours, plain
+from neurosearch.report.style import CONTENDER, GREY, framed, kind_colours, plain
 from neurosearch.report.table import Table
 from neurosearch.search.front import pareto_front
 from neurosearch.search.seams import TrialSummary
@@ -99,9 +99,15 @@ def _figure(
         figure.update_yaxes(title_text=title(axes[0][0]), row=row, col=1)
         limit = material.fields.size_limit
         if limit is not None and limit.metric == metric:
-            figure.add_vline(x=limit.maximum, line_dash="dot", line_width=1.5, annotation_text="limit", row=row, col=1)
+            figure.add_vline(
+                x=limit.maximum,
+                line={"dash": "dot", "width": 1.5, "color": GREY},
+                annotation_text="limit",
+                row=row,
+                col=1,
+            )
     height = _PANEL_HEIGHT + _MORE_HEIGHT * (len(across) - 1)
-    return framed(figure, height, hovermode="closest", legend={"y": -80 / height})
+    return framed(figure, height, hovermode="closest")
 
 
 def _traces(

@@ -78,6 +78,7 @@ def _figure(influences: Sequence[Influences]) -> go.Figure:
         figure.add_trace(_dots(each.found[:_MOST]), row=row, col=1)
         figure.update_yaxes(autorange="reversed", row=row, col=1)
         figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", showticklabels=True, row=row, col=1)
+    figure.update_annotations(font_size=13, x=0, xanchor="left")
     return framed(figure, height, showlegend=False)
 
 

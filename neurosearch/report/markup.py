@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 #: Elements without an end.
-_VOID = frozenset({"meta", "link", "br", "hr"})
+_VOID = frozenset({"meta", "link", "br", "hr", "input"})
 
 
 class Html(str):

@@ -23,7 +23,7 @@ from neurosearch.search.stored import StoredStudy
 from neurosearch.search.summaries import best_seed, counts, ranked
 from neurosearch.search.words import state_words
 
-_MOST_SHOWN = 12  # courses in one figure; more cannot be told apart
+_MOST_SHOWN = 8  # courses in one figure; more cannot be told apart
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 
 from neurosearch import names
+from neurosearch.search.statistics import figure
 
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -15,7 +16,7 @@ def value_words(metric: str, value: float | None) -> str:
         return f"{value:,.0f}"
     if metric == names.LATENCY_SECONDS:
         return f"{1000 * value:.3g} ms"
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.1f}"
+    return figure(value, 3 if abs(value) < 1000 else 1)
 
 
 def amount(value: float) -> str:

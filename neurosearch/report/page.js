@@ -21,6 +21,8 @@
       modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
     };
     return Plotly.newPlot(place, spec.data, { ...spec.layout, template: template(false) }, config).then(() => {
+      // Plotly's icons stand in buttons that have names.
+      document.querySelectorAll(".modebar svg, #js-plotly-tester").forEach((each) => each.setAttribute("aria-hidden", "true"));
       place.dataset.drawn = "";
       if (drawn.size === 1) performance.mark("first-figure");
     });
@@ -33,6 +35,14 @@
     const next = places.find((place) => !drawn.has(place));
     if (next) draw(next).then(() => idle(drawRest));
   };
+
+  document.querySelectorAll(".views").forEach((choice) => {
+    const place = choice.parentElement.querySelector(".plot");
+    choice.addEventListener("change", (event) => {
+      const chosen = Number(event.target.value);
+      draw(place).then(() => Plotly.restyle(place, { visible: place.data.map((_, index) => index === chosen) }));
+    });
+  });
 
   if (places.length === 0) return;
   draw(places[0]).then(() => {

@@ -27,17 +27,17 @@ def reproduce_section(material: Material) -> Section:
 
 
 def _commands(material: Material) -> Iterator[str]:
-    name, folder = material.folder.name, material.folder
+    name = material.folder.name
     yield f"neurosearch check {name}.yaml --data    # the data is there and the same"
     yield f"neurosearch search {name}.yaml          # the whole study"
     if material.best is not None:
-        yield f"{folder.command('best')}"
-        yield f"{folder.command('export', '--trial', material.best.number)}"
-    yield f"{folder.command('report')}"
+        yield f"neurosearch best {name}"
+        yield f"neurosearch export {name} --trial {material.best.number}"
+    yield f"neurosearch report {name}"
 
 
 def _facts(material: Material) -> Table:
-    return Table("What the result depends on", ("what", "value"), tuple(_rows(material)))
+    return Table("What the result depends on", ("what", "value"), tuple(_rows(material)), breaks=True)
 
 
 def _rows(material: Material) -> Iterator[tuple[str, str]]:

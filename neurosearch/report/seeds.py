@@ -166,7 +166,7 @@ def _mean_words(material: Material, trial: TrialSummary, metric: str, is_test: b
     found = estimate(values)
     decimals = 0 if metric in names.SIZES else 3
     mean = figure(found.mean, decimals)
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or found.low == found.high:
         return mean
     return f"{mean} ({figure(found.low, decimals)} to {figure(found.high, decimals)})"
 

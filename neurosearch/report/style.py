@@ -19,6 +19,8 @@ _STATIC = "static"
 #: The page's own colours: its ground, and text on it.
 PAGE = {"light": ("#ffffff", "#1c2127"), "dark": ("#14181f", "#e6eaf0")}
 _LINES = {"light": ("#48515c", "#e3e7ec"), "dark": ("#b9c2ce", "#2d343f")}  # text of axes, lines of the grid
+#: Below the figure, however high that is.
+LEGEND_BELOW = {"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"}
 _LONGEST = 28  # characters of a name in a figure
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -47,7 +49,7 @@ def theme(mode: str, *, ground: str = "rgba(0,0,0,0)") -> dict[str, Any]:
         "xaxis": axis,
         "yaxis": axis,
         "hoverlabel": {"bgcolor": page, "bordercolor": quiet, "font": {"color": text, "size": 12}, "align": "left"},
-        "legend": {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top", "font": {"color": text, "size": 12}},
+        "legend": {**LEGEND_BELOW, "font": {"color": text, "size": 12}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": quiet, "activecolor": text},
         "annotationdefaults": {"font": {"color": quiet, "size": 12}},
         "coloraxis": {"colorbar": {"outlinewidth": 0, "tickfont": {"color": quiet}}},

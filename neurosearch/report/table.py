@@ -15,12 +15,14 @@ class Table:
         columns: Titles.
         rows: Cells as they are to be read; of each row, the first one is its heading.
         marked: Rows that stand out.
+        breaks: Whether long words, such as hashes, break on a narrow page.
     """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     marked: frozenset[int] = frozenset()
+    breaks: bool = False
 
     def html(self) -> Html:
         """Returns it, in a frame of its own that scrolls where the page is too narrow for it."""
@@ -33,7 +35,9 @@ class Table:
             ),
         )
         body = (self._row(row, numeric, index in self.marked) for index, row in enumerate(self.rows))
-        table = element("table", element("caption", self.caption), element("thead", head), element("tbody", body))
+        caption = element("caption", element("span", self.caption))
+        look = "breaks" if self.breaks else None
+        table = element("table", caption, element("thead", head), element("tbody", body), class_=look)
         return element("div", table, class_="scroll", role="region", aria_label=self.caption, tabindex="0")
 
     def _row(self, row: Sequence[str], numeric: Sequence[bool], is_marked: bool) -> Html:
@@ -48,4 +52,4 @@ class Table:
     def _is_numeric(self, column: int) -> bool:
         """Tells whether a column holds numbers, which are read from the right."""
         texts = [row[column] for row in self.rows if row[column] not in ("", "-")]
-        return bool(texts) and all(text[0] in "+-.0123456789" and text[-1] in ".0123456789%" for text in texts)
+        return bool(texts) and all(text[0] in "<+-.0123456789" and text[-1] in ".0123456789%" for text in texts)

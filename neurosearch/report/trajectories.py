@@ -11,7 +11,7 @@ from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
 from neurosearch.report.numbers import plural, title, value_words
-from neurosearch.report.style import COLOURS, framed, plain
+from neurosearch.report.style import COLOURS, GREY, framed, plain
 from neurosearch.report.table import Table
 from neurosearch.search.reports import StoredReport
 from neurosearch.search.seams import TrialSummary
@@ -31,7 +31,12 @@ class _Course:
 
     @property
     def name(self) -> str:
-        return f"trial {self.trial.number}, {plain(self.trial.kind)}, {role_words(self.trial.role)}"
+        return f"trial {self.trial.number}, {self.trial.kind}, {role_words(self.trial.role)}"
+
+    @property
+    def label(self) -> str:
+        role = "" if self.trial.role == "search" else f" {self.trial.role}"
+        return plain(f"{self.trial.number} {self.trial.kind}{role}", 22)
 
     def changes(self) -> Iterator[tuple[StoredReport, int, int, str]]:
         """Yields epochs that changed the network: with neurons added and removed, and the policy's reasons."""
@@ -86,7 +91,7 @@ def _figure(material: Material, courses: Sequence[_Course], score: int | None) -
     for index, course in enumerate(courses):
         common = {
             "legendgroup": str(course.trial.number),
-            "name": course.name,
+            "name": course.label,
             "visible": True if index < _VISIBLE else "legendonly",
         }
         colour = COLOURS[index % len(COLOURS)]
@@ -106,12 +111,14 @@ def _figure(material: Material, courses: Sequence[_Course], score: int | None) -
             )
     limit = material.fields.size_limit
     if limit is not None:
-        figure.add_hline(y=limit.maximum, line_dash="dot", line_width=1.5, annotation_text="limit", row=1, col=1)
+        figure.add_hline(
+            y=limit.maximum, line={"dash": "dot", "width": 1.5, "color": GREY}, annotation_text="limit", row=1, col=1
+        )
     figure.update_yaxes(title_text=title(material.size_metric), rangemode="tozero", row=1, col=1)
     if score is not None:
         figure.update_yaxes(title_text=title(material.objectives[score].metric), row=2, col=1)
     figure.update_xaxes(title_text="epoch", row=1 if score is None else 2, col=1)
-    return framed(figure, _HEIGHT, hovermode="closest", legend={"y": -0.14})
+    return framed(figure, _HEIGHT, hovermode="closest")
 
 
 def _markers(course: _Course, colour: str) -> Iterator[go.Scatter]:

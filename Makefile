@@ -32,7 +32,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	exit 1; }
 endef
 
-.PHONY: help setup core-setup quickstart test core check format constraints clean $(CHECKS)
+.PHONY: help setup core-setup quickstart test core check format reference constraints clean $(CHECKS)
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ check-text:
 format: setup ## lay out every file and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: setup ## write docs/reference anew, after a field or an option has changed
+	$(BIN)/python .ci/reference.py
 
 constraints: setup ## pin all versions with hashes: constraints.txt and constraints-core.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url $(UPGRADE) --group dev pyproject.toml -o constraints.txt

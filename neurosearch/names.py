@@ -65,8 +65,13 @@ NEURONS_ADDED: Final = "neurons_added"  # absent in epochs without a change
 NEURONS_REMOVED: Final = "neurons_removed"
 # and once, at the end, the metrics of the final network, which a growth policy may have changed after the last epoch.
 FINAL_PREFIX: Final = "final/"
+# of a network that was exported, that network's own: of one seed, where those above are means over a trial's seeds;
+EXPORTED_PREFIX: Final = "exported/"
+# and on the study's run, once a search has ended, those of its best trial, and how much of the box its front dominates.
+BEST_PREFIX: Final = "best/"
+HYPERVOLUME: Final = "hypervolume"
 
-# Tags of MLflow runs; search for them as tags.`neurosearch.study` = 'my-study'.
+# Tags of MLflow runs; search for them as tags.`neurosearch.study` = 'my-study'. docs/mlflow.md shows how.
 TAG_PREFIX: Final = "neurosearch."
 STUDY_TAG: Final = "neurosearch.study"  # name of the study
 STUDY_KEY_TAG: Final = "neurosearch.study_key"  # tells studies of one name from different places apart
@@ -81,6 +86,8 @@ UNCOMMITTED_TAG: Final = "neurosearch.uncommitted_changes"  # whether the code d
 FEASIBLE_TAG: Final = "neurosearch.feasible"  # whether the final network is within the size limit
 REASON_TAG: Final = "neurosearch.reason"  # why the trial failed
 BEST_TRIAL_TAG: Final = "neurosearch.best_trial"  # on the study's run
+ANSWER_TAG: Final = "neurosearch.answer"  # on the study's run: changing neurons helped, harmed, unclear or too_few
+PUBLISHED_TAG: Final = "neurosearch.published"  # on the study's run: digest of what its description and files tell
 
 #: What a study may optimise, with the direction that makes sense.
 OBJECTIVES: Final[dict[str, str]] = {

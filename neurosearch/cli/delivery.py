@@ -1,14 +1,16 @@
 """From a finished trial to what a user takes away: exported files, test scores, a registered model."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
 from neurosearch.build.candidate import finish_candidate
 from neurosearch.build.final import final_confusion, final_test_scores
+from neurosearch.build.kept_scores import kept_test_scores
 from neurosearch.cli.mlflow_sync import study_store
+from neurosearch.cli.model_card import Described, card_text
 from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.cli.studies import on_study
 from neurosearch.config.trial import TrialConfig
@@ -24,6 +26,7 @@ from neurosearch.search.summaries import best_seed
 from neurosearch.search.words import trial_facts
 from neurosearch.tracking.files import log_files
 from neurosearch.tracking.models import LoggedNetwork, NetworkFiles, log_model
+from neurosearch.tracking.provenance import provenance
 from neurosearch.tracking.store import StoreError
 
 if TYPE_CHECKING:
@@ -92,14 +95,26 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
         )
     folder = study.folder
     config, training = _chosen_training(study, trial)
-    if epoch is not None:
+    if epoch is None:
+        metrics = trial.per_seed[best_seed(trial, study.config.study)]
+    else:
         state, training = candidate_file(training, epoch), training / f"epoch-{epoch:06d}"
-        trial = replace(trial, metrics=finish_candidate(config, opened_data(config, folder), state, epoch, training))
+        metrics = finish_candidate(config, opened_data(config, folder), state, epoch, training)
     try:
         exported = deliver(config, opened_data(config, folder), training, out, folder.logs / "export.log")
     except ExportError as error:
         raise CommandError(str(error), code=FAILED) from error
-    model, remarks = _registered(study, trial, exported)
+    network = Described(
+        study=folder.name,
+        trial=trial,
+        seed=config.seed,
+        epoch=epoch,
+        card=exported.card,
+        metrics={**metrics, **(kept_test_scores(training) or {})},
+        provenance=provenance(Path.cwd()),
+        largest_difference=max(each.largest for each in exported.differences.values()),
+    )
+    model, remarks = _registered(study, network, exported)
     return Delivery(trial, exported, model, remarks)
 
 
@@ -155,32 +170,46 @@ def _training(study: "StoredStudy", trial: TrialSummary, index: int) -> tuple[Tr
 
 
 def _registered(
-    study: "StoredStudy", trial: TrialSummary, exported: Exported
+    study: "StoredStudy", network: Described, exported: Exported
 ) -> tuple[LoggedNetwork | None, tuple[str, ...]]:
     if not study.config.study.tracking.enabled:
         return None, ()
-    study_run_id = study.info.run_id
+    run_id, number = network.trial.run_id, network.trial.number
     again = f"`{on_study('sync', study)}`, then `{on_study('export', study)}` registers the network"
-    if study_run_id is None or trial.run_id is None:
+    if run_id is None:
         return None, (f"MLflow does not know the trial yet: {again}.",)
-    others = [path for name, path in exported.files.items() if name != "onnx"]
-    files = NetworkFiles(
-        exported.files["onnx"],
-        (*others, exported.folder / CARD_NAME),
-        exported.input_example,
-        exported.output_example,
-        exported.card.output_name,
-    )
-    tags = {
-        names.GROWTH_TAG: trial.kind,
-        names.DATA_HASH_TAG: exported.card.data_hash,
-        **{f"{names.TAG_PREFIX}{name}": f"{trial.metrics[name]:.0f}" for name in names.SIZES},
-    }
+    best = study.best()
+    is_best = network.epoch is None and best is not None and best.number == number
     try:
-        store = study_store(study)
-        return log_model(store, study.folder.name, study_run_id, trial.run_id, trial.number, files, tags), ()
+        store, files = study_store(study), _network_files(network, exported)
+        return log_model(store, study.folder.name, run_id, number, files, _model_tags(network), is_best), ()
     except StoreError as error:
         return None, (str(error),)
+
+
+def _network_files(network: Described, exported: Exported) -> NetworkFiles:
+    others = [path for name, path in exported.files.items() if name != "onnx"]
+    return NetworkFiles(
+        onnx=exported.files["onnx"],
+        others=(*others, exported.folder / CARD_NAME),
+        input_example=exported.input_example,
+        output_example=exported.output_example,
+        output_name=exported.card.output_name,
+        card=card_text(network),
+        metrics=network.metrics,
+        facts=network.facts(),
+    )
+
+
+def _model_tags(network: Described) -> dict[str, str]:
+    return {
+        names.GROWTH_TAG: network.trial.kind,
+        names.ROLE_TAG: network.trial.role,
+        names.SEED_TAG: str(network.seed),
+        names.DATA_HASH_TAG: network.card.data_hash,
+        **{f"{names.TAG_PREFIX}{name}": f"{network.metrics[name]:.0f}" for name in names.SIZES},
+        **network.provenance,
+    }
 
 
 def winner_facts(study: "StoredStudy", trial: TrialSummary) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def _head(screen: Screen, width: int, *, unicode: bool) -> list[Text]:
         states = []
     else:
         states = _labelled("", wrap(counted, max(width - _LABEL, 20)))
-    return [title, trials, *states, _line("time", _time(screen))]
+    work = [_line("now" if index == 0 else "", text) for index, text in enumerate(screen.work)]
+    return [title, trials, *states, _line("time", _time(screen)), *work]
 
 
 def _time(screen: Screen) -> str:

@@ -4,13 +4,14 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Annotated, Any
 
 import typer
 
+from neurosearch.cli.bars import showing_work
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import FAILED, WRONG, CommandError, Report, neurosearch, show
 
@@ -28,10 +29,8 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
     @wraps(function)
     def run(*, as_json: bool, debug: bool, whole: bool, **arguments: Any) -> None:
         try:
-            if as_json or whole:  # whatever our rooms and third parties print is no fact
-                with redirect_stdout(sys.stderr):
-                    report = function(**arguments)
-            else:
+            facts_only = as_json or whole  # whatever our rooms and third parties print is no fact
+            with showing_work(), redirect_stdout(sys.stderr) if facts_only else nullcontext():
                 report = function(**arguments)
         except (typer.Exit, typer.Abort):
             raise

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from neurosearch.cli.bars import work_words
 from neurosearch.cli.screen import Known, Screen, State, screen_of
 from neurosearch.config.load import StudyConfig
+from neurosearch.longwork import Work
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.reports import Reports, StoredReport
 from neurosearch.search.seams import Record, TrialInfo, TrialSummary
@@ -39,6 +41,7 @@ class Picture:
         self._seconds_before = before.seconds_used if before else 0.0
         self._began = time.monotonic()
         self._notes: list[str] = []
+        self._work: dict[int, Work] = {}
 
     def on_trial_started(self, trial: TrialInfo) -> None:
         """Shows it as running; one that is known goes on."""
@@ -68,6 +71,13 @@ class Picture:
         with self._lock:
             self._state = "stopping"
 
+    def on_work(self, work: Work) -> None:
+        """Shows long work while it goes on."""
+        with self._lock:
+            self._work[work.key] = work
+            if work.is_over:
+                del self._work[work.key]
+
     def note(self, text: str) -> None:
         """Shows what went wrong beside the trials."""
         with self._lock:
@@ -90,6 +100,7 @@ class Picture:
                 best=self._best,
                 seconds=self._seconds_before + time.monotonic() - self._began,
                 notes=tuple(self._notes),
+                work=tuple(work_words(work) for work in self._work.values()),
                 now=time.time(),
                 is_own=True,
             )
@@ -121,6 +132,7 @@ def stored_picture(study: StoredStudy, searched: Callable[[StoredStudy], bool]) 
             best=study.best(),
             seconds=study.seconds_used + (_unwritten_seconds(trials, now) if is_searched else 0.0),
             notes=(),
+            work=(),
             now=now,
             is_own=False,
         )

@@ -18,6 +18,7 @@ from neurosearch.build.speed import Speed, measure_speed
 from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.trial import TrialConfig, kind_of
+from neurosearch.longwork import long_work
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.finite import finite_space
 from neurosearch.search.folders import StudyFolder
@@ -113,13 +114,15 @@ def _control(study: StudyConfig, config: TrialConfig, folder: StudyFolder) -> Tr
 def _timed(configs: Sequence[TrialConfig], folder: StudyFolder, device: torch.device) -> tuple[list[_Timed], list[str]]:
     """Times trainings one after the other; returns those that work, and why others fail in their first epoch."""
     found, reasons = list[_Timed](), list[str]()
-    for each in configs:
-        try:
-            speed = measure_speed(each, opened_data(each, folder), device, _LIMIT_SECONDS)
-        except TrialFailed as failure:
-            reasons.append(failure.reason)
-        else:
-            found.append(_Timed(each, speed, slowness()))
+    with long_work("timing configurations", len(configs)) as more:
+        for each in configs:
+            try:
+                speed = measure_speed(each, opened_data(each, folder), device, _LIMIT_SECONDS)
+            except TrialFailed as failure:
+                reasons.append(failure.reason)
+            else:
+                found.append(_Timed(each, speed, slowness()))
+            more(1)
     return found, reasons
 
 

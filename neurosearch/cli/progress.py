@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from neurosearch.cli.bars import Lines
 from neurosearch.cli.options import Progress
 from neurosearch.cli.picture import Picture
 from neurosearch.cli.report import CommandError, finite, say
 from neurosearch.cli.screen import OUTPUT_LOG
 from neurosearch.cli.terminal import GONE, can_draw, print_into, showing
 from neurosearch.config.load import StudyConfig
+from neurosearch.longwork import told_to
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.reports import size_metric
 from neurosearch.search.seams import Listener, Record, TrialInfo, TrialSummary
@@ -56,12 +58,18 @@ def telling(progress: Progress, study: StudyConfig, folder: StudyFolder, *, resu
         case Progress.SCREEN:
             picture = Picture(study, folder, StoredStudy(folder) if resume else None)
             gone = f"the terminal is gone and the search goes on: `{folder.command('status', '--watch')}` shows it."
-            with _warnings_to(picture), showing(picture.look, folder.logs / OUTPUT_LOG, gone):
+            with (
+                _warnings_to(picture),
+                told_to(picture.on_work),
+                showing(picture.look, folder.logs / OUTPUT_LOG, gone),
+            ):
                 yield picture
             for text in picture.notes:  # what was on the screen is gone with it
                 say(f"note: {text}")
         case Progress.JSON:
-            yield ProgressJson(study, folder)
+            teller = ProgressJson(study, folder)
+            with told_to(Lines(teller.on_work)):
+                yield teller
         case _:
             yield ProgressLines(study, folder)
 
@@ -146,6 +154,10 @@ class ProgressJson:
     def note(self, text: str) -> None:
         """Says it."""
         self._say("note", text=text)
+
+    def on_work(self, text: str) -> None:
+        """Says how far long work is."""
+        self._say("work", text=text)
 
     def _say(self, event: str, **facts: Any) -> None:
         self._voice.say(json.dumps(finite({"event": event, **facts})))

@@ -36,6 +36,7 @@ class Known:
         best: The best feasible trial; None without one.
         seconds: Seconds searched so far, over all processes.
         notes: What went wrong beside the trials, in words, the oldest first.
+        work: Long work that goes on beside the trials, such as fetching data, in words.
         now: The time, in seconds since 1970.
         is_own: Whether the process that shows it is the one that searches.
     """
@@ -48,6 +49,7 @@ class Known:
     best: TrialSummary | None
     seconds: float
     notes: tuple[str, ...]
+    work: tuple[str, ...]
     now: float
     is_own: bool
 
@@ -95,6 +97,7 @@ class Screen:
         running: Trials that run.
         failures: Number and words of the trials that failed, the newest first.
         notes: What else went wrong, the newest first.
+        work: Long work that goes on beside the trials, in words.
         logs: Files that hold what Ray, MLflow and others print.
         commands: What may be typed in another shell meanwhile: to watch, and to stop.
         is_own: Whether the process that shows it is the one that searches.
@@ -115,6 +118,7 @@ class Screen:
     running: tuple[RunningTrial, ...]
     failures: tuple[tuple[int, str], ...]
     notes: tuple[str, ...]
+    work: tuple[str, ...]
     logs: tuple[Path, ...]
     commands: tuple[str, str]
     is_own: bool
@@ -150,6 +154,7 @@ def screen_of(known: Known) -> Screen:
         running=tuple(_running(each, known.reports.get(each.number, ())) for each in trials if each.state == "running"),
         failures=tuple(reversed(failed)),
         notes=tuple(reversed(known.notes)),
+        work=known.work,
         logs=tuple(known.folder.logs / log for log in _LOGS if log != "mlflow.log" or study.tracking.enabled),
         commands=(command("status", "--watch"), command("stop")),
         is_own=known.is_own,

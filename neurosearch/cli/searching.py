@@ -8,18 +8,52 @@ from pathlib import Path
 from neurosearch.cli.frame import INTERRUPTED
 from neurosearch.cli.options import Progress
 from neurosearch.cli.progress import telling
+from neurosearch.cli.readiness import check_readiness, existing_study
 from neurosearch.cli.report import FAILED, CommandError, Report
 from neurosearch.cli.studies import on_study
 from neurosearch.cli.summary import search_report
 from neurosearch.cli.terminal import outliving_the_terminal
 from neurosearch.config.load import StudyConfig
-from neurosearch.search.errors import StorageLost
+from neurosearch.search.errors import StorageLost, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.run import SearchResult, run_search
 from neurosearch.search.seams import SilentTracker, Tracker
 from neurosearch.search.stored import StoredStudy
+from neurosearch.search.study import check_name_is_free
 from neurosearch.search.surroundings import environment, logging_to
 from neurosearch.search.trial import disk_takes_no_more, disk_words
+
+
+def search_study(
+    study: StudyConfig, *, resume: bool, address: str | None, progress: Progress = Progress.AUTO
+) -> Report:
+    """Checks everything that a config names, then searches it.
+
+    Args:
+        study: What to search.
+        resume: Whether to go on with the study of this name if there is one; otherwise it must be new.
+        address: Address of a running Ray cluster; None: this machine.
+        progress: How to tell what happens meanwhile.
+
+    Raises:
+        ConfigError: With everything that is missing or cannot be used.
+        CommandError: The name is that of a study which is there; or as `run_study` says.
+        StudyError: The study cannot be made.
+    """
+    folder = StudyFolder.of(study.study)
+    existing = existing_study(study)
+    if existing is not None and existing.fingerprint() == study.fingerprint():
+        if resume:
+            notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
+            return run_study(study, folder, resume=True, address=address, progress=progress, notes=notes)
+        try:
+            check_name_is_free(folder, study)  # another space is told below, with all other problems
+        except StudyError as error:
+            raise CommandError(
+                str(error), next_commands=(on_study("resume", folder), on_study("status", folder))
+            ) from error
+    notes = check_readiness(study, on_cluster=address is not None)
+    return run_study(study, folder, resume=False, address=address, progress=progress, notes=notes)
 
 
 def run_study(
@@ -49,7 +83,10 @@ def run_study(
         result = _searched(study, folder, resume=resume, address=address, progress=progress, notes=notes)
         stored = StoredStudy(folder)
         # What an earlier process told its tracker may have died with it.
-        return search_report(stored, result, tuple(_synced(stored)) if resume or result.untold else ())
+        report = search_report(stored, result, tuple(_synced(stored)) if resume or result.untold else ())
+        if result.stopped or result.halted is not None:
+            return report
+        return replace(report, lines=(*report.lines, *_published(stored)))
 
 
 def _searched(
@@ -120,3 +157,16 @@ def _synced(study: StoredStudy) -> Iterator[str]:
         sync_study(study, running=False)
     except StoreError as error:
         yield f"MLflow misses a part of this study ({error}) `{on_study('sync', study)}` writes it."
+
+
+def _published(study: StoredStudy) -> Iterator[str]:
+    """Writes on the study's run what came out, or yields how to do it later."""
+    if not study.config.study.tracking.enabled:
+        return
+    from neurosearch.cli.publishing import publish
+    from neurosearch.tracking.store import StoreError
+
+    try:
+        publish(study)
+    except StoreError as error:
+        yield f"{error} `{on_study('sync', study)}` writes them."

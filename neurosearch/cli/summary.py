@@ -74,8 +74,8 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
     rival = _rival(study, result, winner)
     answer = answered(study.trials(), study.config.study)
     try:
-        delivery = deliver_trial(study, winner, study.folder.export)
         shown = [winner_facts(study, trial) for trial in (winner, rival) if trial is not None]
+        delivery = deliver_trial(study, winner, study.folder.export)  # after the test part is read: its card says it
         if answer is not None:
             answer = answer.with_test(*(test_scores(study, study.trial(n)) for n in (answer.searched, answer.control)))
         matrices, more = confusion(study, _kept(study, winner, rival))

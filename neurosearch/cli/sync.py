@@ -9,14 +9,18 @@ from neurosearch.cli.report import FAILED, CommandError, Report
 def sync(name: StudyName, folder: Folder = RUNS, database: Database = None) -> Report:
     """Write what MLflow missed of a study, from the study's own storage; what it holds already stays as it is."""
     from neurosearch.cli.mlflow_sync import study_store, sync_study
+    from neurosearch.cli.publishing import publish
     from neurosearch.cli.studies import on_study, open_study, searcher
     from neurosearch.tracking.store import StoreError
 
     study = open_study(name, folder, database)
     if not study.config.study.tracking.enabled:
         raise CommandError(f"the study {name!r} keeps nothing in MLflow: its config says tracking.enabled: false.")
+    is_searched = searcher(study) is not None
     try:
-        report = sync_study(study, running=searcher(study) is not None)
+        report = sync_study(study, running=is_searched)
+        if not is_searched:
+            report.files += publish(study)
     except StoreError as error:
         raise CommandError(str(error), code=FAILED, next_commands=(on_study("sync", study),)) from error
     facts = {

@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from neurosearch.cli.screen import Screen
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.live import Live
+
+    from neurosearch.cli.screen import Screen
 
 _REFRESH_SECONDS = 0.5
 #: What writing to a terminal or into a pipe fails with when nobody is there any more.
@@ -28,7 +28,12 @@ _OUTPUTS = (1, 2)
 
 def can_draw() -> bool:
     """Tells whether what is printed goes to a terminal on which a screen can be drawn."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+    return can_draw_on(sys.stdout)
+
+
+def can_draw_on(stream: TextIO) -> bool:
+    """Tells whether a stream goes to such a terminal."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 @contextmanager
@@ -60,7 +65,7 @@ def print_into(log: Path, *outputs: int) -> None:
 
 
 @contextmanager
-def showing(look: Callable[[], Screen], log: Path | None, gone: str) -> Iterator[Callable[[], bool]]:
+def showing(look: "Callable[[], Screen]", log: Path | None, gone: str) -> Iterator[Callable[[], bool]]:
     """Draws a screen again and again inside the block; the terminal is as it was afterwards.
 
     Args:
@@ -109,7 +114,7 @@ def _printing_into(log: Path | None, is_there: Callable[[], bool]) -> Iterator[N
 class _Drawer:
     """A thread that draws on a terminal until it is stopped, or the terminal is gone."""
 
-    def __init__(self, look: Callable[[], Screen], descriptor: int, gone: str) -> None:
+    def __init__(self, look: "Callable[[], Screen]", descriptor: int, gone: str) -> None:
         self.is_there = True
         self._gone = gone
         self._look = look

@@ -6,7 +6,7 @@ Shape letters: n images, H and W height and width, C colour channels.
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from neurosearch.longwork import long_work
 
 Colour = Literal["rgb", "grey"]
 Sides = tuple[int, int]
@@ -95,14 +97,19 @@ def num_readers() -> int:
 
 def all_sides(paths: Sequence[str]) -> list[Sides | None]:
     """Return height and width of every image, None for a broken one."""
+    with (
+        long_work("looking at images", len(paths), "images") as more,
+        ThreadPoolExecutor(num_readers()) as pool,
+    ):
 
-    def look(path: str) -> Sides | None:
-        try:
-            return read_sides(path)
-        except BrokenImageError:
-            return None
+        def look(path: str) -> Sides | None:
+            try:
+                return read_sides(path)
+            except BrokenImageError:
+                return None
+            finally:
+                more(1)
 
-    with ThreadPoolExecutor(num_readers()) as pool:
         return list(pool.map(look, paths))
 
 
@@ -188,6 +195,20 @@ def _write_all(file: int, content: memoryview, position: int) -> None:
 
 
 def _run(pool: Executor, target: _Target, paths: Sequence[str], sides: Sides, colour: Colour) -> None:
+    blocks = target.blocks()
+    with long_work("decoding images", sum(end - start for start, end in blocks), "images") as more:
+        _decode(pool, target, blocks, paths, sides, colour, more)
+
+
+def _decode(
+    pool: Executor,
+    target: _Target,
+    blocks: Sequence[tuple[int, int]],
+    paths: Sequence[str],
+    sides: Sides,
+    colour: Colour,
+    more: Callable[[int], None],
+) -> None:
     def decode(block: tuple[int, int]) -> None:
         start, end = block
         shape = (end - start, *sides, 3) if colour == "rgb" else (end - start, *sides)
@@ -198,8 +219,9 @@ def _run(pool: Executor, target: _Target, paths: Sequence[str], sides: Sides, co
             except BrokenImageError:
                 status[row] = _BROKEN
         target.write(start, pixels, bytes(status))
+        more(end - start)
 
-    futures = [pool.submit(decode, block) for block in target.blocks()]
+    futures = [pool.submit(decode, block) for block in blocks]
     try:
         for future in futures:
             future.result()

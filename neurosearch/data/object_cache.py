@@ -6,13 +6,14 @@ import hashlib
 import os
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.s3 import BrokenTransfer, Checksum, S3Object, S3Store
+from neurosearch.longwork import long_work
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 5.0
 _BLOCK_BYTES = 1 << 20
@@ -48,8 +49,17 @@ class ObjectCache:
             OSError: If the folder cannot be written, for example because the disk is full.
         """
         missing = [each for each in wanted if not _is_whole(self.path_of(each), each.size)]
-        with ThreadPoolExecutor(self._store.settings.connections) as pool:
-            futures = [pool.submit(self._fetch, each) for each in missing]
+        if missing:
+            self._fetch_all(missing)
+        return [str(self.path_of(each)) for each in wanted]
+
+    def _fetch_all(self, missing: Sequence[S3Object]) -> None:
+        num_bytes, what = sum(each.size for each in missing), f"fetching {len(missing):,} from S3"
+        with (
+            long_work(what, num_bytes, "bytes") as more,
+            ThreadPoolExecutor(self._store.settings.connections) as pool,
+        ):
+            futures = [pool.submit(self._fetch, each, more) for each in missing]
             try:
                 for future in futures:
                     future.result()
@@ -57,24 +67,24 @@ class ObjectCache:
                 for future in futures:
                     future.cancel()  # what runs already ends with its object
                 raise
-        return [str(self.path_of(each)) for each in wanted]
 
-    def _fetch(self, wanted: S3Object) -> None:
+    def _fetch(self, wanted: S3Object, more: Callable[[int], None]) -> None:
         path = self.path_of(wanted)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         with part.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # of two processes that want it, one fetches
             if not _is_whole(path, wanted.size):
-                self._complete(file, wanted)
+                more(_length(file))  # what an earlier try has left
+                self._complete(file, wanted, more)
                 part.rename(path)
             elif part.exists():
                 part.unlink()  # ours: the other one's has become the file
 
-    def _complete(self, file: BinaryIO, wanted: S3Object) -> None:
+    def _complete(self, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> None:
         """Bring the file to the whole object, or give up after so many tries without progress."""
         furthest, num_vain = _length(file), 0
-        while reason := self._advance(file, wanted):
+        while reason := self._advance(file, wanted, more):
             num_vain = 0 if _length(file) > furthest else num_vain + 1
             furthest = max(furthest, _length(file))
             if num_vain >= self._store.settings.tries:
@@ -86,7 +96,7 @@ class ObjectCache:
             if num_vain:
                 time.sleep(min(_FIRST_PAUSE_SECONDS * 2**num_vain, _LONGEST_PAUSE_SECONDS))
 
-    def _advance(self, file: BinaryIO, wanted: S3Object) -> str:
+    def _advance(self, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> str:
         """Read on from the end of the file; return why the object is not whole then, or nothing."""
         start, checksum = _length(file), None
         try:
@@ -96,6 +106,7 @@ class ObjectCache:
                         checksum = each
                     else:
                         file.write(each)
+                        more(len(each))
             file.flush()
             if start and _length(file) == wanted.size:
                 checksum = self._store.checksum(wanted)

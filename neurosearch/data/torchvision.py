@@ -10,11 +10,12 @@ import hashlib
 import socket
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from neurosearch.data.arrays import RawArrays
 from neurosearch.data.idx import read_idx
 from neurosearch.data.plain_pickle import read_plain_pickle
 from neurosearch.data.problems import DataError, Problem
+from neurosearch.longwork import long_work
 
 Name = Literal["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST"]
 
@@ -139,7 +141,7 @@ def fetch(name: Name, root: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as place:
             published = dataset.__new__(dataset)  # its constructor would unpickle what it finds
             published.root = place
-            with _giving_up():
+            with _giving_up(), _counted(f"fetching {name}"):
                 published.download()
             for path in [each for each in Path(place).rglob("*") if each.is_file()]:
                 target = root / path.relative_to(place)
@@ -162,6 +164,32 @@ def _giving_up() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def _counted(what: str) -> Iterator[None]:
+    """Tell how many bytes have come: by the bar that torchvision would draw, beside whatever else is drawn."""
+    from torchvision.datasets import utils
+
+    with long_work(what, unit="bytes") as more:
+        before, utils.tqdm = utils.tqdm, partial(_NoBar, more)
+        try:
+            yield
+        finally:
+            utils.tqdm = before
+
+
+class _NoBar:
+    """Takes what a bar is told, and passes it on."""
+
+    def __init__(self, more: Callable[[int], None], **_: object) -> None:
+        self.update = more
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def _reason(error: Exception) -> str:

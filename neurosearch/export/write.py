@@ -22,6 +22,7 @@ from neurosearch.export.predict import CARD_KEY, INPUT_NAME
 from neurosearch.export.quiet import quietly
 from neurosearch.export.rebuild import CARD_NAME, ModelBuilder
 from neurosearch.export.verify import FILE_NAMES, FORMATS, Difference, Format, verify
+from neurosearch.longwork import long_work
 
 _NUM_EXAMPLES = 2  # an example batch of 1 would be taken for a constant
 _SUPPORTED_OPSET = 20
@@ -82,9 +83,10 @@ def export_network(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with quietly(log):
+        with quietly(log), long_work("exporting", len(formats) + 1) as more:
             for name in formats:
                 _write(name, deployed, card, _example(data.manifest), temporary)
+                more(1)
             differences = verify(temporary, tuple(formats), deployed, card, raw, build_model)
         temporary.chmod(0o755)  # mkdtemp's folder is for its owner alone
         _take_name(temporary, folder)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
 
+from neurosearch.longwork import long_work
 from neurosearch.neurons.asked import a_module
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.fingerprint import fingerprint
@@ -44,7 +45,8 @@ def find_units(model: nn.Module, example_inputs: tuple[Any, ...]) -> Units:
     with _lock:
         found = _cache.get(key) if key is not None else None
     if found is None:
-        found = remember(_find(model, inputs))
+        with long_work("tracing the network"):
+            found = remember(_find(model, inputs))
         if key is not None:
             _store(key, found)
     return found

@@ -164,7 +164,7 @@ class MlflowTracker:
         if told is None:
             return
         run = self._runs.get(number) or self._open(number, told)
-        self._writer.log(run, told.records, told.trial.params, told.end)
+        self._writer.log(run, told.records, told.trial, told.end)
         self._log_config(run, told.trial.config)
         self._writer.set_status(run, _status(told.end, last), told.end.time_ms if told.end else now_ms())
         self._waiting.cross_off(number, told)

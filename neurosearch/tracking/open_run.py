@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 
 from neurosearch.names import FEASIBLE_TAG, REASON_TAG
 from neurosearch.tracking import entries
+from neurosearch.tracking.titles import NAME_TAG
 from neurosearch.tracking.values import Record, TrialEnd
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def new_metrics_of_end(run: OpenRun, end: TrialEnd | None) -> "list[Metric]":
     return [Metric(name, value, end.time_ms, 0) for name, value in values.items() if name not in run.metrics]
 
 
-def new_tags_of_end(held: Mapping[str, str], end: TrialEnd | None) -> dict[str, str]:
-    """Returns the tags of an end that a run does not hold yet."""
+def new_tags_of_end(held: Mapping[str, str], end: TrialEnd | None, name: str) -> dict[str, str]:
+    """Returns the tags of an end that a run does not hold yet; by one of them MLflow gives it the name."""
     if end is None:
         return {}
-    tags = {FEASIBLE_TAG: str(end.feasible).lower()}
+    tags = {FEASIBLE_TAG: str(end.feasible).lower(), NAME_TAG: name}
     if end.outcome.reason is not None:
         tags[REASON_TAG] = entries.tag(end.outcome.reason)
     elif REASON_TAG in held:

@@ -15,15 +15,19 @@ _PACKAGES = ("neurosearch", "torch", "numpy", "ray", "optuna", "mlflow")
 _GIT_SECONDS = 5
 
 
-@cache
 def provenance_tags(folder: Path) -> dict[str, str]:
+    """Returns tags of a run: its provenance, and by which MLflow's pages name its source."""
+    return {"mlflow.source.name": "neurosearch", "mlflow.source.type": "LOCAL", **provenance(folder)}
+
+
+@cache
+def provenance(folder: Path) -> dict[str, str]:
     """Returns tags with the versions, and the commit of the repository that `folder` lies in, if it is one.
 
     Args:
         folder: Where the user's work lies; the working directory as a rule.
     """
-    versions = ", ".join([f"python {platform.python_version()}", *_versions()])
-    tags = {VERSIONS_TAG: versions, "mlflow.source.name": "neurosearch", "mlflow.source.type": "LOCAL"}
+    tags = {VERSIONS_TAG: ", ".join([f"python {platform.python_version()}", *_versions()])}
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         tags[GIT_COMMIT_TAG] = commit

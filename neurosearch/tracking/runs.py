@@ -31,6 +31,7 @@ from neurosearch.tracking.open_run import (
 )
 from neurosearch.tracking.provenance import provenance_tags
 from neurosearch.tracking.store import Store, connect, experiment_id
+from neurosearch.tracking.titles import NAME_TAG, NOTE_TAG, growth_kind, study_note, trial_name
 from neurosearch.tracking.values import Record, RunStatus, Study, Trial, TrialEnd
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class RunWriter:
                 ROLE_TAG: "study",
                 SEED_TAG: str(study.seed),
                 OBJECTIVE_TAG: study.objective,
+                NOTE_TAG: study_note(study),
                 **provenance_tags(self._work_folder),
             }
             self._study_run = self._create(study.name, tags, started_ms)
@@ -113,9 +115,8 @@ class RunWriter:
         if found is not None:
             return self._read(found)
         self._maybe_created.add(trial.number)  # stays if the answer is lost: then the run may be there
-        label = _growth(trial) if trial.role == "search" else f"{trial.role} {_growth(trial)}"
-        tags = {**self._trial_tags(trial), **new_tags_of_end({}, end)}
-        opened = self._create(f"{trial.number:05d} {label}", tags, started_ms)
+        name = self._name(trial, end)
+        opened = self._create(name, {**self._trial_tags(trial), **new_tags_of_end({}, end, name)}, started_ms)
         self._maybe_created.discard(trial.number)
         return opened
 
@@ -123,7 +124,7 @@ class RunWriter:
         self,
         run: OpenRun,
         records: Sequence[tuple[Record, int]],
-        params: Mapping[str, Any],
+        trial: Trial,
         end: TrialEnd | None,
     ) -> int:
         """Adds what the run does not hold yet.
@@ -131,17 +132,17 @@ class RunWriter:
         Args:
             run: The run.
             records: Epochs, each with the time it came, in milliseconds since 1970.
-            params: The searched values.
-            end: How the trial ended: metrics of the final network, and tags.
+            trial: The trial, for its searched values and its name.
+            end: How the trial ended: metrics of the final network, tags, and the name that says so.
 
         Returns:
             How many metrics, params and tags were added.
         """
         from mlflow.entities import Param, RunTag
 
-        texts = {entries.key(name): entries.param(value) for name, value in params.items()}
+        texts = {entries.key(name): entries.param(value) for name, value in trial.params.items()}
         param_list = [Param(name, text) for name, text in texts.items() if name not in run.params]
-        tags = new_tags_of_end(run.tags, end)
+        tags = new_tags_of_end(run.tags, end, self._name(trial, end))
         tag_list = [RunTag(name, text) for name, text in tags.items()]
         metrics = [*new_metrics_of_records(run, records), *new_metrics_of_end(run, end)]
         first, *others = [*entries.in_batches(metrics, _METRICS_PER_CALL)] or [[]]
@@ -195,16 +196,24 @@ class RunWriter:
             STUDY_TAG: self._study.name,
             TRIAL_TAG: str(trial.number),
             ROLE_TAG: trial.role,
-            GROWTH_TAG: _growth(trial),
+            GROWTH_TAG: growth_kind(trial.config),
             SEED_TAG: str(trial.config.get("seed", self._study.seed)),
             **entries.prefixed(trial.tags, TAG_PREFIX),
             **provenance_tags(self._work_folder),
         }
 
+    def _name(self, trial: Trial, end: TrialEnd | None) -> str:
+        assert self._study is not None, "open_study comes first"
+        return entries.tag(trial_name(self._study, trial, end))
+
     def _create(self, name: str, tags: Mapping[str, str], started_ms: int) -> OpenRun:
         run = self._client.create_run(self._experiment_id, start_time=started_ms, tags=dict(tags), run_name=name)
         return OpenRun(
-            run.info.run_id, "RUNNING", tags=dict(tags), folder=local_folder(run.info.artifact_uri), created=True
+            run.info.run_id,
+            "RUNNING",
+            tags={**tags, NAME_TAG: name},
+            folder=local_folder(run.info.artifact_uri),
+            created=True,
         )
 
     def _get(self, run_id: str | None) -> "Run | None":
@@ -248,8 +257,3 @@ class RunWriter:
             CONFIG_FILE in files,
             local_folder(run.info.artifact_uri),
         )
-
-
-def _growth(trial: Trial) -> str:
-    growth = trial.config.get("growth", {})
-    return str(growth.get("kind", "static")) if isinstance(growth, Mapping) else "static"

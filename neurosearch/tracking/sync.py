@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurosearch.longwork import long_work
 from neurosearch.names import EPOCH_SECONDS
 from neurosearch.tracking.failures import RunDeletedError, in_words
 from neurosearch.tracking.open_run import OpenRun
@@ -82,11 +83,13 @@ def _sync(writer: RunWriter, report: SyncReport, study: Study, trials: Iterable[
     report.study_run_id = run.run_id
     report.runs += run.created
     report.files += writer.log_config(run, study.config)
-    for history in histories:
-        try:
-            _sync_trial(writer, report, history, running)
-        except RunDeletedError as error:
-            report.refused[history.trial.number] = str(error)
+    with long_work("writing to MLflow", len(histories), "trials") as more:
+        for history in histories:
+            try:
+                _sync_trial(writer, report, history, running)
+            except RunDeletedError as error:
+                report.refused[history.trial.number] = str(error)
+            more(1)
     if not running:
         stopped = any(history.end is None for history in histories)
         last_ms = max((_last_ms(history) for history in histories), default=now_ms())
@@ -97,7 +100,7 @@ def _sync_trial(writer: RunWriter, report: SyncReport, history: TrialHistory, ru
     run = writer.open_trial(history.trial, history.started_ms, history.end)
     report.run_ids[history.trial.number] = run.run_id
     report.runs += run.created
-    report.entries += writer.log(run, _with_times(history), history.trial.params, history.end)
+    report.entries += writer.log(run, _with_times(history), history.trial, history.end)
     report.files += writer.log_config(run, history.trial.config)
     if history.end is not None:
         _set_status(writer, report, run, history.end.status, history.end.time_ms)

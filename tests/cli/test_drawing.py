@@ -57,6 +57,7 @@ SCREEN = Screen(
     ),
     failures=((4, "memory ran out: 7.9 GB of its machine's 8.0 GB were in use. Lower search.concurrency."),),
     notes=("MLflow at http://there cannot be written to; trials go on, and it is tried again: no answer",),
+    work=(),
     logs=(LOGS / "ray.log", LOGS / "mlflow.log", LOGS / "output.log"),
     commands=("neurosearch status my-study --watch", "neurosearch stop my-study"),
     is_own=True,
@@ -145,6 +146,7 @@ def test_before_anything_is_known_it_says_so() -> None:
         running=(),
         failures=(),
         notes=(),
+        work=(),
     )
     text = "\n".join(line.plain for line in drawn(empty, 60, 24))
     assert "0 of 20" in text
@@ -160,3 +162,10 @@ def test_a_stop_says_what_comes_next() -> None:
     watched = "\n".join(line.plain for line in drawn(replace(SCREEN, is_own=False), 80, 30))
     assert "Ctrl-C" not in watched
     assert "neurosearch stop my-study" in watched
+
+
+def test_long_work_stands_below_the_time_while_it_goes_on():
+    lines = written(replace(SCREEN, work=("fetching from S3: 34%",)), 80).splitlines()
+    below = next(index for index, line in enumerate(lines) if "left:" in line) + 1
+    assert "fetching from S3: 34%" in lines[below]
+    assert "fetching" not in written(SCREEN, 80)

@@ -2,7 +2,7 @@ import subprocess
 from importlib.metadata import version
 
 from neurosearch.names import UNCOMMITTED_TAG, VERSIONS_TAG
-from neurosearch.tracking.provenance import GIT_COMMIT_TAG, provenance_tags
+from neurosearch.tracking.provenance import GIT_COMMIT_TAG, provenance, provenance_tags
 
 
 def git(folder, *words):
@@ -26,5 +26,5 @@ def test_the_commit_is_told_and_whether_files_differ_from_it(tmp_path):
     assert clean[GIT_COMMIT_TAG] == git(tmp_path, "rev-parse", "HEAD")
     assert clean[UNCOMMITTED_TAG] == "false"
     (tmp_path / "config.yaml").write_text("b")
-    provenance_tags.cache_clear()
+    provenance.cache_clear()
     assert provenance_tags(tmp_path)[UNCOMMITTED_TAG] == "true"

@@ -161,7 +161,7 @@ def test_a_server_that_goes_away_and_comes_back_misses_and_doubles_nothing(serve
 
     client = connect(store)
     experiment = client.get_experiment_by_name("down and up")
-    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    found = {run.info.run_name.partition(",")[0]: run for run in client.search_runs([experiment.experiment_id])}
     assert {name: run.info.status for name, run in found.items()} == {
         "digits": "KILLED",
         "00000 static": "FINISHED",
@@ -193,8 +193,8 @@ def test_calls_whose_answer_is_lost_are_not_doubled(server, tmp_path):
     client = connect(choose_store(tmp_path, server.uri))
     found = client.search_runs([client.get_experiment_by_name("lossy").experiment_id])
     assert sorted((run.info.run_name, run.info.status) for run in found) == [
-        ("00000 static", "FINISHED"),
-        ("00001 static", "FINISHED"),
+        ("00000 static, 0.3000", "FINISHED"),
+        ("00001 static, 0.3000", "FINISHED"),
         ("digits", "FINISHED"),
     ]
     for run in found:
@@ -215,9 +215,8 @@ def test_a_network_is_registered_on_a_server_and_predicts_from_there(server, tmp
     path = tmp_path / "network.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
     example = np.arange(8, dtype=np.float32).reshape(2, 4)
-    files = NetworkFiles(path, (), example, -example, "logits")
-    assert tracker.study_run_id is not None
-    logged = log_model(store, "digits", tracker.study_run_id, run_id, 0, files, {})
+    files = NetworkFiles(path, (), example, -example, "logits", "# card", {"accuracy": 0.3}, {"widths": {"body": 8}})
+    logged = log_model(store, "digits", run_id, 0, files, {}, is_best=True)
 
     import mlflow
 

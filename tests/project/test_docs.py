@@ -1,0 +1,124 @@
+"""What the pages say works: every command parses, every config is valid, and pages are done from top to bottom."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurosearch.config.load import study_from_text
+from neurosearch.config.yaml_source import parse_yaml
+from tests.pages import ENDLESS, ROOT, Block, blocks, endless, pages, without_comment
+
+BLOCKS = [block for page in pages() for block in blocks(page)]
+COMMANDS = [(block, command) for block in BLOCKS for command in block.commands]
+_INLINE = re.compile(r"`(neurosearch [^`\n]+)`")
+_SECONDS = 400
+
+
+def name(value: object) -> str | None:
+    if isinstance(value, Block):
+        return f"{value.page}:{value.line}"
+    return value if isinstance(value, str) else None
+
+
+def parse(command: str) -> None:
+    """Has the command line read a command as it is written, without running it.
+
+    Raises:
+        Exception: It does not know a command, an option or a value of it.
+    """
+    import shlex
+
+    import typer
+
+    from neurosearch.cli.app import app
+
+    group: Any = typer.main.get_command(app)
+    plain = re.sub(r"\b[NE]\b", "1", re.sub(r"\.\.\.|[\[\]]", "", command))  # N and E stand for numbers
+    words = shlex.split(plain, comments=True)[1:]
+    while words and words[0] in getattr(group, "commands", {}):
+        group = group.commands[words.pop(0)]
+    assert not hasattr(group, "commands") or not words or words[0].startswith("-"), f"there is no command {words[0]!r}"
+    if words and "--help" not in words and not words[0].startswith("--install"):
+        group.make_context(command, words)
+
+
+@pytest.mark.parametrize(("block", "command"), COMMANDS, ids=name)
+def test_our_own_commands_are_known_to_the_command_line(block: Block, command: str) -> None:
+    if command.startswith("neurosearch "):
+        parse(command)
+
+
+def test_commands_within_sentences_are_known_to_the_command_line() -> None:
+    for page in pages():
+        for found in _INLINE.finditer(page.read_text(encoding="utf-8")):
+            parse(found[1])
+
+
+def test_every_command_stands_in_a_block_that_says_it_is_for_a_shell() -> None:
+    unmarked = [
+        block for block in BLOCKS if not block.language and re.search(r"(?m)^(\$ )?(neurosearch|make|pip) ", block.text)
+    ]
+    assert [f"{block.page}:{block.line}" for block in unmarked] == []
+
+
+def test_commands_that_never_end_are_started_and_ended_by_a_test() -> None:
+    for command, test in ENDLESS.items():
+        words = command.split()[-1]
+        assert words in (ROOT / test).read_text(encoding="utf-8"), f"{test} does not start {command}"
+
+
+@pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "yaml" and not each.reason], ids=name)
+def test_a_config_is_valid_and_a_part_of_one_fits_a_config(block: Block, tmp_path: Path) -> None:
+    base = {
+        "name": "page",
+        "data": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [8]},
+        "training": {"epochs": 20},
+        "growth": {"kind": "static"},
+    }
+    values = {**base, **parse_yaml(block.text, block.page).values}
+    study_from_text(json.dumps(values), tmp_path / "page.yaml")
+
+
+#: Pages that are done as a reader does them; with small budgets where a page's own would take minutes.
+WHOLE = {"docs/tutorial.md": (), "README.md": ("--small",)}
+_CHECKED_ELSEWHERE = {"docs/cluster.md", "docs/kubernetes.md", "k8s/README.md"}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WHOLE)
+def test_what_a_page_says_works_from_top_to_bottom(page: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "pages.py", page, *WHOLE[page]],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    for step in steps:
+        assert step["code"] == 0, f"{step['page']}:{step['line']}: {step['what']}\n{step['output']}\n{done.stderr}"
+    asked = [
+        command
+        for block in BLOCKS
+        if block.page == page and not block.reason
+        for command in block.commands
+        if endless(command) is None
+    ]
+    assert [step["what"] for step in steps if step["what"] != "python"] == asked
+
+
+def test_a_comment_is_no_part_of_a_command() -> None:
+    assert without_comment("neurosearch init   # asks") == "neurosearch init"
+    assert without_comment('$ neurosearch export a --out "my file"') == 'neurosearch export a --out "my file"'
+    assert without_comment("# nothing") == ""

@@ -51,13 +51,17 @@ def new_database(postgres, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def ray_cluster():
-    """A Ray cluster of the tests' own in token mode, of one node with two CPUs; its nodes know the servers' secrets."""
+def ray_cluster(tmp_path_factory):
+    """A Ray cluster of the tests' own in token mode, of one node with two CPUs; its nodes know the servers' secrets.
+
+    A config may name files of tests there, and no others.
+    """
     from tests import postgres, s3
     from tests.ray_cluster import Cluster
 
     keys = {"AWS_ACCESS_KEY_ID": s3.KEY, "AWS_SECRET_ACCESS_KEY": s3.SECRET}
-    cluster = Cluster(OMP_NUM_THREADS="1", NEUROSEARCH_DATABASE_PASSWORD=postgres.PASSWORD, **keys)
+    roots = {"NEUROSEARCH_DATA_ROOTS": str(tmp_path_factory.getbasetemp())}
+    cluster = Cluster(OMP_NUM_THREADS="1", NEUROSEARCH_DATABASE_PASSWORD=postgres.PASSWORD, **keys, **roots)
     yield cluster
     cluster.remove()
 

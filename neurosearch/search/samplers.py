@@ -7,7 +7,6 @@ from optuna.distributions import BaseDistribution
 from neurosearch.config.load import StudyConfig
 from neurosearch.randomness import derive_seed
 from neurosearch.search.branches import Branches, MakeMirror
-from neurosearch.search.evolution import EvolutionMirror
 from neurosearch.search.finite import FiniteSpace
 from neurosearch.search.history import Mirror
 from neurosearch.search.mirrors import GeneticMirror, ProcessMirror
@@ -46,6 +45,8 @@ def new_mirror(  # noqa: PLR0911  # one for each name
 
 
 def _evolution(sign: int, seed: int) -> MakeMirror:
+    from neurosearch.search.evolution import EvolutionMirror  # imports scipy's statistics, which takes half a second
+
     def make(space: Mapping[str, BaseDistribution]) -> Mirror:
         return EvolutionMirror(space, sign, seed)
 

@@ -1,0 +1,179 @@
+"""Nobody in who does not belong: what strangers, foreign pages and harmful files meet at the real servers."""
+
+import http.client
+import json
+import pickle
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import torch
+
+pytestmark = [pytest.mark.ray, pytest.mark.servers]
+
+JOB = json.dumps({"entrypoint": "touch made-by-a-stranger"})
+BROWSER = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Mode": "cors"}
+
+
+def asked(address, method, path, body=None, **headers):
+    """Status and text of the answer; a dash in a header's name is written as an underscore."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+    try:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, {"Content-Type": "application/json", **names})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def member(ray_cluster):
+    return {"Authorization": f"Bearer {ray_cluster.token}"}
+
+
+ASKED = [
+    ("POST", "/api/jobs/"),
+    ("GET", "/api/jobs/"),
+    ("GET", "/api/jobs/any/logs"),
+    ("POST", "/api/jobs/any/stop"),
+    ("PUT", "/api/packages/gcs/any.zip"),
+    ("GET", "/api/v0/nodes"),
+    ("GET", "/api/v0/logs"),
+    ("GET", "/nodes?view=summary"),
+]
+
+
+class TestStrangersAtTheDashboard:
+    @pytest.mark.parametrize(("method", "path"), ASKED)
+    def test_without_a_token_nothing_is_told_or_done(self, ray_cluster, method, path):
+        assert asked(ray_cluster.url, method, path, JOB) == (401, "Unauthorized: Missing authentication token")
+
+    @pytest.mark.parametrize(("method", "path"), ASKED)
+    @pytest.mark.parametrize("token", ["Bearer wrong", "Bearer ", "Basic cm9vdDpyb290"])
+    def test_a_wrong_token_is_refused(self, ray_cluster, method, path, token):
+        status, text = asked(ray_cluster.url, method, path, JOB, Authorization=token)
+        assert (status, text) == (403, "Forbidden: Invalid authentication token")
+
+    def test_a_foreign_name_lets_nobody_in(self, ray_cluster, member):
+        """A page whose name leads to the cluster (DNS rebinding) sends its own name as host, and has no token."""
+        status, _ = asked(ray_cluster.url, "GET", "/api/jobs/", Host="evil.example")
+        assert status == 401
+        assert asked(ray_cluster.url, "POST", "/api/jobs/", JOB, Host="evil.example", **BROWSER, **member)[0] == 405
+
+    def test_a_foreign_page_starts_no_job_with_its_visitors_token(self, ray_cluster):
+        cookie = f"ray-authentication-token={ray_cluster.token}"
+        assert asked(ray_cluster.url, "GET", "/api/jobs/", Cookie=cookie)[0] == 200
+        for origin in ("http://evil.example", "null"):
+            status, text = asked(ray_cluster.url, "POST", "/api/jobs/", JOB, Cookie=cookie, Origin=origin)
+            assert status == 405
+            assert "not allowed for browser traffic" in text
+        assert not any("stranger" in job["entrypoint"] for job in ray_cluster.get("/api/jobs/"))
+
+    def test_a_driver_without_the_token_does_not_get_to_the_cluster(self, ray_cluster, type_in, write_config, tmp_path):
+        config = write_config(tmp_path)
+        refused = type_in(
+            "search", config, "--address", ray_cluster.address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="no"
+        )
+        assert refused.code != 0
+        assert not list((tmp_path / "runs").glob("first/trials/*"))
+
+
+class TestStrangersAtMlflow:
+    @pytest.mark.parametrize("login", [{}, {"Authorization": "Basic cm9vdDpyb290"}])
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/2.0/mlflow/experiments/search?max_results=1"),
+            ("POST", "/api/2.0/mlflow/runs/create"),
+            ("GET", "/api/2.0/mlflow-artifacts/artifacts"),
+            ("PUT", "/api/2.0/mlflow-artifacts/artifacts/a.txt"),
+            ("GET", "/get-artifact?run_id=x&path=a"),
+            ("GET", "/ajax-api/2.0/mlflow/users/get?username=root"),
+        ],
+    )
+    def test_without_the_password_nothing_is_told_or_done(self, mlflow_server, method, path, login):
+        assert asked(mlflow_server.uri, method, path, "{}", **login)[0] == 401
+
+    def test_a_foreign_name_is_refused_though_the_password_is_right(self, mlflow_server, mlflow_login):
+        path = "/api/2.0/mlflow/experiments/search?max_results=1"
+        assert asked(mlflow_server.uri, "GET", path, **mlflow_login)[0] == 200
+        status, text = asked(mlflow_server.uri, "GET", path, Host="evil.example", **mlflow_login)
+        assert status == 403
+        assert "Invalid Host header" in text
+
+    def test_a_foreign_page_changes_nothing(self, mlflow_server, mlflow_login):
+        path, body = "/api/2.0/mlflow/experiments/create", json.dumps({"name": "by a foreign page"})
+        status, text = asked(mlflow_server.uri, "POST", path, body, Origin="http://evil.example", **mlflow_login)
+        assert status == 403
+        assert "Cross-origin request blocked" in text
+
+    @pytest.mark.parametrize(
+        "name",
+        ["../users.db", "%2e%2e/users.db", "..%2fusers.db", "%252e%252e%252fusers.db", "/etc/passwd", "a/../../b"],
+    )
+    def test_names_of_artifacts_do_not_lead_out(self, mlflow_server, mlflow_login, name):
+        for method, body in (("GET", None), ("PUT", "x"), ("DELETE", None)):
+            path = f"/api/2.0/mlflow-artifacts/artifacts/{name}"
+            status, text = asked(mlflow_server.uri, method, path, body, **mlflow_login)
+            assert 400 <= status < 500, (method, status, text)
+            assert "root:" not in text
+
+
+class Harmful:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+class TestHarmfulFiles:
+    @pytest.fixture
+    def refused(self, ray_cluster, type_in, write_config, tmp_path):
+        """Submits a study with some sections replaced and returns the words of its refusal."""
+
+        def submit(**sections):
+            before = len(ray_cluster.get("/api/jobs/"))
+            done = type_in(
+                "submit",
+                write_config(tmp_path, **sections),
+                "--address",
+                ray_cluster.url,
+                "--json",
+                cluster=ray_cluster,
+            )
+            assert done.code == 2, done.out
+            jobs = ray_cluster.get("/api/jobs/")
+            assert not any(job["submission_id"].startswith("first-") for job in jobs[: len(jobs) - before])
+            return "\n".join(problem["text"] for problem in done.facts["problems"])
+
+        return submit
+
+    @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+    def test_a_pickle_offered_as_a_model_is_not_opened(self, refused, tmp_path, write):
+        write(Harmful(tmp_path / "made"), tmp_path / "model.pt")
+        assert "objects, which are never unpickled" in refused(model="{kind: mlp, widths: [8], weights: model.pt}")
+        assert not (tmp_path / "made").exists()
+
+    def test_a_yaml_with_object_tags_is_refused_here(self, refused, tmp_path):
+        text = refused(growth=f"!!python/object/apply:os.system ['touch {tmp_path}/made']")
+        assert "the tag !!python/object/apply:os.system is refused: write plain YAML values." in text
+        assert not (tmp_path / "made").exists()
+
+    @pytest.mark.parametrize("path", ["/etc/passwd", "/etc/../etc/shadow", "~/.ray/auth_token"])
+    def test_files_outside_the_data_roots_are_refused(self, refused, path):
+        text = refused(data=f"{{kind: npz, path: {path}}}")
+        assert "lies outside the folders that a config may name on this machine (NEUROSEARCH_DATA_ROOTS is" in text
+
+    def test_links_do_not_lead_out_of_the_data_roots(self, refused, tmp_path):
+        (tmp_path / "inside.npz").symlink_to("/etc/passwd")
+        text = refused(data=f"{{kind: npz, path: {tmp_path}/inside.npz}}")
+        assert "lies outside the folders that a config may name" in text
+
+    def test_a_study_is_not_written_outside_the_data_roots(self, refused):
+        target = Path("/var/tmp/neurosearch-outside")
+        assert "lies outside the folders" in refused(storage=f"{{folder: {target}}}")
+        assert not target.exists()

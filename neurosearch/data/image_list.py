@@ -89,9 +89,7 @@ class _ListReader:
     def check(self, num_classes: int) -> None:
         """Find labels out of range and files that are not there."""
         for number, path, label in zip(self._lines, self.paths, self.labels, strict=True):
-            if Path(path).is_absolute() or ".." in Path(path).parts:
-                self._wrong[number] = f"the path {path} leads out of the folder of the images"
-            elif not 0 <= label < num_classes:
+            if not 0 <= label < num_classes:
                 self._wrong[number] = f"the label {label} is outside 0..{num_classes - 1}"
             elif not self._files.is_there(path):
                 self._wrong[number] = f"there is no file {path}"
@@ -117,6 +115,9 @@ class _ListReader:
             return
         if not re.fullmatch(r"-?[0-9]{1,9}", written[0]):
             self._wrong[number] = f'the label "{written[0]}" is no whole number'
+            return
+        if path.startswith("/") or ".." in path.split("/"):
+            self._wrong[number] = f"{path} leads out of the folder of the images"
             return
         place = f"{self._path}:{number}"
         if (first := seen.setdefault(path, place)) != place:

@@ -72,6 +72,13 @@ def test_every_wrong_line_is_named_with_file_and_line(root):
     assert f"{test}:2: the label 2 is outside 0..1" in second.text
 
 
+@pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "/etc/secret.png"])
+def test_a_line_does_not_lead_out_of_the_folder(root, name):
+    train = write(root, "train.txt", "a.png 0", f"{name} 1")
+    with pytest.raises(DataError, match=rf"train.txt:2: {name} leads out of the folder of the images"):
+        read_lists(root, train, None, 2, 0.2)
+
+
 def test_a_test_label_that_no_training_image_has_is_out_of_range(root):
     with pytest.raises(DataError, match=r"test.txt:1: the label 2 is outside 0\.\.1"):
         read_lists(root, write(root, "train.txt", "a.png 0", "b.png 1"), write(root, "test.txt", "c.png 2"), None, 0.2)

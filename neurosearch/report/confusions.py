@@ -8,13 +8,12 @@ from neurosearch.build.confusion import Matrix, Part
 from neurosearch.report.exhibit import Exhibit
 from neurosearch.report.markup import Content, element
 from neurosearch.report.material import Material
-from neurosearch.report.style import framed, plain
+from neurosearch.report.style import BLUE_SHADES, framed, plain
 from neurosearch.report.table import Table
 from neurosearch.search.seams import TrialSummary
 
 _MOST_DRAWN = 40  # classes of a matrix that can be read
 _MOST_LISTED = 25
-_SCALE = ((0.0, "rgba(59,125,216,0)"), (1.0, "rgba(59,125,216,1)"))
 
 
 def confusion_content(material: Material) -> Content:
@@ -54,7 +53,7 @@ def _figure(chosen: Sequence[tuple[TrialSummary, Matrix]], names: Sequence[str])
                 zmin=0,
                 zmax=1,
                 visible=index == 0,
-                colorscale=_SCALE,
+                colorscale=BLUE_SHADES,
                 showscale=False,
                 xgap=1,
                 ygap=1,

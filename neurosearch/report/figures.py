@@ -12,6 +12,7 @@ from neurosearch.report.cost import course_exhibit
 from neurosearch.report.exhibit import Exhibit, Missing
 from neurosearch.report.front import front_exhibit
 from neurosearch.report.influence import influence_exhibit
+from neurosearch.report.layers import layers_exhibit
 from neurosearch.report.material import Material, material_of
 from neurosearch.report.seeds import seeds_exhibit
 from neurosearch.report.trajectories import trajectories_exhibit
@@ -28,6 +29,11 @@ def pareto_figure(study: StoredStudy) -> go.Figure:
 def trajectory_figure(study: StoredStudy) -> go.Figure:
     """Returns how networks grew and shrank while they trained, beside their scores."""
     return _figure(study, trajectories_exhibit)
+
+
+def layers_figure(study: StoredStudy) -> go.Figure:
+    """Returns the neurons of each layer of the chosen network, epoch by epoch."""
+    return _figure(study, layers_exhibit)
 
 
 def influence_figure(study: StoredStudy) -> go.Figure:

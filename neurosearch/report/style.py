@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 #: Colours of what is drawn, each of a contrast of at least 3 to both pages (checked by a test).
 BLUE, ORANGE, GREEN, VIOLET = "#3b7dd8", "#d2691e", "#2b9467", "#9a63d6"
 ROSE, TEAL, BROWN, GREY = "#d4508f", "#1c8f9e", "#a2702a", "#7b8591"
+#: From nothing to blue, on any ground.
+BLUE_SHADES = ((0.0, "rgba(59,125,216,0)"), (1.0, "rgba(59,125,216,1)"))
 #: Of the network that stands for the search, and of its control.
 CONTENDER, CONTROL = ORANGE, GREY
 _OTHERS = (BLUE, GREEN, VIOLET, ROSE, TEAL, BROWN)

@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from neurosearch import names
 from neurosearch.report.exhibit import Exhibit, Missing, Section
+from neurosearch.report.layers import layers_exhibit
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
 from neurosearch.report.numbers import plural, title, value_words
@@ -53,7 +54,9 @@ def trajectories_section(material: Material) -> Section:
         "Each line is one training, on the first seed of its trial. Triangles that point up mark epochs in which "
         "neurons came, those that point down epochs in which neurons went. A click on a name shows or hides a trial."
     )
-    content = exhibit.html() if isinstance(exhibit, Missing) else [element("p", words), exhibit.html()]
+    if isinstance(exhibit, Missing):
+        return Section("trajectories", "How networks grew and shrank", exhibit.html())
+    content = [element("p", words), exhibit.html(), layers_exhibit(material).html()]
     return Section("trajectories", "How networks grew and shrank", content)
 
 

@@ -69,11 +69,7 @@ def influences(study: StoredStudy) -> tuple[Influences, ...]:
 
     Only trials of the search count, also those beyond a bound; the same study gives the same figures.
     """
-    trials = [
-        trial
-        for trial in study.frozen_trials()
-        if trial.state is TrialState.COMPLETE and trial.user_attrs[ROLE] == "search" and trial.params
-    ]
+    trials = [_bare(each) for each in study.frozen_trials() if _counts(each)]
     if len(trials) < FEWEST_TRIALS:
         return ()
     best_share = min(max(_LEAST_BEST, _BEST_TRIALS / len(trials)), _MOST_BEST)
@@ -91,6 +87,15 @@ def influences(study: StoredStudy) -> tuple[Influences, ...]:
         values = _values(evaluator, whole, losses)
         found.append(Influences(objective, len(trials), best_share, _ranked(values, shares, by_chance)))
     return tuple(found)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.COMPLETE and trial.user_attrs[ROLE] == "search" and bool(trial.params)
+
+
+def _bare(trial: FrozenTrial) -> FrozenTrial:
+    """Returns a trial without its reports, which Optuna would copy with every study."""
+    return optuna.create_trial(params=trial.params, distributions=trial.distributions, values=trial.values)
 
 
 def _losses(trials: Sequence[FrozenTrial], index: int, objective: Objective) -> Floats:

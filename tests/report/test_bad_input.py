@@ -56,8 +56,8 @@ def one_objective(root: Path) -> StoredStudy:
 
 
 def five_objectives(root: Path) -> StoredStudy:
-    values = config_with(**{"search.trials": 24, "search.objectives": FIVE})
-    return MadeStudy(root, values).search(24).confirm().done()
+    values = config_with(**{"search.trials": 10, "search.objectives": FIVE})
+    return MadeStudy(root, values).search(10).confirm().done()
 
 
 def sizes_alone(root: Path) -> StoredStudy:

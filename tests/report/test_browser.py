@@ -49,6 +49,9 @@ return found.sort((one, other) => one[0] - other[0]);
 """
 
 
+FIGURES = ("front", "trajectories", "layers", "influence", "classes", "confusion", "seeds", "course")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if programs() is None:
@@ -80,9 +83,7 @@ def test_every_figure_is_drawn_and_the_console_is_silent(browser: Browser, page:
         "return [...document.querySelectorAll('.plot')].map((each) => "
         "[each.id, each.querySelectorAll('.trace, .heatmaplayer image, .bars').length])"
     )
-    assert [name for name, _ in drawn] == [
-        f"plot-{each}" for each in ("front", "trajectories", "influence", "classes", "confusion", "seeds", "course")
-    ]
+    assert [name for name, _ in drawn] == [f"plot-{each}" for each in FIGURES]
     assert all(count > 0 for _, count in drawn), drawn
     assert browser.errors() == []
 
@@ -177,5 +178,5 @@ def test_everything_has_a_name_for_those_who_hear_the_page(shown: Browser) -> No
         if role in named and not node.get("ignored"):
             assert node.get("name", {}).get("value"), node
     roles = [node.get("role", {}).get("value") for node in tree]
-    assert roles.count("image") == 7
+    assert roles.count("image") == len(FIGURES)
     assert roles.count("main") == 1

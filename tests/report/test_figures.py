@@ -10,6 +10,7 @@ from tests.made_studies import MadeStudy
 FIGURES = (
     figures.pareto_figure,
     figures.trajectory_figure,
+    figures.layers_figure,
     figures.influence_figure,
     figures.classes_figure,
     figures.seeds_figure,

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from neurosearch.search.statistics import Estimate, compare, estimate, figure, paired_t, sign_flip, words
+from neurosearch.search.statistics import (
+    Estimate,
+    compare,
+    estimate,
+    figure,
+    holm,
+    paired_t,
+    sign_flip,
+    welch,
+    words,
+)
 
 WINNER = (0.812, 0.835, 0.821, 0.842, 0.828)
 CONTROL = (0.801, 0.804, 0.805, 0.819, 0.804)
@@ -163,3 +173,26 @@ def test_facts_are_plain():
     assert found["answer"] == "helped"
     assert found["difference"]["num_seeds"] == 5
     assert set(found) == {"metric", "direction", "winner", "control", "difference", "p", "p_sign_flip", "answer"}
+
+
+@given(values, values)
+def test_values_that_are_no_pairs_are_compared_as_welch_does(ours, theirs):
+    found, p = welch(ours, theirs)
+    assert found.mean == pytest.approx(np.mean(ours) - np.mean(theirs))
+    if len(set(ours)) > 1 and len(set(theirs)) > 1:  # scipy warns of constants
+        expected = stats.ttest_ind(ours, theirs, equal_var=False)
+        interval = expected.confidence_interval(0.95)
+        assert p == pytest.approx(expected.pvalue)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_constants_that_are_no_pairs_leave_no_doubt_and_single_values_no_answer():
+    assert welch([1.0, 1.0], [1.0, 1.0]) == (Estimate(0.0, 0.0, 0.0, 2), 1.0)
+    assert welch([2.0, 2.0], [1.0, 1.0]) == (Estimate(1.0, 1.0, 1.0, 2), 0.0)
+    assert welch([2.0], [1.0, 1.0]) == (Estimate(1.0, None, None, 1), None)
+
+
+def test_p_values_are_corrected_step_by_step():
+    assert holm([0.01, 0.04, 0.03, None]) == pytest.approx((0.03, 0.06, 0.06, None))
+    assert holm([0.9, 0.8]) == (1.0, 1.0)
+    assert holm([]) == ()

@@ -1,0 +1,69 @@
+"""Where the chosen network grew and shrank: the neurons of each of its layers, epoch by epoch."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from neurosearch.names import NEURONS_PREFIX
+from neurosearch.report.exhibit import Exhibit, Missing
+from neurosearch.report.material import Material
+from neurosearch.report.numbers import plural
+from neurosearch.report.style import BLUE_SHADES, framed, plain
+from neurosearch.report.table import Table
+
+_MOST_EPOCHS = 200
+
+
+def layers_exhibit(material: Material) -> Exhibit | Missing:
+    """Returns the figure: a row for each group of neurons, the darker the nearer it is to its largest size."""
+    best = material.best
+    if best is None or not material.layers:
+        return Missing("The epochs of the best network are not here, so its layers cannot be shown.")
+    step = max(len(material.layers) // _MOST_EPOCHS, 1)
+    records = material.layers[::step]
+    sizes = _sizes([record["metrics"] for record in records])
+    if not sizes:
+        return Missing("The best network has no layer whose neurons could be counted.")
+    changing = sum(len(set(each)) > 1 for each in sizes.values())
+    return Exhibit(
+        key="layers",
+        title=f"Neurons in each layer of trial {best.number}.",
+        summary=f"{changing} of {plural(len(sizes), 'layer')} changed. A row is darkest where its layer was largest.",
+        figure=_figure(sizes, [record["epoch"] for record in records]),
+        table=_table(sizes),
+    )
+
+
+def _sizes(metrics: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    groups = [name for name in metrics[0] if name.startswith(NEURONS_PREFIX)]
+    kept = [name for name in groups if all(name in each for each in metrics)]
+    return {name.removeprefix(NEURONS_PREFIX): [each[name] for each in metrics] for name in kept}
+
+
+def _figure(sizes: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> go.Figure:
+    drawn = go.Figure(
+        go.Heatmap(
+            z=[[value / max(*values, 1.0) for value in values] for values in sizes.values()],
+            x=list(epochs),
+            y=[plain(name, 20) for name in sizes],
+            customdata=list(sizes.values()),
+            zmin=0,
+            zmax=1,
+            colorscale=BLUE_SHADES,
+            showscale=False,
+            ygap=2,
+            hovertemplate="%{y}<br>epoch %{x}: %{customdata:.0f} neurons<extra></extra>",
+        )
+    )
+    drawn.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    drawn.update_xaxes(title_text="epoch", showgrid=False)
+    return framed(drawn, 24 * len(sizes) + 110)
+
+
+def _table(sizes: Mapping[str, Sequence[float]]) -> Table:
+    rows = [
+        (name, *(f"{value:,.0f}" for value in (values[0], min(values), max(values), values[-1])))
+        for name, values in sizes.items()
+    ]
+    columns = ("layer", "after the first epoch", "fewest", "most", "after the last epoch")
+    return Table("Neurons of each layer", columns, tuple(rows))

@@ -22,7 +22,7 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.stored import StoredStudy
 
-Figure = Literal["front", "trajectories", "influence", "classes", "seeds", "course"]
+Figure = Literal["front", "trajectories", "layers", "influence", "classes", "seeds", "course"]
 
 _PAGE_HEIGHT = 900  # pixels of a report within a notebook; it scrolls
 
@@ -113,14 +113,16 @@ class Study:
 
         Args:
             which: `front`; `trajectories`: how networks grew and shrank while they trained, beside their scores;
-                `influence`: which hyperparameters mattered; `classes`: scores of single classes beside the control's;
-                `seeds`: the first objective on each fresh seed; `course`: what was reached by when.
+                `layers`: the neurons of each layer of the chosen network; `influence`: which hyperparameters mattered;
+                `classes`: scores of single classes beside the control's; `seeds`: the first objective on each fresh
+                seed; `course`: what was reached by when.
         """
         from neurosearch.report import figures
 
         makers = {
             "front": figures.pareto_figure,
             "trajectories": figures.trajectory_figure,
+            "layers": figures.layers_figure,
             "influence": figures.influence_figure,
             "classes": figures.classes_figure,
             "seeds": figures.seeds_figure,

@@ -14,7 +14,7 @@ from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study
 from neurosearch.training.records import EpochRecord
 
-ON_A_STUDY = ("status", "stop", "resume", "export", "sync", "ui")
+ON_A_STUDY = ("status", "stop", "resume", "export", "report", "sync", "ui")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORE_VENV ?= .venv-core
+MANIFESTS_VENV ?= .venv-manifests
 # More words for pytest, as in: make test TESTS="tests/config -x"
 TESTS ?=
 # Tests run side by side, a file in one process; each process may start a Ray cluster of some 2 GiB.
@@ -24,6 +25,7 @@ CHECKS := check-lint check-layout check-types check-imports check-text
 CORE_ROOMS := neurons growth models training
 # What must not be importable where the core rooms are tested.
 NOT_CORE := pydantic ray mlflow optuna torchvision
+OVERLAYS := $(notdir $(patsubst %/,%,$(wildcard k8s/overlays/*/)))
 
 define REFUSE_OLD_PYTHON
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -32,7 +34,8 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	exit 1; }
 endef
 
-.PHONY: help setup core-setup quickstart test core check format reference constraints clean $(CHECKS)
+.PHONY: help setup core-setup manifests-setup quickstart test core check check-manifests format reference constraints clean \
+	$(CHECKS)
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +65,16 @@ check-imports:
 check-text:
 	$(BIN)/python .ci/check_text.py
 
+check-manifests: setup manifests-setup ## lint the manifests and the Dockerfile with checkov, hadolint and yamllint
+	$(MANIFESTS_VENV)/bin/yamllint --strict k8s .yamllint.yaml .checkov.yaml
+	$(MANIFESTS_VENV)/bin/hadolint Dockerfile
+	$(MANIFESTS_VENV)/bin/checkov --config-file .checkov.yaml --framework dockerfile --file Dockerfile
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	for overlay in $(OVERLAYS); do \
+		$(BIN)/kubectl kustomize "k8s/overlays/$$overlay" >"$$folder/$$overlay.yaml"; \
+	done; \
+	$(MANIFESTS_VENV)/bin/checkov --config-file .checkov.yaml --framework kubernetes --directory "$$folder"
+
 format: setup ## lay out every file and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -69,17 +82,21 @@ format: setup ## lay out every file and mend what can be mended
 reference: setup ## write docs/reference anew, after a field or an option has changed
 	$(BIN)/python .ci/reference.py
 
-constraints: setup ## pin all versions with hashes: constraints.txt and constraints-core.txt
+constraints: setup ## pin all versions with hashes, in constraints.txt and its siblings
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url $(UPGRADE) --group dev pyproject.toml -o constraints.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --group core -c constraints.txt -o constraints-core.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --group image -c constraints.txt pyproject.toml -o constraints-image.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url $(UPGRADE) --group manifests -o constraints-manifests.txt
 
 clean: ## remove the environments, caches and builds; studies under runs/ stay
-	rm -rf .venv .venv-core build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-core .venv-manifests build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(VENV)/installed.package ## set up .venv and do nothing else
 
 core-setup: $(CORE_VENV)/installed.constraints
+
+manifests-setup: $(MANIFESTS_VENV)/installed.constraints
 
 $(VENV)/installed.constraints: constraints.txt
 	@$(REFUSE_OLD_PYTHON)
@@ -96,4 +113,10 @@ $(CORE_VENV)/installed.constraints: constraints-core.txt
 	@$(REFUSE_OLD_PYTHON)
 	$(PYTHON) -m venv $(CORE_VENV)
 	$(CORE_VENV)/bin/python -m pip install --quiet $(PIP_FLAGS) --require-hashes -r constraints-core.txt
+	@touch $@
+
+$(MANIFESTS_VENV)/installed.constraints: constraints-manifests.txt
+	@$(REFUSE_OLD_PYTHON)
+	$(PYTHON) -m venv $(MANIFESTS_VENV)
+	$(MANIFESTS_VENV)/bin/python -m pip install --quiet $(PIP_FLAGS) --require-hashes -r constraints-manifests.txt
 	@touch $@

@@ -84,3 +84,10 @@ Watch = Annotated[
         help="Show it live until the search ends or you press Ctrl-C, which leaves the search alone.",
     ),
 ]
+OnKubernetes = Annotated[
+    bool, typer.Option("--kubernetes", help="On Kubernetes, by kubectl with your own context; see docs/kubernetes.md.")
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", metavar="NAME", help="With --kubernetes: the namespace that was installed into.")
+]
+NAMESPACE = "neurosearch"

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Database, Folder, Overrides, Progress, ProgressOption, StudyName
+from neurosearch.cli.options import (
+    NAMESPACE,
+    RUNS,
+    Database,
+    Folder,
+    Namespace,
+    OnKubernetes,
+    Overrides,
+    Progress,
+    ProgressOption,
+    StudyName,
+)
 from neurosearch.cli.report import Report
 
 ResumeAddress = Annotated[
@@ -30,8 +41,14 @@ def resume(
     overrides: Overrides = None,
     address: ResumeAddress = None,
     progress: ProgressOption = Progress.AUTO,
+    kubernetes: OnKubernetes = False,
+    namespace: Namespace = NAMESPACE,
 ) -> Report:
     """Go on with a study that was stopped or killed, or give it a larger budget: --set search.trials=50."""
+    if kubernetes:
+        from neurosearch.cli.kubernetes import resumed
+
+        return resumed(name, tuple(overrides or ()), namespace)
     from neurosearch.cluster.address import is_job_address
 
     if address is not None and is_job_address(address):

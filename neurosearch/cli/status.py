@@ -1,15 +1,35 @@
 """`neurosearch status`: how a study stands."""
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Cluster, Database, Folder, StudyName, Watch
+from neurosearch.cli.options import (
+    NAMESPACE,
+    RUNS,
+    Cluster,
+    Database,
+    Folder,
+    Namespace,
+    OnKubernetes,
+    StudyName,
+    Watch,
+)
 from neurosearch.cli.report import Report
 
 
 @command
 def status(
-    name: StudyName, folder: Folder = RUNS, database: Database = None, watch: Watch = False, address: Cluster = None
+    name: StudyName,
+    folder: Folder = RUNS,
+    database: Database = None,
+    watch: Watch = False,
+    address: Cluster = None,
+    kubernetes: OnKubernetes = False,
+    namespace: Namespace = NAMESPACE,
 ) -> Report:
     """Show how a study stands: trials by state, the best, what runs, the budget; works while it is searched."""
+    if kubernetes:
+        from neurosearch.cli.kubernetes import standing_report
+
+        return standing_report(name, namespace)
     if address is not None:
         from neurosearch.cli.far_status import far_status
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import RUNS, Cluster, Database, Folder, StudyName
+from neurosearch.cli.options import NAMESPACE, RUNS, Cluster, Database, Folder, Namespace, OnKubernetes, StudyName
 from neurosearch.cli.report import Report
 
 if TYPE_CHECKING:
@@ -22,8 +22,14 @@ def stop(
         bool, typer.Option("--now", help="Do not wait for running trials; they go on from their last checkpoint.")
     ] = False,
     address: Cluster = None,
+    kubernetes: OnKubernetes = False,
+    namespace: Namespace = NAMESPACE,
 ) -> Report:
     """Ask the process that searches a study to stop; running trials keep their checkpoints and go on at `resume`."""
+    if kubernetes:
+        from neurosearch.cli.kubernetes import stopped
+
+        return stopped(name, namespace, at_once=at_once)
     if address is not None:
         from neurosearch.cli.far_status import far_stop
 

@@ -1,15 +1,15 @@
-"""`neurosearch submit`: the main job, on a cluster."""
+"""`neurosearch submit`: the main job, on a Ray cluster or on Kubernetes."""
 
 from typing import Annotated
 
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import ConfigFile, Overrides
-from neurosearch.cli.report import Report
+from neurosearch.cli.options import NAMESPACE, ConfigFile, Namespace, OnKubernetes, Overrides
+from neurosearch.cli.report import CommandError, Report
 
 JobServer = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--address",
         metavar="URL",
@@ -21,11 +21,27 @@ JobServer = Annotated[
 
 
 @command
-def submit(config: ConfigFile, address: JobServer, overrides: Overrides = None) -> Report:
-    """Search on a Ray cluster: check everything here and there, submit the job, and say how to follow it."""
+def submit(
+    config: ConfigFile,
+    address: JobServer = None,
+    overrides: Overrides = None,
+    kubernetes: OnKubernetes = False,
+    namespace: Namespace = NAMESPACE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --kubernetes: print what would be applied, and apply nothing.")
+    ] = False,
+) -> Report:
+    """Search on a cluster: check everything here and there, submit the job, and say how to follow it."""
+    if kubernetes == (address is not None):
+        raise CommandError("say where: --address URL for a Ray cluster, or --kubernetes.")
+    if kubernetes:
+        from neurosearch.cli.kubernetes import submitted
+
+        return submitted(config, tuple(overrides or ()), namespace, dry_run=dry_run)
     from neurosearch.cluster.package import packed
 
     package = packed(config, tuple(overrides or ()))
     from neurosearch.cli.submitting import submit_study
 
+    assert address is not None
     return submit_study(package, address)

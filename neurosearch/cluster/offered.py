@@ -35,7 +35,7 @@ class Node:
 
 def shortages(search: SearchFields, nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
     """Yields fields of the search section that ask for more than any node has, each with words for the user."""
-    gpus = _gpus(search)
+    gpus = gpus_at_least(search)
     most_cpus, most_gpus = max((node.cpus for node in nodes), default=0), max((node.gpus for node in nodes), default=0)
     if search.cpus_per_trial > most_cpus:
         yield "search.cpus_per_trial", _short(search.cpus_per_trial, "CPU", most_cpus, len(nodes))
@@ -48,7 +48,7 @@ def shortages(search: SearchFields, nodes: Sequence[Node]) -> Iterator[tuple[str
 
 def fewer_at_once(search: SearchFields, nodes: Sequence[Node]) -> str | None:
     """Returns a remark where not all trials that may run at once find room; None where they do."""
-    found = sum(node.room(search.cpus_per_trial, _gpus(search)) for node in nodes)
+    found = sum(node.room(search.cpus_per_trial, gpus_at_least(search)) for node in nodes)
     if found >= search.concurrency:
         return None
     return (
@@ -57,7 +57,7 @@ def fewer_at_once(search: SearchFields, nodes: Sequence[Node]) -> str | None:
     )
 
 
-def _gpus(search: SearchFields) -> float:
+def gpus_at_least(search: SearchFields) -> float:
     """Returns the GPUs of a trial at least; with `auto` it is some share of one."""
     return 0.125 if search.gpus_per_trial == "auto" else search.gpus_per_trial
 

@@ -1,11 +1,12 @@
 """Decides on which pool of nodes a search's trials run, and on how many workers."""
 
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil
 
-from neurosearch.cluster.errors import ClusterError
+from neurosearch.cluster.offered import Node, gpus_at_least
 from neurosearch.cluster.settings import ClusterSettings, Pool
-from neurosearch.config.search import SearchFields
+from neurosearch.config.base import ConfigError, Problem, undotted
+from neurosearch.config.load import StudyConfig
 
 
 @dataclass(frozen=True)
@@ -21,52 +22,43 @@ class Placement:
     workers: int
 
 
-def place(search: SearchFields, settings: ClusterSettings) -> Placement:
+def place(study: StudyConfig, settings: ClusterSettings) -> Placement:
     """Chooses the smallest pool that one trial fits, and as many workers as the concurrency needs.
 
     Raises:
-        ClusterError: No pool offers what a trial needs, or not often enough.
+        ConfigError: No pool offers what a trial needs, or not often enough.
     """
-    fitting = [pool for pool in settings.pools if trials_at_once(search, pool) > 0]
+    search = study.study.search
+    cpus, gpus = search.cpus_per_trial, gpus_at_least(search)
+    room = {pool: Node(pool.cpus, pool.gpus).room(cpus, gpus) for pool in settings.pools}
+    fitting = [pool for pool in settings.pools if room[pool]]
     if not fitting:
-        raise ClusterError(_nothing_fits(search, settings))
+        raise _problem(study, *_nothing_fits(cpus, gpus, settings))
     pool = min(fitting, key=lambda each: (each.gpus, each.cpus))
-    each = trials_at_once(search, pool)
-    workers = ceil(search.concurrency / each)
+    workers = ceil(search.concurrency / room[pool])
     if workers > pool.max_workers:
-        raise ClusterError(
-            f"search.concurrency is {search.concurrency}, which needs {workers} workers of pool {pool.name} with "
-            f"{each} trials each, but it has at most {pool.max_workers}. Lower search.concurrency to "
-            f"{pool.max_workers * each}, or have the operator raise max_workers."
+        text = (
+            f"is {search.concurrency}, which needs {workers} workers of pool {pool.name} for {room[pool]} trials each; "
+            f"it has at most {pool.max_workers}. Lower it to {pool.max_workers * room[pool]}, or have the operator "
+            "raise max_workers."
         )
+        raise _problem(study, "search.concurrency", text)
     return Placement(pool, workers)
 
 
-def trials_at_once(search: SearchFields, pool: Pool) -> int:
-    """Returns how many trials run side by side on one worker of a pool; 0 if none does."""
-    by_cpus = floor(pool.cpus / search.cpus_per_trial)
-    gpus = _gpus(search)
-    if not gpus:
-        return by_cpus
-    # A share of a GPU is of one GPU; what does not fill it up stays idle.
-    by_gpus = floor(pool.gpus / gpus) if gpus >= 1 else pool.gpus * floor(1 / gpus)
-    return min(by_cpus, by_gpus)
-
-
-def _gpus(search: SearchFields) -> float:
-    """Returns the GPUs of one trial; the share that `auto` will find is not known yet, and at most one."""
-    return 1.0 if search.gpus_per_trial == "auto" else search.gpus_per_trial
-
-
-def _nothing_fits(search: SearchFields, settings: ClusterSettings) -> str:
+def _nothing_fits(cpus: float, gpus: float, settings: ClusterSettings) -> tuple[str, str]:
+    """Returns the field that asks for too much, and words for the user."""
     offered = "; ".join(f"{pool.name}: {pool.cpus} CPU cores, {pool.gpus} GPUs" for pool in settings.pools)
-    gpus = _gpus(search)
-    if gpus and all(pool.gpus < gpus for pool in settings.pools):
-        field, value, most = "search.gpus_per_trial", search.gpus_per_trial, max(pool.gpus for pool in settings.pools)
+    with_gpus = [pool for pool in settings.pools if Node(pool.cpus, pool.gpus).room(0.001, gpus)]
+    if with_gpus:
+        field, asked, most = "search.cpus_per_trial", cpus, max(pool.cpus for pool in with_gpus)
     else:
-        pools = [pool for pool in settings.pools if pool.gpus >= gpus]
-        field, value, most = "search.cpus_per_trial", search.cpus_per_trial, max(pool.cpus for pool in pools)
-    return (
-        f"{field} is {value}, but no pool of nodes offers that to one trial ({offered}). Lower it to {most} or less, "
-        "or have the operator add a pool."
+        field, asked, most = "search.gpus_per_trial", gpus, max(pool.gpus for pool in settings.pools)
+    return field, (
+        f"one trial asks for {asked:g}, but no pool of nodes that would do otherwise offers more than {most} "
+        f"({offered}). Lower it, or have the operator add a pool."
     )
+
+
+def _problem(study: StudyConfig, field: str, text: str) -> ConfigError:
+    return ConfigError((Problem(study.template.source.place(undotted(field)), field, text),))

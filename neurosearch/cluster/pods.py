@@ -109,6 +109,7 @@ def _head(settings: ClusterSettings, config_map: str | None) -> dict[str, Any]:
     }
     # The driver alone tells MLflow and holds the database's password: as a file, which no other process inherits.
     container["env"] += [
+        {"name": "NEUROSEARCH_DATA_ROOTS", "value": WORK_FOLDER},  # no config may name another file, such as a secret
         {"name": "NEUROSEARCH_DATABASE_PASSWORD_FILE", "value": f"{_PASSWORD_FOLDER}/password"},
         secret("MLFLOW_TRACKING_USERNAME", TRACKING, "username"),
         secret("MLFLOW_TRACKING_PASSWORD", TRACKING, "password"),
@@ -143,7 +144,7 @@ def _worker(settings: ClusterSettings, pool: Pool) -> dict[str, Any]:
     container["volumeMounts"] += [_shared_mount()]
     pod = _pod("ray-worker", [container], [*_folders(pool.disk), _shared_memory()])
     if pool.node_selector:
-        pod["nodeSelector"] = pool.node_selector
+        pod["nodeSelector"] = {label.key: label.value for label in pool.node_selector}
     if pool.tolerations:
         pod["tolerations"] = [_toleration(each.model_dump(exclude_none=True)) for each in pool.tolerations]
     return {"metadata": {"labels": labels("ray-worker")}, "spec": pod}

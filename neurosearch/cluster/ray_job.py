@@ -1,26 +1,28 @@
 """Renders a search as Kubernetes objects: the config in a ConfigMap, and the RayJob that searches it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.placement import Placement, place
 from neurosearch.cluster.pods import CONFIG_FOLDER, LABELS, WORK_FOLDER, ray_cluster, submitter, worker_group
 from neurosearch.cluster.settings import ClusterSettings
-from neurosearch.config.load import StudyConfig, study_from_mapping
-from neurosearch.config.s3 import is_on_s3
+from neurosearch.config.load import StudyConfig, load_study_for_elsewhere, study_from_mapping
 from neurosearch.config.yaml_source import to_yaml
 
 #: What KubeRay allows, so that the names that it makes of a RayJob's still fit.
 MAXIMUM_NAME = 47
 CONFIG_FILE = "study.yaml"
 _DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+_NO_TEXT = re.compile(r"[-+.\d]|(y|n|yes|no|on|off|true|false|null)$", re.IGNORECASE)
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-_FILES = ("path", "train_list", "test_list", "ca_bundle", "weights")
 
 
 def job_name(study: str) -> str:
@@ -48,10 +50,11 @@ def render(study: StudyConfig, settings: ClusterSettings) -> list[dict[str, Any]
         settings: What the cluster offers.
 
     Raises:
-        ClusterError: The search does not fit the cluster; the text says what to change.
+        ClusterError: KubeRay would refuse its name, or it is kept where a new cluster would not find it.
+        ConfigError: No pool of nodes offers what it asks for.
     """
     name = job_name(study.study.name)
-    placement = place(study.study.search, settings)
+    placement = place(study, settings)
     config = on_cluster(study, settings)
     return [_config_map(name, config, settings), _ray_job(name, placement, settings)]
 
@@ -73,17 +76,22 @@ def standing_cluster(settings: ClusterSettings) -> dict[str, Any]:
     }
 
 
+def load_for_kubernetes(path: Path, overrides: tuple[str, ...]) -> StudyConfig:
+    """Reads a config whose search no file of this machine is needed for.
+
+    Raises:
+        ConfigError: With everything that is wrong, files named with their fields.
+    """
+    return load_study_for_elsewhere(path, overrides, _refused)
+
+
 def on_cluster(study: StudyConfig, settings: ClusterSettings) -> StudyConfig:
     """Returns the config as the cluster runs it: kept in its database and bucket, tracked by its MLflow.
 
     Raises:
-        ClusterError: It names files of this machine, or keeps the study where a new cluster would not find it.
+        ClusterError: It keeps the study where a new cluster would not find it.
     """
     values = study.to_mapping()
-    if local := next(_local_files(values), None):
-        raise ClusterError(
-            f"{local} names a file of this machine, which no pod has. Put it on S3 and write s3://BUCKET/KEY."
-        )
     stored = values.get("storage", {})
     database = stored.get("database", settings.storage.database)
     if not database.startswith("postgresql://"):
@@ -92,6 +100,8 @@ def on_cluster(study: StudyConfig, settings: ClusterSettings) -> StudyConfig:
             "taken, or name a PostgreSQL database."
         )
     kept = settings.storage.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    if "artifacts" in stored:
+        kept.pop("s3", None)  # it says how the cluster's own bucket is reached
     storage = {**kept, **stored, "folder": f"{WORK_FOLDER}/runs"}
     tracking = {"uri": settings.tracking_uri, **values.get("tracking", {})}
     return study_from_mapping({**values, "storage": storage, "tracking": tracking}, study.template.source.name)
@@ -100,11 +110,30 @@ def on_cluster(study: StudyConfig, settings: ClusterSettings) -> StudyConfig:
 def to_text(objects: Sequence[object]) -> str:
     """Writes objects as YAML documents."""
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _BlockRepresenter
     yaml.default_flow_style = False
     yaml.width = 120
     stream = StringIO()
     yaml.dump_all(objects, stream)
     return stream.getvalue()
+
+
+class _BlockRepresenter(SafeRepresenter):
+    """Writes texts of several lines, such as a config, as they are, and quotes what kubectl would take for no text.
+
+    kubectl reads YAML 1.1, to which `no` and `y` are booleans and `1:30` is a number.
+    """
+
+    def represent_str(self, data: str) -> ScalarNode:
+        style = "|" if "\n" in data else "'" if _NO_TEXT.match(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_BlockRepresenter.add_representer(str, _BlockRepresenter.represent_str)
+
+
+def _refused(file: str, _place: object) -> str:
+    raise ValueError(f"{file} is a file of this machine, which no pod has. Put it on S3 and write s3://BUCKET/KEY.")
 
 
 def _config_map(name: str, study: StudyConfig, settings: ClusterSettings) -> dict[str, Any]:
@@ -141,20 +170,3 @@ def _ray_job(name: str, placement: Placement, settings: ClusterSettings) -> dict
 
 def _metadata(name: str, settings: ClusterSettings) -> dict[str, Any]:
     return {"labels": dict(LABELS), "name": name, "namespace": settings.namespace}
-
-
-def _local_files(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yields every field that names a file which is not on S3, nodes and options included."""
-    for section in ("data", "model"):
-        yield from _files_below(values.get(section), section)
-
-
-def _files_below(value: Any, field: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, each in value.items():
-            if key in _FILES and isinstance(each, str) and not is_on_s3(each):
-                yield f"{field}.{key}"
-            yield from _files_below(each, f"{field}.{key}")
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _files_below(each, f"{field}[{index}]")

@@ -20,7 +20,7 @@ CONFIG_MAP, KEY = "neurosearch", "cluster.yaml"
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 _GIBIBYTES = r"^[1-9][0-9]*Gi$"
-_RAY_IN_TAG = re.compile(r"[:-]ray(?P<version>\d+\.\d+\.\d+)(?![\d.])")
+_RAY_IN_TAG = re.compile(r":([\w.-]*-)?ray(?P<version>\d+\.\d+\.\d+)(?![\d.])")
 
 
 class Toleration(Fields):
@@ -29,6 +29,13 @@ class Toleration(Fields):
     key: str = Field(min_length=1, description="Key of the taint")
     value: str | None = Field(None, description="Its value; absent: any")
     effect: str = Field("NoSchedule", pattern=r"^(NoSchedule|NoExecute)$", description="Its effect")
+
+
+class Label(Fields):
+    """A label that the nodes of a pool have."""
+
+    key: str = Field(min_length=1, description="The label")
+    value: str = Field(description="Its value")
 
 
 class Pool(Fields):
@@ -40,7 +47,7 @@ class Pool(Fields):
     gpus: Index = Field(0, description="GPUs of one worker")
     disk: str = Field("20Gi", pattern=_GIBIBYTES, description="Disk of one worker: prepared data and checkpoints")
     max_workers: Count = Field(description="Most workers at the same time")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes")
+    node_selector: tuple[Label, ...] = Field((), description="Labels of the nodes")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints of the nodes")
 
 

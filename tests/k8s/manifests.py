@@ -1,5 +1,6 @@
 """What kustomize renders, and the pods in it: also those inside custom resources."""
 
+import copy
 import functools
 import shutil
 import subprocess
@@ -25,17 +26,17 @@ needs_kubectl = pytest.mark.skipif(program() is None, reason="kubectl, which ren
 
 
 @functools.cache
-def _text(folder):
+def _objects(folder):
     words = [program(), "kustomize", str(FOLDER / folder)]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr.lower(), done.stderr
-    return done.stdout
+    return [each for each in YAML(typ="safe", pure=True).load_all(done.stdout) if each]
 
 
 def rendered(folder):
     """Return a fresh copy of the objects that a folder renders to."""
-    return [each for each in YAML(typ="safe", pure=True).load_all(_text(folder)) if each]
+    return copy.deepcopy(_objects(folder))
 
 
 def one(objects, kind, name):
@@ -71,7 +72,9 @@ def pod_templates(thing):
 def _templates(value, where):
     if isinstance(value, list):
         for each in value:
-            yield from _templates(each, where)
+            yield from _templates(
+                each, f"{where}.{each['groupName']}" if isinstance(each, dict) and "groupName" in each else where
+            )
     if not isinstance(value, dict):
         return
     for key, each in value.items():

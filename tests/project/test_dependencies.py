@@ -62,11 +62,11 @@ def stated_licence(package):
 
 RUNTIME = bounds(PROJECT["project"]["dependencies"])
 GROUPS = {name: bounds(group) for name, group in PROJECT["dependency-groups"].items()}
-NAMED = RUNTIME | GROUPS["core"] | GROUPS["dev"]
+NAMED = RUNTIME | GROUPS["core"] | GROUPS["dev"] | GROUPS["image"]
 
 
 def test_the_page_lists_exactly_the_packages_that_we_name():
-    assert sorted(rows()) == sorted(NAMED)
+    assert sorted(rows()) == sorted(NAMED | GROUPS["manifests"])
 
 
 @pytest.mark.parametrize("package", sorted(NAMED))
@@ -77,15 +77,25 @@ def test_a_row_gives_the_pinned_versions_the_stated_licence_and_a_reason(package
     assert reason
 
 
+@pytest.mark.parametrize("package", sorted(GROUPS["manifests"]))
+def test_a_row_of_what_is_only_run_gives_the_pinned_version_the_licence_and_a_reason(package):
+    version, licence, reason = rows()[package]
+    assert [version] == pins("constraints-manifests.txt")[normal(package)]
+    assert licence
+    assert reason
+
+
 def test_the_core_group_repeats_the_bounds_of_the_package():
     shared = GROUPS["core"].keys() & RUNTIME.keys()
     assert shared
     assert {name: GROUPS["core"][name] for name in shared} == {name: RUNTIME[name] for name in shared}
 
 
-def test_the_core_environment_has_the_versions_of_the_whole_one():
-    core, whole = pins("constraints-core.txt"), pins("constraints.txt")
-    assert core == {name: whole[name] for name in core}
+@pytest.mark.parametrize("file", ["constraints-core.txt", "constraints-image.txt"])
+def test_a_smaller_environment_has_the_versions_of_the_whole_one(file):
+    part, whole = pins(file), pins("constraints.txt")
+    assert part == {name: whole[name] for name in part}
+    assert len(part) < len(whole)
 
 
 def test_the_build_backend_is_pinned_too():
@@ -94,7 +104,7 @@ def test_the_build_backend_is_pinned_too():
     assert backend.keys() <= pins("constraints.txt").keys()
 
 
-@pytest.mark.parametrize("file", ["constraints.txt", "constraints-core.txt"])
+@pytest.mark.parametrize("file", sorted(path.name for path in ROOT.glob("constraints*.txt")))
 def test_the_header_of_a_pinned_file_is_the_command_that_make_runs(file):
     command = (ROOT / file).read_text("utf-8").splitlines()[1].removeprefix("#").strip()
     planned = subprocess.run(

@@ -10,12 +10,14 @@ def make(*words):
     return subprocess.run(["make", *words], cwd=ROOT, check=False, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("target", ["setup", "core-setup"])
+@pytest.mark.parametrize("target", ["setup", "core-setup", "manifests-setup"])
 def test_an_old_python_is_refused_with_a_remedy(tmp_path, target):
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n', "utf-8")
     old.chmod(0o755)
-    made = make(target, f"PYTHON={old}", f"VENV={tmp_path}/venv", f"CORE_VENV={tmp_path}/core")
+    made = make(
+        target, f"PYTHON={old}", f"VENV={tmp_path}/venv", f"CORE_VENV={tmp_path}/core", f"MANIFESTS_VENV={tmp_path}/m"
+    )
     assert made.returncode != 0
     assert f"needs Python 3.11 or newer, but {old} is: Python 3.9.2. Name another: make PYTHON=" in made.stderr
     assert not list(tmp_path.glob("*/pyvenv.cfg"))
@@ -33,4 +35,14 @@ def test_help_is_what_make_alone_says_and_names_every_target_of_the_readme():
     made = make()
     assert made.returncode == 0
     listed = {line.split()[0] for line in made.stdout.splitlines()}
-    assert {"quickstart", "test", "core", "check", "format", "constraints", "clean", "help"} <= listed
+    assert {
+        "quickstart",
+        "test",
+        "core",
+        "check",
+        "format",
+        "constraints",
+        "clean",
+        "help",
+        "check-manifests",
+    } <= listed

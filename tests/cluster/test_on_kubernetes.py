@@ -1,0 +1,180 @@
+import json
+
+import pytest
+
+from neurosearch.cli.kubernetes import resumed, standing_report, stopped, submitted
+from neurosearch.cli.report import FAILED, CommandError
+from neurosearch.cluster.errors import ClusterError
+from neurosearch.cluster.memory_kubectl import MemoryKubectl
+from neurosearch.cluster.pods import SECRETS
+from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT
+
+JOB = ("rayjob", "search-a")
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text(PLAIN + "search: {trials: 8}\n")
+    return file
+
+
+def cluster(secrets=SECRETS, answer=None, text=TEXT):
+    kubectl = MemoryKubectl(secrets, answer)
+    data = {"cluster.yaml": text, "image": IMAGE}
+    kubectl.put({"kind": "ConfigMap", "metadata": {"name": "neurosearch"}, "data": data})
+    return kubectl
+
+
+def submit(config, kubectl, *changes, dry_run=False):
+    return submitted(config, changes, "neurosearch", dry_run=dry_run, kubectl=kubectl)
+
+
+def running(kubectl, **status):
+    job = kubectl.objects[JOB]
+    job["status"] = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", "rayClusterName": "search-a-x", **status}
+    labels = {"ray.io/cluster": "search-a-x", "ray.io/node-type": "head"}
+    state = {"containerStatuses": [{"name": "ray-head", "state": {"running": {}}}]}
+    kubectl.put({"kind": "Pod", "metadata": {"name": "head", "labels": labels}, "status": state})
+
+
+def test_a_config_is_applied_and_how_to_follow_it_is_told(config):
+    kubectl = cluster()
+    report = submit(config, kubectl)
+    assert {("configmap", "search-a"), JOB} <= kubectl.objects.keys()
+    assert report.lines == ("RayJob search-a searches a, kept in postgresql://studies@postgres:5432/studies",)
+    assert report.next[:2] == (
+        "neurosearch status a --kubernetes",
+        "kubectl --namespace=neurosearch logs --follow job/search-a",
+    )
+
+
+def test_a_dry_run_prints_what_would_be_applied_and_applies_nothing(config):
+    kubectl = cluster()
+    before = dict(kubectl.objects)
+    report = submit(config, kubectl, dry_run=True)
+    assert kubectl.objects == before
+    assert (report.next, report.lines[0].count("kind: RayJob")) == ((), 1)
+
+
+@pytest.mark.parametrize(("secret", "key"), [(name, key) for name, keys in SECRETS.items() for key in keys])
+def test_a_missing_secret_is_named_with_its_key_and_namespace(config, secret, key):
+    has = {**SECRETS, secret: [each for each in SECRETS[secret] if each != key]}
+    with pytest.raises(ClusterError, match=rf"namespace neurosearch lacks the secrets {secret} \(key {key}\). Make"):
+        submit(config, cluster(secrets=has))
+
+
+def test_who_may_not_look_at_secrets_is_told_so_and_submits(config):
+    report = submit(config, cluster(secrets=None))
+    assert report.facts["notes"] == ["you may not look at secrets, so a missing one is told by the pods only."]
+
+
+def test_an_empty_namespace_is_told_with_what_installs_it(config):
+    with pytest.raises(ClusterError, match="no ConfigMap neurosearch .* Run `kubectl apply -k k8s/overlays/dev`"):
+        submit(config, MemoryKubectl(SECRETS))
+
+
+def test_another_ray_in_the_image_than_in_the_settings_is_refused(config):
+    with pytest.raises(ClusterError, match="has Ray 2.60.0, but ray_version is 2.59.0"):
+        submit(config, cluster(text=TEXT.replace("2.60.0", "2.59.0")))
+
+
+def test_what_runs_is_not_submitted_again(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    running(kubectl)
+    with pytest.raises(ClusterError, match=r"the RayJob search-a searches a already \(Running\)"):
+        submit(config, kubectl)
+
+
+def test_what_has_ended_is_resumed_by_a_new_job_with_changes(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "Complete"}
+    resumed("a", ("search.trials=50",), "neurosearch", kubectl)
+    assert "status" not in kubectl.objects[JOB]
+    assert "trials: 50" in kubectl.objects["configmap", "search-a"]["data"]["study.yaml"]
+
+
+def test_what_was_never_submitted_cannot_be_resumed():
+    with pytest.raises(ClusterError, match="no study a was submitted to this namespace. Submit its config first"):
+        resumed("a", (), "neurosearch", cluster())
+
+
+def test_a_running_search_tells_of_itself_through_its_head(config):
+    facts = {"counts": {"complete": 3, "running": 1}, "budget": {"trials": 8, "trials_used": 4}, "best": None}
+    kubectl = cluster(answer=lambda words: (0, f"a line of Ray\n{json.dumps(facts)}\n"))
+    submit(config, kubectl)
+    running(kubectl)
+    report = standing_report("a", "neurosearch", kubectl)
+    database = ("--database", "postgresql://studies@postgres:5432/studies", "--json")
+    asked = ("head", "ray-head", "neurosearch", "status", "a", "--folder", "/work/runs", *database)
+    assert kubectl.asked == [asked]
+    assert report.lines == (
+        "RayJob search-a: Running, its job RUNNING",
+        "trials: 4 of 8 (3 complete, 1 running)",
+        "best: nothing feasible yet",
+    )
+    assert report.facts["standing"] == facts
+
+
+def test_what_pods_wait_for_is_told(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    running(kubectl)
+    waiting = {
+        "reason": "CreateContainerConfigError",
+        "message": "couldn't find key password in Secret neurosearch/study-database",
+    }
+    kubectl.objects["pod", "head"]["status"] = {
+        "conditions": [{"reason": "Unschedulable", "message": "0/3 nodes have 8 CPU"}],
+        "containerStatuses": [{"name": "ray-head", "state": {"waiting": waiting}}],
+    }
+    lines = standing_report("a", "neurosearch", kubectl).lines
+    assert "  head waits for a node: 0/3 nodes have 8 CPU" in lines
+    assert any("CreateContainerConfigError: couldn't find key password" in line for line in lines)
+
+
+def test_a_search_that_failed_is_a_failure_with_its_reason_and_may_go_on(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "Failed", "message": "the head was lost"}
+    report = standing_report("a", "neurosearch", kubectl)
+    assert (report.code, report.next[0]) == (FAILED, "neurosearch resume a --kubernetes")
+    assert "  the head was lost" in report.lines
+
+
+def test_a_search_that_is_not_there_is_told(config):
+    with pytest.raises(CommandError, match="there is no RayJob search-a in namespace neurosearch"):
+        standing_report("a", "neurosearch", cluster())
+
+
+def test_stop_asks_the_search_itself_and_its_cluster_ends_with_it(config):
+    kubectl = cluster(answer=lambda words: (0, '{"stop_requested": true}'))
+    submit(config, kubectl)
+    running(kubectl)
+    report = stopped("a", "neurosearch", at_once=False, kubectl=kubectl)
+    assert kubectl.asked[0][3:5] == ("stop", "a")
+    assert JOB in kubectl.objects
+    assert report.next[0] == "neurosearch resume a --kubernetes"
+
+
+def test_stop_now_ends_the_job_and_keeps_what_resume_needs(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    running(kubectl)
+    stopped("a", "neurosearch", at_once=True, kubectl=kubectl)
+    assert JOB not in kubectl.objects
+    resumed("a", (), "neurosearch", kubectl)
+    assert JOB in kubectl.objects
+
+
+def test_a_search_that_has_not_begun_is_stopped_only_at_once(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    with pytest.raises(CommandError, match="is Initializing, and no search runs on its head yet.*Use --now"):
+        stopped("a", "neurosearch", at_once=False, kubectl=kubectl)
+
+
+def test_where_nothing_runs_there_is_nothing_to_stop():
+    assert stopped("a", "neurosearch", at_once=False, kubectl=cluster()).facts["stop_requested"] is False

@@ -14,7 +14,9 @@ from neurosearch.cluster.ray_job import (
 )
 from neurosearch.config.base import ConfigError
 from neurosearch.config.yaml_source import parse_yaml
-from tests.cluster.kubernetes_settings import PLAIN, settings
+from tests.cluster.kubernetes_settings import PLAIN, needs_artifacts, settings
+
+pytestmark = needs_artifacts
 
 
 def loaded(tmp_path, text=PLAIN, *changes):

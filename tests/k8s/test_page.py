@@ -93,5 +93,5 @@ def test_every_secret_is_drawn_anew_and_taken_from_the_environment_where_it_is_s
 
 
 def test_the_way_from_an_empty_cluster_takes_ten_commands():
-    block = PAGE.read_text("utf-8").split("```")[1]
+    block = PAGE.read_text("utf-8").split("```")[1].removeprefix("sh\n")
     assert len([line for line in block.splitlines() if line and not line.startswith(" ")]) == 10

@@ -5,6 +5,9 @@
 # Needs root, Debian's debootstrap, buildah and podman, and what pip and apt need here to find packages. FOLDER is made, holds
 # everything, and may be removed afterwards. Prints one JSON object as its last line; exits with 1 if a check fails.
 set -euo pipefail
+# crun wants one kind of control groups, and a machine may have both: in a mount namespace of our own there is one.
+if [[ ${IN_NAMESPACE:-} != yes ]]; then IN_NAMESPACE=yes exec unshare --mount bash "${BASH_SOURCE[0]}" "$@"; fi
+mount -t cgroup2 none /sys/fs/cgroup
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=${1:?name a folder to work in}
 suite=${SUITE:-bookworm}
@@ -28,21 +31,26 @@ if ! buildah "${storage[@]}" inspect localhost/base:1 >/dev/null 2>&1; then
     tar -C "$folder/base" -c . | podman "${storage[@]}" import - localhost/base:1 >&2
 fi
 
-say "build $image"
-mounts=(--volume /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro)
-for file in /etc/pip.conf "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf"; do
-    if [[ -e $file ]]; then mounts+=(--volume "$file:/etc/pip.conf:ro"); fi
-done
-started=$SECONDS
-buildah "${storage[@]}" bud --format docker --isolation=chroot --pull-never --layers --build-arg BASE=localhost/base:1 \
-    "${mounts[@]}" --tag "$image" "$root" >"$folder/build.log" 2>&1 || { tail -n 40 "$folder/build.log" >&2; exit 1; }
-build_seconds=$((SECONDS - started))
+build_seconds=null
+if ! podman "${storage[@]}" image exists "$image"; then # one that is there is tried as it is
+    say "build $image"
+    mounts=(--volume /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro)
+    for file in /etc/pip.conf "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf"; do
+        if [[ -e $file ]]; then mounts+=(--volume "$file:/etc/pip.conf:ro"); fi
+    done
+    started=$SECONDS
+    buildah "${storage[@]}" bud --format docker --isolation=chroot --pull-never --layers --build-arg BASE=localhost/base:1 \
+        "${mounts[@]}" --tag "$image" "$root" >"$folder/build.log" 2>&1 || { tail -n 40 "$folder/build.log" >&2; exit 1; }
+    build_seconds=$((SECONDS - started))
+fi
 image_bytes=$(podman "${storage[@]}" image inspect --format '{{.Size}}' "$image")
 
-run() { # run COMMAND...: in the image, as the manifests run it; prints what it says
-    podman "${storage[@]}" run --rm --cgroups=disabled --network none --read-only --read-only-tmpfs=false --cap-drop=ALL \
-        --security-opt no-new-privileges --user 54321:54321 --shm-size 512m \
-        --mount type=tmpfs,destination=/tmp,tmpfs-mode=1777 --mount type=tmpfs,destination=/work,tmpfs-mode=1777 "$image" "$@"
+# As the manifests run a container: emptyDirs for /tmp and /work, and nothing else to write.
+as_in_a_pod=(--rm --cgroups=disabled --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --network none --read-only
+    --read-only-tmpfs=false --cap-drop=ALL --security-opt no-new-privileges --user 54321:54321 --shm-size 512m
+    --mount type=tmpfs,destination=/tmp,tmpfs-mode=1777 --mount type=tmpfs,destination=/work,tmpfs-mode=1777)
+run() { # run COMMAND...: in the image; prints what it says
+    podman "${storage[@]}" run --interactive "${as_in_a_pod[@]}" "$image" "$@" </dev/null
 }
 
 passed=()
@@ -58,19 +66,15 @@ cat >"$folder/config.yaml" <<'YAML'
 name: image
 data: {kind: digits}
 model: {kind: mlp, widths: [16]}
-training: {epochs: 2}
+training: {epochs: 2, learning_rate: 0.01}
+growth: {kind: static}
 search: {trials: 1, finalists: 0, control: false}
 tracking: {enabled: false}
 YAML
-has() { # has COMMAND: whether the image has a program
-    run bash -c "command -v $1"
-}
-lacks() { ! has "$1"; }
-cannot_write() { ! run touch /opt/neurosearch/file; }
+lacks() { run bash -c "! command -v $1"; }
+cannot_write() { run bash -c '! touch /opt/neurosearch/file'; }
 searches() { # the config comes by the standard input, as no folder of the machine is mounted
-    podman "${storage[@]}" run --rm --interactive --cgroups=disabled --network none --read-only --read-only-tmpfs=false \
-        --cap-drop=ALL --security-opt no-new-privileges --user 54321:54321 --shm-size 512m \
-        --mount type=tmpfs,destination=/tmp,tmpfs-mode=1777 --mount type=tmpfs,destination=/work,tmpfs-mode=1777 "$image" \
+    podman "${storage[@]}" run --interactive "${as_in_a_pod[@]}" "$image" \
         bash -c 'cat >config.yaml && neurosearch search config.yaml --progress json && neurosearch best image' \
         <"$folder/config.yaml"
 }

@@ -112,3 +112,10 @@ class Node:
                 for name, text in self.config_maps[volume["configMap"]["name"]].items()
             }
         return None
+
+
+def wait_until(is_so, what, process, log):
+    """Wait until a process has come up."""
+    from tests.ray_cluster import comes_up
+
+    assert comes_up(is_so, process), f"{what} does not come up:\n{log.read_text()[-4000:]}"

@@ -25,6 +25,10 @@ _ANSWER_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of an answer
 _NO_PROXY = {"http": "", "https": ""}
 _MOST_NODES = 10_000
 _SETTLED_SECONDS = 30.0
+_NO_AGENT, _AGENT_SECONDS = (
+    "No available agent",
+    60.0,
+)  # what a head says that has started just now, and how long at most
 
 
 class JobServer:
@@ -72,9 +76,18 @@ class JobServer:
             package: Folder that it runs in, as a copy; None: where the head was started.
         """
         environment = {} if package is None else {"working_dir": str(package)}
-        self._client.submit_job(
-            entrypoint=entrypoint, submission_id=job_id, metadata=dict(metadata), runtime_env=environment
-        )
+        until = time.monotonic() + _AGENT_SECONDS
+        while True:
+            try:
+                self._client.submit_job(
+                    entrypoint=entrypoint, submission_id=job_id, metadata=dict(metadata), runtime_env=environment
+                )
+            except ClusterError as error:
+                if _NO_AGENT not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(1.0)
+            else:
+                return
 
     def stop(self, job_id: str) -> None:
         """Ends a job's processes: SIGTERM, and SIGKILL to those that do not heed it."""

@@ -83,8 +83,10 @@ class JobServer:
                     entrypoint=entrypoint, submission_id=job_id, metadata=dict(metadata), runtime_env=environment
                 )
             except ClusterError as error:
-                if _NO_AGENT not in str(error) or time.monotonic() > until:
+                if _NO_AGENT not in str(error):
                     raise
+                if time.monotonic() > until:
+                    raise ClusterError(_agentless(self.address)) from error
                 time.sleep(1.0)
             else:
                 return
@@ -160,6 +162,14 @@ class _Client(JobSubmissionClient):
 
     def _raise_error(self, r: requests.Response) -> None:
         raise ClusterError(_refused(self._job_address, r))
+
+
+def _agentless(address: JobAddress) -> str:
+    return (
+        f"the head at {address.url} cannot run jobs: its agent has not started. Another Ray on that machine may hold "
+        "the agent's port; start the head with --dashboard-agent-listen-port and a free one. The agent's own words are "
+        "in dashboard_agent.log there."
+    )
 
 
 def _silent(address: JobAddress, error: Exception) -> str:

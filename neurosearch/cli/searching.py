@@ -160,13 +160,18 @@ def _synced(study: StoredStudy) -> Iterator[str]:
 
 
 def _published(study: StoredStudy) -> Iterator[str]:
-    """Writes on the study's run what came out, or yields how to do it later."""
+    """Writes on the study's run what came out, and yields where the report lies, or how to do it later."""
     if not study.config.study.tracking.enabled:
         return
     from neurosearch.cli.publishing import publish
+    from neurosearch.report.delivering import FILE_NAME as REPORT_NAME
     from neurosearch.tracking.store import StoreError
 
     try:
         publish(study)
     except StoreError as error:
         yield f"{error} `{on_study('sync', study)}` writes them."
+    except OSError as error:
+        yield f"the report cannot be written: {error}. `{on_study('report', study)}` writes it."
+    else:
+        yield f"report: {study.folder.path / REPORT_NAME}"

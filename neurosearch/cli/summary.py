@@ -123,7 +123,7 @@ def _kept(study: StoredStudy, winner: TrialSummary, rival: TrialSummary | None) 
 
 def _next(study: StoredStudy, delivery: "Delivery") -> tuple[str, ...]:
     return (
-        on_study("ui", study),
+        on_study("ui" if study.config.study.tracking.enabled else "report", study),
         neurosearch("predict", delivery.exported.folder, "INPUTS"),
         on_study("status", study),
     )

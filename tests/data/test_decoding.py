@@ -8,12 +8,23 @@ from PIL import Image
 
 from neurosearch.data import decoding
 from neurosearch.data.decoding import BrokenImageError, decode_into, read_image, read_sides
+from neurosearch.longwork import told_to
 
 
 def test_an_image_is_read_as_it_is(tmp_path, save_image):
     pixels = save_image(tmp_path / "a.png")
     assert np.array_equal(read_image(str(tmp_path / "a.png"), None, "rgb"), pixels)
     assert read_sides(str(tmp_path / "a.png")) == (6, 8)
+
+
+def test_decoding_tells_how_many_images_are_done(tmp_path, save_image):
+    paths = [str(tmp_path / f"{number}.png") for number in range(5)]
+    for path in paths:
+        save_image(path)
+    heard = []
+    with told_to(heard.append):
+        decode_into(tmp_path / "into", paths, (6, 8), "rgb")
+    assert (heard[-1].what, heard[-1].done, heard[-1].total) == ("decoding images", 5, 5)
 
 
 def test_colours_are_converted_before_resizing(tmp_path, save_image):

@@ -11,6 +11,7 @@ from neurosearch.data import object_cache
 from neurosearch.data.object_cache import ObjectCache
 from neurosearch.data.problems import DataError
 from neurosearch.data.s3 import S3Settings, S3Store, checksum_in
+from neurosearch.longwork import told_to
 
 SIZE = 3_000_000
 
@@ -51,6 +52,21 @@ def test_what_is_here_is_not_fetched_again(s3, bucket, content, tmp_path):
     gone = ObjectCache(tmp_path, store("http://127.0.0.1:1"))
     assert read(gone.fetch([wanted])) == content
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [""]  # no part is left
+
+
+def test_a_fetch_tells_how_much_of_all_objects_has_come_and_nothing_where_all_are_here(s3, bucket, content, tmp_path):
+    (bucket / "more.bin").write_bytes(content[:1000])
+    near, heard = store(s3.endpoint), []
+    wanted = [near.find(bucket.name, name) for name in ("noise.bin", "more.bin")]
+    with told_to(heard.append):
+        ObjectCache(tmp_path, near).fetch(wanted)
+    assert {(each.what, each.total, each.unit) for each in heard} == {("fetching 2 from S3", SIZE + 1000, "bytes")}
+    assert len(heard) > 10
+    assert (heard[-1].done, heard[-1].is_over) == (SIZE + 1000, True)
+    heard.clear()
+    with told_to(heard.append):
+        ObjectCache(tmp_path, near).fetch(wanted)
+    assert heard == []
 
 
 def test_an_object_that_changed_is_another_one(s3, bucket, content, tmp_path):

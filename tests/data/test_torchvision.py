@@ -18,6 +18,7 @@ from neurosearch.data.prepared import prepare
 from neurosearch.data.problems import DataError
 from neurosearch.data.selection import PrepareSettings
 from neurosearch.data.torchvision import TorchvisionSource
+from neurosearch.longwork import told_to
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(10).repeat(2)
@@ -177,8 +178,12 @@ def test_cifar_is_downloaded_where_it_is_asked_for(cifar, tmp_path, serve, monke
 
 def test_mnist_is_downloaded_where_it_is_asked_for(mnist, tmp_path, serve, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [serve(mnist)])
-    raw = TorchvisionSource("MNIST", tmp_path / "root", download=True).load()
+    heard = []
+    with told_to(heard.append):
+        raw = TorchvisionSource("MNIST", tmp_path / "root", download=True).load()
     assert np.array_equal(raw.x_test, GREY[::-1])
+    last = heard[-1]
+    assert (last.what, last.unit, last.done) == ("fetching MNIST", "bytes", sum(map(len, mnist.values())))
     assert len(torchvision.datasets.MNIST(tmp_path / "root")) == 20
 
 

@@ -1,6 +1,7 @@
 """What a config may say of our kinds, and what is built from it.
 
-`neurosearch check` imports this module to read the fields, so torch and numpy are imported inside the functions.
+`neurosearch check` imports this module to read the fields, so torch and numpy are imported inside the functions, and
+what is made of all kinds (`TrialConfig`) for its type alone.
 """
 
 from math import ceil
@@ -12,13 +13,13 @@ from neurosearch.config.base import Count, Fields, Number, Share
 from neurosearch.config.data import DataFields
 from neurosearch.config.kinds import Conflict, Kind
 from neurosearch.config.model import ModelFields
-from neurosearch.config.trial import TrialConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
 
+    from neurosearch.config.trial import TrialConfig
     from neurosearch.data.arrays import ArraySource
     from neurosearch.training.seams import GrowthPolicy
 
@@ -82,7 +83,7 @@ def build_once(fields: OnceFields) -> "GrowthPolicy":
     return OncePolicy(fields.grow_epoch, fields.prune_epoch, fields.grow_share)
 
 
-def once_fits(config: TrialConfig) -> "Iterator[Conflict]":
+def once_fits(config: "TrialConfig") -> "Iterator[Conflict]":
     """Yield what is wrong with the epochs; the loader finds the lines of the fields that are named."""
     growth = config.growth
     assert isinstance(growth, OnceFields)

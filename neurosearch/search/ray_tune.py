@@ -332,6 +332,7 @@ def _reason_of_death(text: str) -> str:
 def _start(workers: Workers) -> None:
     if workers.address is None:
         ray.init(
+            address="local",  # Ray would join a cluster that happens to run on this machine; --address asks for one
             num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
             include_dashboard=False,
             log_to_driver=False,

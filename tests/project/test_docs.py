@@ -93,6 +93,7 @@ TOGETHER = {
     "tutorial": ("docs/tutorial.md",),
     "README": (
         "README.md",
+        "docs/report.md",
         "docs/mlflow.md",
         "docs/notebooks.md",
         "docs/own-data.md",

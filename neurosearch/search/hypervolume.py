@@ -2,7 +2,8 @@
 
 The box spans, in each objective, from the ideal value to the worst one that still counts. So a hypervolume is a share
 in [0, 1] whatever the units are: 0 for a front that offers nothing, 1 for one point that is ideal in everything. It is
-exact, by slicing (While et al. 2006, A Faster Algorithm for Calculating Hypervolume), down to a sweep in the plane.
+exact: each point adds what it alone dominates (While et al. 2012, A Fast Way of Calculating Exact Hypervolumes), down
+to a sweep in the plane.
 """
 
 from collections.abc import Sequence
@@ -75,12 +76,8 @@ def hypervolume(values: Sequence[Sequence[float]], box: Box) -> float:
         values: Points within their limits, shape (P, O); dominated ones change nothing.
         box: What it is a share of.
     """
-    ideal, worst = np.array(box.ideal), np.array(box.worst)
-    if (ideal == worst).any():
-        return 0.0  # the limit allows the ideal value alone: there is nothing to gain
-    points = np.array(values, dtype=np.float64).reshape(len(values), len(ideal))
-    shares = np.maximum((points - ideal) / (worst - ideal), 0.0)
-    return _dominated(shares[(shares < 1).all(axis=1)])
+    losses = _losses(values, box)
+    return _dominated(losses[(losses < 1).all(axis=1)])
 
 
 def hypervolume_history(values: Sequence[Sequence[float]], violations: Sequence[float], box: Box) -> tuple[float, ...]:
@@ -96,10 +93,18 @@ def hypervolume_history(values: Sequence[Sequence[float]], violations: Sequence[
     share = 0.0
     for point, violation in zip(values, violations, strict=True):
         if violation <= 0 and not any(_covers(other, point, box) for other in front):
+            share += max(_gain(point, front, box), 0.0)  # a gain of nothing may round below it
             front = [point, *(other for other in front if not _covers(point, other, box))]
-            share = max(share, hypervolume(front, box))  # the same volume, summed in another order, may round lower
         history.append(share)
     return tuple(history)
+
+
+def _gain(point: Sequence[float], front: Sequence[Sequence[float]], box: Box) -> float:
+    """Returns the share of the box that a point dominates and a front does not."""
+    losses = _losses([point, *front], box)
+    if not len(losses) or (losses[0] >= 1).any():
+        return 0.0
+    return _exclusive(losses[0], losses[1:])
 
 
 def _bound(
@@ -113,6 +118,19 @@ def _bound(
     if maximize:
         return max([0.0, *bounds_here])
     return min(bounds_here, default=None)
+
+
+def _losses(values: Sequence[Sequence[float]], box: Box) -> Floats:
+    """Returns where points lie between the ideal (0) and the worst (1), shape (P, O).
+
+    None at all where the limit allows the ideal value alone: there is nothing to gain.
+    """
+    ideal, worst = np.array(box.ideal), np.array(box.worst)
+    if (ideal == worst).any():
+        return np.empty((0, len(ideal)))
+    points = np.array(values, dtype=np.float64).reshape(len(values), len(ideal))
+    losses: Floats = np.maximum((points - ideal) / (worst - ideal), 0.0)
+    return losses
 
 
 def _covers(point: Sequence[float], other: Sequence[float], box: Box) -> bool:
@@ -132,9 +150,30 @@ def _dominated(losses: Floats) -> float:
     losses = losses[np.argsort(losses[:, -1], kind="stable")]
     if losses.shape[1] == 2:
         return _dominated_in_the_plane(losses)
-    depths = np.diff(losses[:, -1], append=1.0)
-    # Between two neighbouring depths of the last objective, what is dominated has the one cross-section.
-    return sum(float(depth) * _dominated(losses[: i + 1, :-1]) for i, depth in enumerate(depths) if depth > 0)
+    losses = losses[::-1]  # the worst in the last objective first: beside the later ones it is as they are in that
+    return sum(
+        (1.0 - float(point[-1])) * _exclusive(point[:-1], losses[i + 1 :, :-1]) for i, point in enumerate(losses)
+    )
+
+
+def _exclusive(point: Floats, others: Floats) -> float:
+    """Returns the volume that a point (O,) dominates and others (P, O) do not: its own but for what they share."""
+    own = float(np.prod(1.0 - point))
+    if not len(others):
+        return own
+    shared = np.maximum(others, point)
+    return own - _dominated(_undominated(shared[(shared < 1).all(axis=1)]))
+
+
+def _undominated(losses: Floats) -> Floats:
+    """Returns the points that no other is as good as, each once."""
+    distinct = np.unique(losses, axis=0)
+    as_good = np.ones((len(distinct), len(distinct)), dtype=np.bool_)
+    for loss in distinct.T:
+        as_good &= loss[:, np.newaxis] <= loss[np.newaxis, :]
+    np.fill_diagonal(as_good, val=False)
+    found: Floats = distinct[~as_good.any(axis=0)]
+    return found
 
 
 def _dominated_in_the_plane(losses: Floats) -> float:

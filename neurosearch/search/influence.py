@@ -9,10 +9,10 @@ anew. How sure the shares are is measured by trials that are drawn anew with rep
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.search import Objective
@@ -20,11 +20,14 @@ from neurosearch.randomness import derive_seed
 from neurosearch.search.front import Floats
 from neurosearch.search.stored import ROLE, StoredStudy
 
+if TYPE_CHECKING:
+    from optuna.importance import PedAnovaImportanceEvaluator
+
 #: Fewer finished trials than this say nothing about hyperparameters.
 FEWEST_TRIALS = 20
 _BEST_TRIALS = 5  # at least so many make up the best; fewer have no distribution
 _LEAST_BEST, _MOST_BEST = 0.1, 0.25  # the best are this share of all, by how many there are
-_NUM_DRAWS = 30
+_NUM_DRAWS, _NUM_DEALT = 20, 30  # a draw makes a study of its own, which costs twice as much
 _INTERVAL = (5.0, 95.0)  # percentiles
 
 
@@ -72,13 +75,15 @@ def influences(study: StoredStudy) -> tuple[Influences, ...]:
     trials = [_bare(each) for each in study.frozen_trials() if _counts(each)]
     if len(trials) < FEWEST_TRIALS:
         return ()
+    from optuna.importance import PedAnovaImportanceEvaluator  # brings scikit-learn along, a second's import
+
     best_share = min(max(_LEAST_BEST, _BEST_TRIALS / len(trials)), _MOST_BEST)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best_share)
     generator = np.random.default_rng(derive_seed(study.config.study.seed, "influence") % 2**32)
     whole = _study_of(trials)
     draws = [generator.integers(len(trials), size=len(trials)) for _ in range(_NUM_DRAWS)]
     resampled = [_study_of([trials[row] for row in rows]) for rows in draws]
-    dealt = [generator.permutation(len(trials)) for _ in range(_NUM_DRAWS)]
+    dealt = [generator.permutation(len(trials)) for _ in range(_NUM_DEALT)]
     found = []
     for index, objective in enumerate(study.config.study.search.objectives):
         losses = _losses(trials, index, objective)
@@ -121,7 +126,7 @@ def _shares(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value / total if total else 0.0 for name, value in values.items()}
 
 
-def _values(evaluator: PedAnovaImportanceEvaluator, study: optuna.Study, losses: Floats) -> dict[str, float]:
+def _values(evaluator: "PedAnovaImportanceEvaluator", study: optuna.Study, losses: Floats) -> dict[str, float]:
     """Returns what each hyperparameter has to do with the losses of a study's trials, in the order of their numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of options with few trials: the interval says what that does

@@ -59,8 +59,8 @@ class Browser:
         self.errors()  # those of the page before
         self.driver.get(path.resolve().as_uri())
 
-    def prefer(self, mode: str, media: str = "screen") -> None:
-        """Changes the device's mode, and what the page is shown on."""
+    def prefer(self, mode: str, media: str = "") -> None:
+        """Changes the mode of the device, and what the page is shown on (print, say); nothing: what it is."""
         features = [{"name": "prefers-color-scheme", "value": mode}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
 

@@ -28,7 +28,13 @@
     });
   };
 
-  const themed = (printing) => drawn.forEach((place) => Plotly.relayout(place, { template: template(printing) }));
+  // Paper is narrower than most windows, and a figure is as wide as it was drawn.
+  const paperWidth = 640;
+  const themed = (printing) =>
+    drawn.forEach((place) => {
+      const size = printing ? { width: Math.min(paperWidth, place.clientWidth || paperWidth) } : { width: null, autosize: true };
+      Plotly.relayout(place, { template: template(printing), ...size });
+    });
 
   const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
   const drawRest = () => {

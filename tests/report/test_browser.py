@@ -166,6 +166,11 @@ def test_on_paper_it_is_light_and_has_no_navigation(browser: Browser, page: Path
     browser.prefer("dark", media="print")
     assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
     assert browser.run("return getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    widest = "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((each) => each.clientWidth))"
+    browser.wait(f"{widest} <= 640")
+    browser.run("window.dispatchEvent(new Event('afterprint'))")
+    browser.wait(f"{widest} > 640")
     printed = browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert base64.b64decode(printed["data"]).startswith(b"%PDF")
 

@@ -13,7 +13,7 @@ shares = st.floats(0, 1.2, allow_subnormal=False).map(lambda value: round(value,
 
 @st.composite
 def clouds(draw):
-    width = draw(st.integers(1, 4))
+    width = draw(st.integers(1, 5))
     return draw(st.lists(st.tuples(*[shares] * width), min_size=1, max_size=10)), width
 
 

@@ -64,6 +64,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.owner.objects[plural, thing["metadata"]["name"]] = thing
         self._say(thing, 201)
 
+    def do_PATCH(self):
+        place = self._place(self._asked()[0])
+        change = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.owner.objects[place] = merged(self.owner.objects[place], change)
+        self._say(self.owner.objects[place])
+
     def do_DELETE(self):
         self.owner.objects.pop(self._place(self._asked()[0]), None)
         self._say({"kind": "Status", "apiVersion": "v1", "status": "Success"})
@@ -136,3 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+
+def merged(value, change):
+    """Return a value with a merge patch applied."""
+    if not isinstance(value, dict) or not isinstance(change, dict):
+        return change
+    kept = {key: merged(value.get(key), each) for key, each in change.items() if each is not None}
+    return {key: each for key, each in value.items() if key not in change} | kept

@@ -39,7 +39,6 @@ ENDLESS = {
 #: Commands that leave with a word and a code where the page's own study gives them nothing to do.
 EXPECTED = {
     "neurosearch front my-study": 2,  # it has one objective, and says that its front is its best trial
-    "neurosearch stop my-study": 2,  # nothing searches it
 }
 
 

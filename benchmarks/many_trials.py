@@ -27,7 +27,8 @@ from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome
-from neurosearch.search.ray_tune import Workers, cluster, run_trials
+from neurosearch.search.ray_cluster import Workers, cluster
+from neurosearch.search.ray_tune import run_trials
 from neurosearch.search.seams import SilentListener
 from neurosearch.search.study import create_study, resume_study
 from neurosearch.tracking.mlflow_tracker import MlflowTracker

@@ -35,7 +35,8 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.ray_tune import TrialWorker, Workers, cluster, run_trials
+from neurosearch.search.ray_cluster import Workers, cluster
+from neurosearch.search.ray_tune import TrialWorker, run_trials
 from neurosearch.search.seams import SilentListener
 from neurosearch.search.study import create_study
 from neurosearch.tracking.mlflow_tracker import MlflowTracker

@@ -29,6 +29,7 @@ _META = torch.device("meta")
 # Beside what tensors hold: the allocator's gaps and the workspaces of convolutions.
 _MARGIN = 1.3
 _GRID = 8
+_PROCESS_BYTES = 600 * 2**20  # a worker that has imported torch
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,16 @@ def gpu_share(need: MemoryNeed, gpu_bytes: int) -> float:
     """
     share = (need.total * _MARGIN + CONTEXT_BYTES) / gpu_bytes
     return min(1.0, ceil(share * _GRID) / _GRID)
+
+
+def node_share(need: MemoryNeed | None) -> int:
+    """Returns how many bytes of a node's memory a trial should have: whole GiB, so that workers can be used again.
+
+    Args:
+        need: What it holds on the CPU; None if that is not known.
+    """
+    held = 0.0 if need is None else need.total * _MARGIN
+    return ceil((held + _PROCESS_BYTES) / 2**30) * 2**30
 
 
 def largest_network(config: TrialConfig, manifest: Manifest, device: torch.device) -> tuple[nn.Module, Units]:

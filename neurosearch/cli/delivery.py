@@ -18,6 +18,7 @@ from neurosearch.export.deliver import deliver
 from neurosearch.export.errors import ExportError
 from neurosearch.export.rebuild import CARD_NAME
 from neurosearch.export.write import Exported
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.candidates import candidate_file
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.outcome import mean_metrics
@@ -99,6 +100,7 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
         metrics = trial.per_seed[best_seed(trial, study.config.study)]
     else:
         state, training = candidate_file(training, epoch), training / f"epoch-{epoch:06d}"
+        artifacts_of(folder).fetch(state)
         metrics = finish_candidate(config, opened_data(config, folder), state, epoch, training)
     try:
         exported = deliver(config, opened_data(config, folder), training, out, folder.logs / "export.log")
@@ -166,7 +168,9 @@ def _chosen_training(study: "StoredStudy", trial: TrialSummary) -> tuple[TrialCo
 
 def _training(study: "StoredStudy", trial: TrialSummary, index: int) -> tuple[TrialConfig, Path]:
     config = TrialConfig.model_validate({**trial.config, "seed": trial.seeds[index]})
-    return config, study.folder.training(trial.number, index)
+    training = study.folder.training(trial.number, index)
+    artifacts_of(study.folder).fetch(training / FILE_NAME)
+    return config, training
 
 
 def _registered(

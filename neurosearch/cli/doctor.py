@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,8 +25,21 @@ def doctor(
         typer.Option("--tracking", metavar="ADDRESS", help="MLflow's server (tracking.uri).", show_default=False),
     ] = None,
     address: Address = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Examine what this config names: storage, bucket and MLflow."),
+    ] = None,
 ) -> Report:
     """Examine this machine in seconds: versions, GPU, memory, Ray, storage, MLflow, disk and clock; nothing is run."""
+    named: tuple[Callable[[], Finding], ...] = ()
+    if config is not None:
+        from neurosearch.cli.service_health import artifacts
+        from neurosearch.config.load import load_study
+
+        study = load_study(config).study
+        folder = Path(study.storage.folder) if folder == RUNS else folder
+        database, uri = database or study.storage.database, uri or study.tracking.uri
+        named = (partial(artifacts, study),)
     from neurosearch.cli.machine_health import clock, disk, gpu, memory, versions
     from neurosearch.cli.service_health import mlflow, ray, storage
 
@@ -35,6 +49,7 @@ def doctor(
         memory,
         partial(ray, address),
         partial(storage, folder, database),
+        *named,
         partial(mlflow, folder, uri),
         partial(disk, folder),
         partial(clock, folder),
@@ -43,7 +58,8 @@ def doctor(
         findings = [future.result() for future in [pool.submit(check) for check in checks]]
     wrong = sum(finding.state == "wrong" for finding in findings)
     facts = {"ok": not wrong, "findings": [finding.facts() for finding in findings]}
-    again = neurosearch("doctor", *([] if folder == RUNS else ["--folder", folder]))
+    options = [] if folder == RUNS else ["--folder", folder]
+    again = neurosearch("doctor", *(options if config is None else ["--config", config]))
     return Report(
         facts,
         tuple(finding.line for finding in findings),

@@ -94,10 +94,12 @@ def _lines(
 
 def _trial_report(study: "StoredStudy", trial: "TrialSummary") -> Report:
     from neurosearch.cli.studies import on_study
+    from neurosearch.search.artifacts import artifacts_of
 
     folder = study.folder
     texts = {"traceback": folder.traceback(trial.number), "hang": folder.stacks(trial.number)}
-    found = {what: path.read_text("utf-8", "replace") for what, path in texts.items() if path.is_file()}
+    fetch = artifacts_of(folder).fetch
+    found = {what: path.read_text("utf-8", "replace") for what, path in texts.items() if fetch(path)}
     facts = {
         "study": folder.name,
         "trial": trial.number,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.outcome import State, TrialOutcome, read_result
 from neurosearch.search.seams import TrialSummary
 from neurosearch.tracking.store import Store, choose_store
@@ -37,8 +38,10 @@ def sync_study(study: "StoredStudy", running: bool) -> SyncReport:
 
 
 def _histories(study: "StoredStudy") -> Iterator[TrialHistory]:
+    artifacts = artifacts_of(study.folder)
     for trial in study.trials():
-        result = read_result(study.folder.result(trial.number))
+        path = study.folder.result(trial.number)
+        result = read_result(path) if artifacts.fetch(path) else None
         yield TrialHistory(
             trial=study.trial_info(trial.number),
             started_ms=round(1000 * trial.started),

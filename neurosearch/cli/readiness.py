@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from neurosearch.cli.storage_readiness import storage_problems
 from neurosearch.config.base import ConfigError, Problem
 from neurosearch.config.corners import corners
 from neurosearch.config.load import StudyConfig
@@ -57,6 +58,7 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
     problems += [
         *_model_problems(study, variants, remarks),
         *_folder_problems(study, variants),
+        *storage_problems(study),
         *(() if on_cluster else _gpu_problems(study)),
         *(() if is_resumed else _name_problems(study)),
     ]

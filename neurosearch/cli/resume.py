@@ -1,5 +1,6 @@
 """`neurosearch resume`: goes on with a study, from its storage alone."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,9 +62,11 @@ def resume(
     study = as_it_goes_on(stored, tuple(overrides or ()))
     from neurosearch.cli.readiness import check_readiness
     from neurosearch.cli.searching import run_study
+    from neurosearch.search.folders import ArtifactsPlace
 
     notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
-    return run_study(study, stored.folder, resume=True, address=address, progress=progress, notes=notes)
+    at = replace(stored.folder, artifacts=ArtifactsPlace.of(study.study.storage))
+    return run_study(study, at, resume=True, address=address, progress=progress, notes=notes)
 
 
 def as_it_goes_on(stored: "StoredStudy", overrides: tuple[str, ...]) -> "StudyConfig":

@@ -9,10 +9,14 @@ import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from neurosearch.cli.machine_health import Finding, existing
+
+if TYPE_CHECKING:
+    from neurosearch.config.study import StudyFields
 
 _ANSWER_SECONDS = 2.0
 _SHARED_MEMORY = 150 * 2**20  # Ray's object store takes 100 MiB
@@ -82,12 +86,13 @@ def _studies(folder: Path, database: str | None) -> Finding:
     from neurosearch.config.database import PostgresAddress, database_address, without_password
     from neurosearch.search.errors import StudyError
     from neurosearch.search.folders import StudyFolder
-    from neurosearch.search.storage import stored_names
+    from neurosearch.search.storage import check_rights, stored_names
 
     try:
         address = None if database is None else database_address(database)
         if isinstance(address, PostgresAddress):
             socket.create_connection((address.host, address.port), _ANSWER_SECONDS).close()
+        check_rights(StudyFolder(folder, "doctor", database))
         names = stored_names(StudyFolder(folder, "doctor", database))
     except ValueError as error:
         text = str(error) if isinstance(error, StudyError) else f"--database {error}."
@@ -97,6 +102,22 @@ def _studies(folder: Path, database: str | None) -> Finding:
         return Finding("storage", "wrong", text, "Start it, or mend host and port.")
     where = f"{folder} and {database}" if database else f"{folder}"
     return Finding("storage", "ok", f"{where} can be used; {len(names)} {'study' if len(names) == 1 else 'studies'}")
+
+
+def artifacts(study: "StudyFields") -> Finding:
+    """Tells whether what trials leave can be kept in the bucket that a config names."""
+    from neurosearch.search.artifacts import artifacts_of
+    from neurosearch.search.errors import StudyError
+    from neurosearch.search.folders import StudyFolder
+
+    address = study.storage.artifacts
+    if address is None:
+        return Finding("artifacts", "ok", "kept in the folder of the studies")
+    try:
+        artifacts_of(StudyFolder.of(study)).check()
+    except StudyError as error:
+        return Finding("artifacts", "wrong", str(error))
+    return Finding("artifacts", "ok", f"{address} can be written, read and cleared")
 
 
 def mlflow(folder: Path, uri: str | None) -> Finding:

@@ -19,7 +19,8 @@ from neurosearch.search.few_training import FewTraining, tiny_study
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
 from neurosearch.search.outcome import read_result
-from neurosearch.search.ray_tune import TrialWorker, Workers, cluster, run_trials
+from neurosearch.search.ray_cluster import Workers, cluster
+from neurosearch.search.ray_tune import TrialWorker, run_trials
 from neurosearch.search.room import Room
 from neurosearch.search.run import write_config
 from neurosearch.search.seams import SilentListener, SilentTracker, Tracker

@@ -51,7 +51,7 @@ def open_study(name: str, folder: Path, database: str | None = None) -> "StoredS
     except StudyError as error:
         raise CommandError(str(error)) from error
     if at.database is not None and folder == RUNS:
-        study.folder = StudyFolder.of(study.config.study)
+        study.folder = replace(study.folder, root=Path(study.config.study.storage.folder))
     return study
 
 

@@ -1,4 +1,4 @@
-"""Data in S3-compatible storage: addresses, and how the server is reached.
+"""What lies in S3-compatible storage: addresses, and how the server is reached.
 
 Keys never stand in a config: they come from the environment of every node, or from wherever else boto3 looks for them.
 """
@@ -47,6 +47,17 @@ def disk_path(path: str) -> str:
     if is_on_s3(path):
         raise ValueError("this kind of data lies on a disk; on S3 use kind image_list or npz")
     return path
+
+
+def artifacts_address(address: str) -> str:
+    """Refuses what is no address in S3; returns the address without a slash at its end.
+
+    Raises:
+        ValueError: It is none, or names no bucket.
+    """
+    if not is_on_s3(address):
+        raise ValueError("is no address in S3; write s3://BUCKET/PREFIX, or take it out and share storage.folder")
+    return checked_path(address).rstrip("/")
 
 
 #: A path on a disk, or an address in S3.

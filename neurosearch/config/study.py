@@ -2,11 +2,12 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from neurosearch.config.base import Count, Fields, Index
 from neurosearch.config.database import database_address
+from neurosearch.config.s3 import S3Fields, artifacts_address
 from neurosearch.config.search import SearchFields
 
 
@@ -74,6 +75,15 @@ class StorageFields(Fields):
         ),
     )
 
+    artifacts: Annotated[str, AfterValidator(artifacts_address)] | None = Field(
+        None,
+        description=(
+            "Where checkpoints, results and networks of trials are kept for all nodes: s3://BUCKET/PREFIX; absent: in "
+            "the study's folder, which every node must see then"
+        ),
+    )
+    s3: S3Fields = Field(S3Fields(), description="How S3 is reached, where artifacts has an s3:// address")
+
     @field_validator("database")
     @classmethod
     def _is_an_address(cls, database: str | None) -> str | None:
@@ -83,6 +93,16 @@ class StorageFields(Fields):
             except ValueError as error:
                 raise PydanticCustomError("database", "{why}", {"why": str(error)}) from None
         return database
+
+    @model_validator(mode="after")
+    def _s3_has_an_address(self) -> Self:
+        if self.artifacts is None and self.s3 != S3Fields():
+            raise PydanticCustomError(
+                "storage_s3",
+                "s3 says how S3 is reached, but artifacts has no address. Write artifacts: s3://BUCKET/PREFIX, or take "
+                "s3 out.",
+            )
+        return self
 
 
 class StudyFields(Fields):

@@ -69,51 +69,75 @@ class ObjectCache:
                 raise
 
     def _fetch(self, wanted: S3Object, more: Callable[[int], None]) -> None:
-        path = self.path_of(wanted)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # of two processes that want it, one fetches
-            if not _is_whole(path, wanted.size):
-                more(_length(file))  # what an earlier try has left
-                self._complete(file, wanted, more)
-                part.rename(path)
-            elif part.exists():
-                part.unlink()  # ours: the other one's has become the file
-
-    def _complete(self, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> None:
-        """Bring the file to the whole object, or give up after so many tries without progress."""
-        furthest, num_vain = _length(file), 0
-        while reason := self._advance(file, wanted, more):
-            num_vain = 0 if _length(file) > furthest else num_vain + 1
-            furthest = max(furthest, _length(file))
-            if num_vain >= self._store.settings.tries:
-                text = (
-                    f"{wanted.address} keeps breaking off: {reason}. {furthest} of {wanted.size} bytes came, and are "
-                    "kept. Look after network and server, and start again."
-                )
-                raise DataError([Problem("data.path", text)])
-            if num_vain:
-                time.sleep(min(_FIRST_PAUSE_SECONDS * 2**num_vain, _LONGEST_PAUSE_SECONDS))
-
-    def _advance(self, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> str:
-        """Read on from the end of the file; return why the object is not whole then, or nothing."""
-        start, checksum = _length(file), None
         try:
-            if start < wanted.size:
-                for each in self._store.read(wanted, start):
-                    if isinstance(each, Checksum):
-                        checksum = each
-                    else:
-                        file.write(each)
-                        more(len(each))
-            file.flush()
-            if start and _length(file) == wanted.size:
-                checksum = self._store.checksum(wanted)
+            download(self._store, wanted, self.path_of(wanted), more)
         except BrokenTransfer as error:
-            file.flush()
-            return str(error)
-        return _wrong(file, wanted.size, checksum)
+            raise DataError([Problem("data.path", str(error))]) from error
+
+
+def _untold(_num_bytes: int) -> None:
+    """Tells nobody."""
+
+
+def download(store: S3Store, wanted: S3Object, path: Path, more: Callable[[int], None] = _untold) -> None:
+    """Bring an object to a file, whole or not at all; what came before a cut is gone on with.
+
+    Args:
+        store: Where it comes from.
+        wanted: The object.
+        path: The file.
+        more: Told of bytes that have come, by their number.
+
+    Raises:
+        BrokenTransfer: If the transfer keeps breaking; what came is kept beside the file.
+        DataError: If the object cannot be read, or is another one by now.
+        OSError: If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # of two processes that want it, one fetches
+        if not _is_whole(path, wanted.size):
+            more(_length(file))  # what an earlier try has left
+            _complete(store, file, wanted, more)
+            part.rename(path)
+        elif part.exists():
+            part.unlink()  # ours: the other one's has become the file
+
+
+def _complete(store: S3Store, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> None:
+    """Bring the file to the whole object, or give up after so many tries without progress."""
+    furthest, num_vain = _length(file), 0
+    while reason := _advance(store, file, wanted, more):
+        num_vain = 0 if _length(file) > furthest else num_vain + 1
+        furthest = max(furthest, _length(file))
+        if num_vain >= store.settings.tries:
+            raise BrokenTransfer(
+                f"{wanted.address} keeps breaking off: {reason}. {furthest} of {wanted.size} bytes came, and are "
+                "kept. Look after network and server, and start again."
+            )
+        if num_vain:
+            time.sleep(min(_FIRST_PAUSE_SECONDS * 2**num_vain, _LONGEST_PAUSE_SECONDS))
+
+
+def _advance(store: S3Store, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> str:
+    """Read on from the end of the file; return why the object is not whole then, or nothing."""
+    start, checksum = _length(file), None
+    try:
+        if start < wanted.size:
+            for each in store.read(wanted, start):
+                if isinstance(each, Checksum):
+                    checksum = each
+                else:
+                    file.write(each)
+                    more(len(each))
+        file.flush()
+        if start and _length(file) == wanted.size:
+            checksum = store.checksum(wanted)
+    except BrokenTransfer as error:
+        file.flush()
+        return str(error)
+    return _wrong(file, wanted.size, checksum)
 
 
 def _wrong(file: BinaryIO, size: int, checksum: Checksum | None) -> str:

@@ -8,35 +8,17 @@ import re
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.s3_words import GIVE_KEYS, REFUSALS, SAME
 
 _CONNECT_SECONDS, _READ_SECONDS = 5, 30
 _CHUNK_BYTES = 1 << 16  # one that is cut off is lost, so they are small
 _REGION = "us-east-1"  # what servers of other makes take, and Amazon's where none is set
-_GIVE_KEYS = (
-    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment of every node "
-    "(they never stand in a config)."
-)
-
-# The server's answers that another try cannot mend, with what to do; {place} is the address.
-_REFUSALS = {
-    "NoSuchBucket": "there is no bucket {bucket}. Check its name, and data.s3.endpoint.",
-    "NoSuchKey": "there is no object {place}. Check its name.",
-    "InvalidAccessKeyId": "{server} does not know the access key that {place} was asked for with. " + _GIVE_KEYS,
-    "SignatureDoesNotMatch": "the secret key does not fit the access key that {place} was asked for with. "
-    + _GIVE_KEYS,
-    "AccessDenied": "the access key may not read {place}. It needs the rights s3:ListBucket and s3:GetObject.",
-    "ExpiredToken": "the credentials for {place} have expired. Get new ones, in the environment of every node.",
-    "PermanentRedirect": "the bucket {bucket} is in another region than data.s3.region. Set that to the bucket's.",
-    "AuthorizationHeaderMalformed": "the bucket {bucket} is in another region than data.s3.region. Set that to its.",
-    "PreconditionFailed": "{place} was changed while it was read. Start again when nobody writes there.",
-}
-_SAME = {"403": "AccessDenied", "404": "NoSuchKey", "301": "PermanentRedirect", "412": "PreconditionFailed"}
 _OWN_MD5 = re.compile(r"[0-9a-f]{32}")  # an object that was uploaded in parts has another ETag
 
 
@@ -70,12 +52,14 @@ class S3Object:
         key: Its key.
         etag: Changes with the content.
         size: In bytes.
+        modified: When it was written, in seconds since 1970; equal content counts as equal whenever it was written.
     """
 
     bucket: str
     key: str
     etag: str
     size: int
+    modified: float = field(default=0.0, compare=False)
 
     @property
     def address(self) -> str:
@@ -106,11 +90,15 @@ class S3Store:
     Args:
         settings: How it is reached.
         field: The config field that a missing object or bucket is told under.
+        section: The config section that the settings stand in.
     """
 
-    def __init__(self, settings: S3Settings, field: str) -> None:
+    deed, rights = "read", "s3:ListBucket and s3:GetObject"
+
+    def __init__(self, settings: S3Settings, field: str, section: str = "data.s3") -> None:
         self.settings = settings
-        self._field = field
+        self.field = field
+        self._section = section
 
     @cached_property
     def _client(self) -> Any:
@@ -119,7 +107,7 @@ class S3Store:
 
         settings, session = self.settings, boto3.session.Session()
         if settings.ca_bundle is not None and not Path(settings.ca_bundle).is_file():
-            raise self._problem(f"there is no file {settings.ca_bundle}. Check its path.", "data.s3.ca_bundle")
+            raise self._problem(f"there is no file {settings.ca_bundle}. Check its path.", f"{self._section}.ca_bundle")
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
@@ -137,13 +125,19 @@ class S3Store:
         weakref.finalize(self, client.close)
         return client
 
-    def listed(self, bucket: str, prefix: str) -> dict[str, S3Object]:
+    def listed(self, bucket: str, prefix: str, *, may_mend: bool = False) -> dict[str, S3Object]:
         """Return every object whose key begins with a prefix, by key.
 
+        Args:
+            bucket: The bucket.
+            prefix: What the keys begin with.
+            may_mend: Whether what another try may mend is told as a broken transfer.
+
         Raises:
+            BrokenTransfer: If the server does not answer now, with `may_mend`.
             DataError: If the bucket is not there or cannot be read.
         """
-        with self._told(bucket, prefix):
+        with self._told(bucket, prefix, may_mend=may_mend):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             found = [_object(bucket, each) for page in pages for each in page.get("Contents", ())]
         return {each.key: each for each in found}
@@ -218,40 +212,44 @@ class S3Store:
         try:
             yield
         except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-            raise self._problem(f"there are no credentials for s3://{bucket}. {_GIVE_KEYS}") from error
+            raise self._problem(f"there are no credentials for s3://{bucket}. {GIVE_KEYS}") from error
         except exceptions.ClientError as error:
             raise self._answered(error, bucket, key, may_mend) from error
         except exceptions.SSLError as error:
-            text = f"the certificate of {self._server} is not trusted: {error}. Set data.s3.ca_bundle to its issuer's."
-            raise self._problem(text, "data.s3.ca_bundle") from error
+            field = f"{self._section}.ca_bundle"
+            text = f"the certificate of {self._server} is not trusted: {error}. Set {field} to its issuer's."
+            raise self._problem(text, field) from error
         except lost as error:
             if may_mend:
                 raise BrokenTransfer(str(error)) from error
-            remedy = "Check data.s3.endpoint and the network."
-            text = f"{self._server} cannot be reached for s3://{bucket}: {error}. {remedy}"
-            raise self._problem(text, "data.s3.endpoint") from error
+            field = f"{self._section}.endpoint"
+            text = f"{self._server} cannot be reached for s3://{bucket}: {error}. Check {field} and the network."
+            raise self._problem(text, field) from error
         except (exceptions.BotoCoreError, ValueError, OSError) as error:
             if isinstance(error, DataError):
                 raise
-            text = f"s3://{bucket} cannot be read: {error}. Check data.s3, and AWS_* in the environment."
+            text = f"s3://{bucket} cannot be used: {error}. Check {self._section}, and AWS_* in the environment."
             raise self._problem(text) from error
 
     def _answered(self, error: Any, bucket: str, key: str, may_mend: bool) -> Exception:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = _SAME.get(code, code)
-        if code in _REFUSALS:
+        code = SAME.get(code, code)
+        if code in REFUSALS:
             return self._refusal(code, bucket, key)
         if may_mend and status >= 500:
             return BrokenTransfer(str(error))
-        text = f"{self._server} refuses s3://{bucket}/{key}: {error}. Check data.s3, and the keys in the environment."
+        remedy = f"Check {self._section}, and the keys in the environment."
+        text = f"{self._server} refuses s3://{bucket}/{key}: {error}. {remedy}"
         return self._problem(text)
 
     def _refusal(self, code: str, bucket: str, key: str) -> DataError:
-        return self._problem(_REFUSALS[code].format(bucket=bucket, place=f"s3://{bucket}/{key}", server=self._server))
+        place, section = f"s3://{bucket}/{key}", self._section
+        words = {"bucket": bucket, "place": place, "server": self._server, "section": section}
+        return self._problem(REFUSALS[code].format(**words, deed=self.deed, rights=self.rights))
 
     def _problem(self, text: str, field: str | None = None) -> DataError:
-        return DataError([Problem(field or self._field, text)])
+        return DataError([Problem(field or self.field, text)])
 
     @property
     def _server(self) -> str:
@@ -259,7 +257,8 @@ class S3Store:
 
 
 def _object(bucket: str, listed: dict[str, Any]) -> S3Object:
-    return S3Object(bucket, listed["Key"], listed["ETag"].strip('"'), listed["Size"])
+    modified = listed["LastModified"].timestamp()
+    return S3Object(bucket, listed["Key"], listed["ETag"].strip('"'), listed["Size"], modified)
 
 
 def checksum_in(answer: dict[str, Any]) -> Checksum | None:

@@ -6,11 +6,12 @@ epoch under a name of its own; when the trial has ended, those stay that are on 
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurosearch.config.study import StudyFields
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.front import pareto_front
 from neurosearch.search.reports import StoredReport
@@ -97,6 +98,7 @@ class CandidateKeeper:
     def __init__(self, folder: StudyFolder, study: StudyFields) -> None:
         """Takes where the study lies and what it optimises."""
         self._folder = folder
+        self._artifacts = artifacts_of(folder)
         self._study = study
         self._front: tuple[Candidate, ...] = ()
 
@@ -105,6 +107,7 @@ class CandidateKeeper:
 
         Raises:
             OSError: A file cannot be removed.
+            StorageLost: Those that are kept far away cannot be removed.
         """
         if trial.state == "running" or trial.role != "search":
             return
@@ -112,14 +115,10 @@ class CandidateKeeper:
         self._front = front_of((*before, *candidates(trial, reports)), self._study)
         kept = {self._file(each) for each in self._front if each.epoch is not None}
         gone = {self._file(each) for each in before if each.epoch is not None} - kept
-        own = set(self._folder.trial(trial.number).rglob(_PATTERN)) - kept
-        _remove(gone | own)
+        found = self._artifacts.kept(self._folder.trial(trial.number))
+        own = {path for path in found if path.match(_PATTERN)} - kept
+        self._artifacts.remove(gone | own)
 
     def _file(self, candidate: Candidate) -> Path:
         assert candidate.epoch is not None
         return candidate_file(self._folder.training(candidate.trial, 0), candidate.epoch)
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

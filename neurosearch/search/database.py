@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
-from neurosearch.config.database import DatabaseAddress, SqliteAddress
+from neurosearch.config.database import DatabaseAddress, PostgresAddress, SqliteAddress
 from neurosearch.search.connections import connect
 from neurosearch.search.errors import StudyError
 from neurosearch.search.mishaps import is_collision
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _TOKEN = "neurosearch:token"  # noqa: S105  # no secret: tells apart the trials whose making was not answered
 # Optuna makes the first of these tables first and fills the other one last. MLflow and others have the other one, too.
 _FIRST_TABLE, _LAST_TABLE = "version_info", "alembic_version"
+_MAY_WRITE = """
+SELECT CASE WHEN to_regclass('trials') IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
+ELSE has_table_privilege('trials', 'INSERT, UPDATE') AND has_table_privilege('trials', 'SELECT') END
+"""
 _MAKERS = int.from_bytes(b"tables", "big")  # key of the lock of those who make them
 
 
@@ -103,6 +107,14 @@ def has_tables(address: DatabaseAddress) -> bool:
             "the database holds the tables of another program, such as MLflow's. Give studies a database of their own."
         )
     return first and last
+
+
+def may_write(address: PostgresAddress) -> bool:
+    """Tells whether the role may write Optuna's tables, or make them where there are none; nothing is made."""
+    with closing(connect(address)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(_MAY_WRITE)
+        return bool(cursor.fetchone()[0])
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from neurosearch import names
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.candidates import CandidateKeeper
 from neurosearch.search.errors import RightLost, StorageLost
 from neurosearch.search.keeping import Keeper
@@ -127,7 +128,7 @@ class Desk:
             self._awaited.add(trial.number)
         room = self._rooms[trial.number] = enlarged or self._usual_room(trial)
         silence_seconds = self._study.config.study.search.silence_seconds
-        return Lease(str(self._study.stored.folder.path), (leased,), room, silence_seconds)
+        return Lease(self._study.stored.folder, (leased,), room, silence_seconds)
 
     def take(self, update: TrialUpdate) -> bool:
         """Takes in what is new of a running trial; returns whether it shall stop here."""
@@ -279,10 +280,11 @@ class Desk:
 
     def _keep(self, number: int, outcome: TrialOutcome) -> None:
         """Writes the result of a trial whose worker may not have lived to write it."""
-        path = self._study.stored.folder.result(number)
-        if not path.exists():
+        path, artifacts = self._study.stored.folder.result(number), artifacts_of(self._study.stored.folder)
+        if not artifacts.fetch(path):
             records = tuple(self._known_records(number))
             write_result(path, TrialResult(number, dict(self._running[number].config), outcome, records))
+            artifacts.keep(path)
 
     def _known_records(self, number: int) -> list[dict[str, Any]]:
         return [record for _, record in sorted(self._records[number].items())]

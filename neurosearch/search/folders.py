@@ -1,12 +1,40 @@
 """Where everything of a study lies; nothing here touches the disk."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from neurosearch.config.s3 import S3Fields
 from neurosearch.config.study import StorageFields, StudyFields
 
 _DEFAULT_ROOT = Path(StorageFields().folder)
+
+
+@dataclass(frozen=True)
+class ArtifactsPlace:
+    """Where what trials leave is kept for all nodes.
+
+    Attributes:
+        address: `s3://BUCKET/PREFIX` of all studies that are kept there.
+        s3: How the server is reached.
+        token: Tells the study from an earlier one of its name, of which a node may hold files; empty before it is made.
+    """
+
+    address: str
+    s3: S3Fields
+    token: str = ""
+
+    @classmethod
+    def of(cls, storage: StorageFields, token: str = "") -> "ArtifactsPlace | None":
+        """Returns the place that a config names; None where it names none."""
+        return None if storage.artifacts is None else cls(storage.artifacts, storage.s3, token)
+
+    @property
+    def cache(self) -> Path:
+        """Where this node keeps studies: here, for each node has a home of its own."""
+        return Path(self.s3.cache_folder).expanduser() / "studies"
 
 
 @dataclass(frozen=True)
@@ -17,22 +45,40 @@ class StudyFolder:
         root: Folder of all studies (`storage.folder`).
         name: Name of the study.
         database: Address of the database that holds the trials; None: a journal file in the study's folder.
+        artifacts: Where what trials leave is kept for all nodes; None: in the study's folder, which all nodes see.
     """
 
     root: Path
     name: str
     database: str | None = None
+    artifacts: ArtifactsPlace | None = None
 
     @classmethod
     def of(cls, study: StudyFields) -> "StudyFolder":
         """Returns where a config puts its study."""
-        return cls(Path(study.storage.folder), study.name, study.storage.database)
+        storage = study.storage
+        return cls(Path(storage.folder), study.name, storage.database, ArtifactsPlace.of(storage))
 
     @classmethod
     def at(cls, path: str | Path) -> "StudyFolder":
         """Returns the study whose own folder is `path`."""
         whole = Path(path).resolve()
         return cls(whole.parent, whole.name)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "StudyFolder":
+        """Rebuilds what `to_dict` gave; without the database, which is the searching process's alone."""
+        far, folder = values["artifacts"], cls.at(values["path"])
+        if far is None:
+            return folder
+        place = ArtifactsPlace(far["address"], S3Fields.model_validate(far["s3"]), far["token"])
+        return cls(folder.root, folder.name, None, place)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what a worker must know, as plain values, fit for JSON."""
+        far = self.artifacts
+        place = None if far is None else {"address": far.address, "s3": far.s3.model_dump(), "token": far.token}
+        return {"path": str(self.path), "artifacts": place}
 
     def command(self, *words: object) -> str:
         """Writes a command on the study as it is typed: the first word is its name, others follow the study's."""
@@ -57,6 +103,13 @@ class StudyFolder:
         return self.root / self.name
 
     @property
+    def near(self) -> Path:
+        """Where this node has the trials and the data: the study's own folder, or a cache of what is kept far away."""
+        if self.artifacts is None:
+            return self.path
+        return self.artifacts.cache / f"{self.name}-{self.artifacts.token}"
+
+    @property
     def journal(self) -> Path:
         """Optuna's storage: trials, reports and ends."""
         return self.path / "study.journal"
@@ -74,7 +127,7 @@ class StudyFolder:
     @property
     def data(self) -> Path:
         """Prepared arrays, one folder for each way of preparing."""
-        return self.path / "data"
+        return self.near / "data"
 
     @property
     def logs(self) -> Path:
@@ -89,7 +142,7 @@ class StudyFolder:
     @property
     def trials(self) -> Path:
         """What the trials leave, one folder for each."""
-        return self.path / "trials"
+        return self.near / "trials"
 
     def trial(self, number: int) -> Path:
         """Folder of a trial's result and of its trainings."""

@@ -4,9 +4,10 @@ Resumable checkpoints are needed only until their trial has ended. Final network
 trials, for the Pareto front, and for finalists and the control, which are what a study is read from.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from neurosearch.config.search import SearchFields
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.front import pareto_front
 from neurosearch.search.seams import TrialSummary
@@ -42,6 +43,7 @@ class Keeper:
             search: What is optimised and how much is kept.
         """
         self._folder = folder
+        self._artifacts = artifacts_of(folder)
         self._search = search
         self._kept: dict[int, TrialSummary] = {}
 
@@ -53,19 +55,27 @@ class Keeper:
 
         Raises:
             OSError: A file cannot be removed.
+            StorageLost: Those that are kept far away cannot be removed.
         """
         told = [trial for trial in trials if trial.state != "running"]
         known = {**self._kept, **{trial.number: trial for trial in told}}
         kept = kept_trials(known.values(), self._search)
         self._kept = {number: known[number] for number in sorted(kept)}
-        for trial in told:
-            self._remove(trial.number, _CHECKPOINTS)
+        unwanted = {trial.number: [_CHECKPOINTS] for trial in told}
         for number in known.keys() - kept:
-            self._remove(number, _FINAL)
+            unwanted.setdefault(number, []).append(_FINAL)
+        self._remove(unwanted)
 
-    def _remove(self, number: int, pattern: str) -> None:
-        for path in self._folder.trial(number).rglob(pattern):  # below it, one folder for each seed
-            path.unlink(missing_ok=True)
+    def _remove(self, patterns: Mapping[int, Sequence[str]]) -> None:
+        """Removes files of trials by their names; all are listed at once where there are several trials."""
+        if not patterns:
+            return
+        trials, single = self._folder.trials, len(patterns) == 1
+        found = self._artifacts.kept(self._folder.trial(next(iter(patterns))) if single else trials)
+        by_folder = {self._folder.trial(number).name: names for number, names in patterns.items()}
+        self._artifacts.remove(
+            path for path in found if any(map(path.match, by_folder.get(path.relative_to(trials).parts[0], ())))
+        )
 
 
 def _front(trials: Sequence[TrialSummary], search: SearchFields) -> list[TrialSummary]:

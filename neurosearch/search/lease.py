@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from neurosearch.search.folders import StudyFolder
 from neurosearch.search.room import Room
 from neurosearch.search.seams import Role
 
@@ -39,13 +40,13 @@ class Lease:
     """Trials handed to one worker, to be run one after the other.
 
     Attributes:
-        study_folder: Path of the study's own folder, as every worker sees it.
+        study: Where the study lies, as every worker sees it.
         trials: The trials.
         room: What they run in.
         silence_seconds: Longest time that a trial may say nothing; None for no limit.
     """
 
-    study_folder: str
+    study: StudyFolder
     trials: tuple[LeasedTrial, ...]
     room: Room
     silence_seconds: float | None
@@ -53,7 +54,7 @@ class Lease:
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
         return {
-            "study_folder": self.study_folder,
+            "study": self.study.to_dict(),
             "trials": [asdict(each) for each in self.trials],
             "room": self.room.to_dict(),
             "silence_seconds": self.silence_seconds,
@@ -63,7 +64,7 @@ class Lease:
     def from_dict(cls, values: Mapping[str, Any]) -> "Lease":
         """Rebuilds a lease from `to_dict`."""
         trials, room = tuple(_leased(each) for each in values["trials"]), Room.from_dict(values["room"])
-        return cls(values["study_folder"], trials, room, values["silence_seconds"])
+        return cls(StudyFolder.from_dict(values["study"]), trials, room, values["silence_seconds"])
 
 
 def _leased(values: Mapping[str, Any]) -> LeasedTrial:

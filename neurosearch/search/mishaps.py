@@ -60,6 +60,12 @@ def explained(error: BaseException, address: DatabaseAddress) -> str | None:
     return next((text for text in words if text is not None), None)
 
 
+def lacking_rights(address: PostgresAddress) -> str:
+    """Says that a role may not write where studies are kept, and how to mend that."""
+    text = "it may not make or write tables"
+    return _WORDS["42501"].format(text=text, user=address.user, database=address.database)
+
+
 def missing_folder(address: SqliteAddress) -> str | None:
     """Says that there is no folder for a file and how to mend that; None if there is."""
     folder = address.path.absolute().parent

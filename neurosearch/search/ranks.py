@@ -46,7 +46,7 @@ class _Place:
     size: int
     rendezvous: str
     config: dict[str, Any]
-    study: str
+    study: dict[str, Any]
     folder: str
     device: str
     threads: int
@@ -127,7 +127,7 @@ class _Group:
                 size,
                 str(Path(self._scratch.name) / "rendezvous"),
                 config.model_dump(mode="json"),
-                str(study.path),
+                study.to_dict(),
                 str(folder),
                 f"cuda:{rank}" if device == "cuda" else device,
                 threads,
@@ -220,7 +220,7 @@ def _run(place: _Place, link: Connection) -> None:
         torch.cuda.set_device(device)
     with joined(place.rank, place.size, Path(place.rendezvous), device) as ranks:
         config = TrialConfig.model_validate(place.config)
-        study, folder = StudyFolder.at(place.study), Path(place.folder)
+        study, folder = StudyFolder.from_dict(place.study), Path(place.folder)
         training: BuiltTraining | None = None
         epochs: Iterator[EpochRecord] = iter(())
         while True:

@@ -1,108 +1,37 @@
-"""Ray's door: trials run as Tune trials on warm workers. Nothing else in the search knows Ray.
+"""Ray's door: trials run as Tune trials on warm workers. Beside it only `ray_cluster` knows Ray in the search.
 
 Each Tune trial holds one lease. Tune chooses the worker and watches over it; what is tried, kept and told is the desk's
 and the study's business, so Tune's own ids, loggers, snapshots and restoring are of no use here and switched off.
 """
 
 import json
-import logging
 import math
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from neurosearch.search.desk import Desk
-from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease
-from neurosearch.search.log_files import ray_log, session_line
 from neurosearch.search.ranks import ranked
+from neurosearch.search.ray_cluster import Workers
 from neurosearch.search.room import Room
 from neurosearch.search.signals import stopping_on_signals
-from neurosearch.search.surroundings import environment, logging_to
 from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_training, trial_updates
 from neurosearch.search.watchdog import watched
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
-_CONNECT_SECONDS = 5.0
-AUTO = "auto"  # Ray's own word for the cluster that this machine is a node of
-_OBJECT_STORE_BYTES = 100 * 2**20  # close to Ray's minimum: data goes by memory map, only small messages by Ray
-_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # the older output can be switched off
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_RESULT_BUFFER_LENGTH": "1",
-    "TUNE_WARN_THRESHOLD_S": "60",
-}
-_NOISE = "ray.tune.analysis.experiment_analysis"  # misses the result files that we tell Tune not to write
 _LEASE, _UPDATES, _DEVICE, _THREADS, _CPUS = "lease", "updates", "device", "threads", "cpus"
-
-
-@dataclass(frozen=True)
-class Workers:
-    """What the trials run on.
-
-    Attributes:
-        concurrency: Trials at the same time.
-        cpus_per_trial: CPU cores of each; also its number of threads.
-        gpus_per_trial: GPUs of each; a share such as 0.25 shares one.
-        address: Address of a running Ray cluster; None: this machine.
-    """
-
-    concurrency: int
-    cpus_per_trial: float
-    gpus_per_trial: float
-    address: str | None
-
-
-def gpu_bytes() -> int:
-    """Returns how large the memory of one of the cluster's GPUs is; inside `cluster`. All are taken to be alike."""
-
-    @ray.remote(num_gpus=1)
-    def measured() -> int:
-        import torch
-
-        return int(torch.cuda.get_device_properties(0).total_memory)
-
-    found: int = ray.get(measured.remote())
-    return found
-
-
-@contextmanager
-def cluster(workers: Workers, folder: StudyFolder) -> Iterator[None]:
-    """Connects to a Ray cluster for the block, or makes one of this machine that listens on loopback only.
-
-    What Ray says in this process goes to the study's logs.
-
-    Raises:
-        StudyError: The cluster cannot be reached, or has not what one trial needs.
-    """
-    with environment(_ENVIRONMENT), logging_to(ray_log(folder), "ray", _NOISE):
-        _start(workers)
-        try:
-            logging.getLogger("ray").info(session_line(ray.get_runtime_context().get_session_name()))
-            _check_resources(workers)
-            yield
-        finally:
-            ray.shutdown()
 
 
 def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "type[TrialWorker] | None" = None) -> None:
@@ -160,7 +89,7 @@ class TrialWorker(tune.Trainable):
 
     def _start(self, config: Mapping[str, Any]) -> None:
         lease = Lease.from_dict(json.loads(config[_LEASE]))
-        folder = StudyFolder.at(lease.study_folder)
+        folder = lease.study
         _take_share(lease.room)
         opened = self.opened if lease.room.gpus <= 1 else ranked(round(lease.room.gpus))
         self._updates: Iterator[TrialUpdate] = chain.from_iterable(
@@ -289,7 +218,8 @@ def _tuner(
 def _resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
     """Returns what Ray sets aside for a lease; workers of equal amounts are used again."""
     room = Lease.from_dict(json.loads(config[_LEASE])).room
-    return tune.PlacementGroupFactory([{"CPU": config[_CPUS], "GPU": room.gpus}])
+    memory = {"memory": room.memory} if room.memory else {}
+    return tune.PlacementGroupFactory([{"CPU": config[_CPUS], "GPU": room.gpus, **memory}])
 
 
 def _take_share(room: Room) -> None:
@@ -327,48 +257,3 @@ def _reason_of_death(text: str) -> str:
         return f"its worker failed: {lines[-1] if lines else 'no word of why'}"
     remedy = "If memory ran out, lower search.concurrency, training.batch_size or the widths."
     return f"its worker process died: {detail[1]}. {remedy}"
-
-
-def _start(workers: Workers) -> None:
-    if workers.address is None:
-        ray.init(
-            address="local",  # Ray would join a cluster that happens to run on this machine; --address asks for one
-            num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-        )
-        return
-    if workers.address != AUTO:
-        check_address(workers.address)
-    ray.init(address=workers.address, log_to_driver=False)
-
-
-def check_address(address: str) -> None:
-    """Checks that something listens where a cluster should be; Ray itself would try for minutes.
-
-    Raises:
-        StudyError: It is no address of a cluster, or nobody answers.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdigit():
-        # ray:// would run the search on the cluster, away from the study's folder and its lock.
-        raise StudyError(f"{address!r} is no address of a Ray cluster; write host:port, such as 10.0.0.7:6379.")
-    try:
-        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
-    except OSError as error:
-        raise StudyError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it with `ray start --head`, or "
-            "mend the address."
-        ) from error
-
-
-def _check_resources(workers: Workers) -> None:
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    for field, kind, needed in (
-        ("search.cpus_per_trial", "CPU", workers.cpus_per_trial),
-        ("search.gpus_per_trial", "GPU", workers.gpus_per_trial),
-    ):
-        if needed > found.get(kind, 0):
-            raise StudyError(f"{field} is {needed:g}, but there are {found.get(kind, 0):g} of {kind}. Lower it.")

@@ -15,6 +15,7 @@ from neurosearch.config.search import Arm
 from neurosearch.config.search_nodes import Node, OneOfNode, slots
 from neurosearch.config.trial import TrialConfig
 from neurosearch.config.yaml_source import to_yaml
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.cause import grown_leader
 from neurosearch.search.checkpoints import check_checkpoints
 from neurosearch.search.data_cache import opened_data
@@ -96,7 +97,8 @@ def run_search(
 
 
 def _searched(study: Study, address: str | None, tracker: Tracker, listener: Listener) -> SearchResult:
-    from neurosearch.search.ray_tune import Workers, cluster, gpu_bytes, run_trials
+    from neurosearch.search.ray_cluster import Workers, cluster, gpu_bytes, node_memory
+    from neurosearch.search.ray_tune import run_trials
 
     folder, search = study.stored.folder, study.config.study.search
     write_config(folder, study.config)
@@ -108,7 +110,7 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
         listener,
         lambda trial: _described(trial, folder),
         lambda: _confirmation(study),
-        UsualRooms(search.gpus_per_trial, folder, gpu_bytes),
+        UsualRooms(search.gpus_per_trial, folder, gpu_bytes, None if address is None else node_memory),
     )
     workers = Workers(search.concurrency, search.cpus_per_trial, least_gpus(search.gpus_per_trial), address)
     untold, close_seconds = 0, _CLOSE_AT_ONCE_SECONDS
@@ -148,8 +150,13 @@ def _at_end(end: int, _name: str, node: Node) -> Any:
 
 
 def write_config(folder: StudyFolder, config: StudyConfig) -> None:
-    """Writes the study's config as it is searched now, for people; the journal is what a resumption reads."""
-    write_text(folder.config, to_yaml(config.to_mapping()))
+    """Writes the study's config as it is searched now, for people; the storage is what a resumption reads."""
+    text = to_yaml(config.to_mapping())
+    write_text(folder.config, text)
+    if folder.artifacts is not None:
+        path = folder.near / folder.config.name
+        write_text(path, text)
+        artifacts_of(folder).keep(path)
 
 
 def _described(trial: TrialInfo, folder: StudyFolder) -> Mapping[str, str]:

@@ -13,10 +13,12 @@ from weakref import finalize
 import optuna
 from optuna.storages import BaseStorage, get_storage
 
-from neurosearch.config.database import SqliteAddress, database_address
+from neurosearch.config.database import PostgresAddress, SqliteAddress, database_address
+from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.journal import open_journal
 from neurosearch.search.lock import SearchLock
+from neurosearch.search.mishaps import lacking_rights
 from neurosearch.search.patience import Patience
 
 _SEARCH_SECONDS = 60.0  # a server is restarted in less, and trials go on meanwhile
@@ -52,6 +54,21 @@ def storage_exists(folder: StudyFolder) -> bool:
     if isinstance(address, SqliteAddress) and address.path.parent.is_dir() and not address.path.exists():
         return False
     return Patience(folder.database).run(lambda _: has_tables(address))
+
+
+def check_rights(folder: StudyFolder) -> None:
+    """Checks that studies can be written where this one is to be kept; nothing is written.
+
+    Raises:
+        StudyError: The server cannot be reached, or its role lacks rights.
+    """
+    address = None if folder.database is None else database_address(folder.database)
+    if not isinstance(address, PostgresAddress):
+        return
+    from neurosearch.search.database import may_write
+
+    if not Patience(str(folder.database)).run(lambda _: may_write(address)):
+        raise StudyError(f"{folder.database} cannot be used: {lacking_rights(address)}.")
 
 
 def open_storage(folder: StudyFolder) -> Storage:

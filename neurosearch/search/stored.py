@@ -1,6 +1,7 @@
 """A study as its storage tells it: what any process may read, and the stop that any process may request."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
@@ -9,7 +10,7 @@ from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.config.search import ARMS
 from neurosearch.randomness import derive_seed
 from neurosearch.search.errors import NoStudy, StudyError
-from neurosearch.search.folders import StudyFolder
+from neurosearch.search.folders import ArtifactsPlace, StudyFolder
 from neurosearch.search.front import pareto_front
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.reached import Reached, reached
@@ -21,6 +22,7 @@ from neurosearch.search.summaries import best_of
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
 EARLIER, FORMAT, ENOUGH, PROVENANCE = "earlier_trials", "format", "enough", "provenance"
+TOKEN = "artifacts_token"  # noqa: S105  # no secret: tells apart studies of one name
 #: Version of what stands in these attributes and of how the study's folder is laid out.
 FORMAT_VERSION = 2
 # and of a trial, beside its config.
@@ -67,6 +69,10 @@ class StoredStudy:
             raise _no_study(folder)
         _check_format(folder, self.attributes().get(FORMAT, 1))  # 1 was not written down
         self.config: StudyConfig = study_from_mapping(self.attributes()[CONFIG], folder.name)
+        place = folder.artifacts or ArtifactsPlace.of(self.config.study.storage)
+        if place is not None:
+            place = replace(place, token=self.attributes().get(TOKEN, ""))
+        self.folder = replace(folder, artifacts=place)
 
     @property
     def info(self) -> StudyInfo:

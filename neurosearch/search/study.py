@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -46,6 +47,7 @@ from neurosearch.search.stored import (
     SECONDS,
     SEEDS,
     STOP,
+    TOKEN,
     VALUES,
     StoredStudy,
 )
@@ -81,6 +83,8 @@ def create_study(folder: StudyFolder, config: StudyConfig) -> "Study":
         optuna.create_study(study_name=folder.name, storage=storage, directions=directions)
         study_id = storage.get_study_id_from_name(folder.name)
         storage.set_study_user_attr(study_id, FORMAT, FORMAT_VERSION)
+        if folder.artifacts is not None:
+            storage.set_study_user_attr(study_id, TOKEN, uuid4().hex[:12])
         storage.set_study_user_attr(study_id, EARLIER, earlier)  # kept, as that study may change or go
         storage.set_study_user_attr(study_id, CONFIG, config.to_mapping())
         return Study(StoredStudy(folder), config, lock)

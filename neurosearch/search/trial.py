@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from neurosearch import names
 from neurosearch.config.trial import TrialConfig
-from neurosearch.search.candidates import keep_candidate
+from neurosearch.search.candidates import candidate_file, keep_candidate
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.early_stopping import last_judged_epoch, may_be_judged
+from neurosearch.search.errors import StorageLost
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
 from neurosearch.search.outcome import (
@@ -27,10 +28,8 @@ from neurosearch.search.outcome import (
     TrialResult,
     last_epoch,
     mean_metrics,
-    read_result,
-    write_result,
-    write_text,
 )
+from neurosearch.search.trial_files import TrialFiles
 from neurosearch.training.memory import is_out_of_memory, shortage_words
 from neurosearch.training.records import EpochRecord, TrialFailed
 
@@ -131,24 +130,35 @@ def trial_updates(
         device: What torch calls the device to train on, such as `cpu` or `cuda`.
         opened: Makes the training.
     """
-    done = read_result(folder.result(leased.number))
-    if done is not None:  # it ended, and the process that searches died before it heard of it
-        yield TrialUpdate(leased.number, done.records, done.outcome.per_seed, outcome=done.outcome)
-        return
-    run = _TrialRun(leased, folder)
+    files = TrialFiles(folder, leased.number)
     try:
-        try:
-            yield from run.updates(opened, device)
-            return
-        except Exception as error:  # the one place where any error of a trial becomes its outcome
-            if disk_takes_no_more(error):
-                raise
-            last = run.short(error) if is_out_of_memory(error) else run.failed(error)
-        yield last  # out here, where the error and all that its frames hold have gone
+        yield from _updates(leased, folder, files, device, opened)
+    except StorageLost as error:
+        yield TrialUpdate(leased.number, halt=str(error))
     except OSError as error:
         if not disk_takes_no_more(error):
             raise
         yield TrialUpdate(leased.number, halt=disk_words(error, folder))
+    finally:
+        files.close()
+
+
+def _updates(
+    leased: LeasedTrial, folder: StudyFolder, files: TrialFiles, device: str, opened: OpenTraining
+) -> Iterator[TrialUpdate]:
+    done = files.result()
+    if done is not None:  # it ended, and the process that searches died before it heard of it
+        yield TrialUpdate(leased.number, done.records, done.outcome.per_seed, outcome=done.outcome)
+        return
+    run = _TrialRun(leased, folder, files)
+    try:
+        yield from run.updates(opened, device)
+        return
+    except Exception as error:  # the one place where any error of a trial becomes its outcome
+        if disk_takes_no_more(error) or isinstance(error, StorageLost):
+            raise
+        last = run.short(error) if is_out_of_memory(error) else run.failed(error)
+    yield last  # out here, where the error and all that its frames hold have gone
 
 
 def merged(updates: Iterable[TrialUpdate]) -> list[TrialUpdate]:
@@ -184,9 +194,10 @@ def disk_words(error: OSError, folder: StudyFolder) -> str:
 class _TrialRun:
     """A trial that runs: its records and finished seeds so far."""
 
-    def __init__(self, leased: LeasedTrial, folder: StudyFolder) -> None:
+    def __init__(self, leased: LeasedTrial, folder: StudyFolder, files: TrialFiles) -> None:
         self._leased = leased
         self._folder = folder
+        self._files = files
         self._records: list[dict[str, Any]] = []
         self._per_seed: list[dict[str, float]] = []
         self._final_events: list[dict[str, Any]] = []
@@ -198,7 +209,9 @@ class _TrialRun:
         number = self._leased.number
         for index, seed in enumerate(self._leased.seeds):
             config = TrialConfig.model_validate({**self._leased.config, "seed": seed})
-            yield from self._of_seed(index, opened(config, self._folder, self._folder.training(number, index), device))
+            folder = self._folder.training(number, index)
+            self._files.bring_checkpoint(folder)
+            yield from self._of_seed(index, folder, opened(config, self._folder, folder, device))
             if index + 1 < len(self._leased.seeds):
                 yield TrialUpdate(number, per_seed=tuple(self._per_seed), waits=True)
         metrics, epochs = mean_metrics(self._per_seed), last_epoch(self._records)
@@ -213,15 +226,15 @@ class _TrialRun:
         outcome = TrialOutcome.failed(self._reason(error), last_epoch(self._records), self._seconds())
         return self._ended(outcome)
 
-    def _of_seed(self, index: int, training: Training) -> Iterator[TrialUpdate]:
+    def _of_seed(self, index: int, folder: Path, training: Training) -> Iterator[TrialUpdate]:
         number, epochs_before = self._leased.number, last_epoch(self._records)
         epochs = self._leased.config["training"]["epochs"]
         last = last_judged_epoch(epochs, len(self._leased.seeds))
 
         def noted(record: EpochRecord) -> dict[str, Any]:
             checkpoint = training.kept(record)
-            if self._leased.candidates and record.at_rest and checkpoint is not None:
-                keep_candidate(self._folder.training(number, index), checkpoint, record.epoch)
+            if checkpoint is not None:
+                self._keep_state(folder, checkpoint, record)
             own = {"epoch": epochs_before + record.epoch, "seed_index": index, "checkpoint": checkpoint}
             self._records.append({**record.to_dict(), **own})
             return self._records[-1]
@@ -230,13 +243,24 @@ class _TrialRun:
             # Whether it may go on from here is asked again: the answer to the last wait may have been lost.
             waits = [index == 0 and self._waits(record, last) for record in training.history]
             known = tuple(noted(record) for record in training.history)
+            self._files.settle()
             self._seconds_before += sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in known)
             yield TrialUpdate(number, known, waits=any(waits) and len(known) < epochs)
         for record in training.epochs():
-            yield TrialUpdate(number, (noted(record),), waits=index == 0 and self._waits(record, last))
+            told, is_waiting = noted(record), index == 0 and self._waits(record, last)
+            if is_waiting:
+                self._files.settle()  # it may be stopped here, and what it leaves be removed
+            yield TrialUpdate(number, (told,), waits=is_waiting)
         final = training.deliver()
+        self._files.keep_network(folder)
         self._per_seed.append(dict(final.metrics))
         self._final_events += [event.to_dict() for event in final.events]
+
+    def _keep_state(self, folder: Path, checkpoint: str, record: EpochRecord) -> None:
+        """Keeps the state after an epoch; a candidate goes first, for nobody asks for it once the state is kept."""
+        if self._leased.candidates and record.at_rest:
+            keep_candidate(folder, checkpoint, record.epoch)
+        self._files.send(candidate_file(folder, record.epoch), folder / checkpoint)
 
     def _waits(self, record: EpochRecord, last_epoch: int) -> bool:
         """Tells whether a record is the first that is judged at a rung; looks out for the rungs above then."""
@@ -250,14 +274,13 @@ class _TrialRun:
     def _ended(self, outcome: TrialOutcome) -> TrialUpdate:
         leased = self._leased
         result = TrialResult(leased.number, leased.config, outcome, tuple(self._records))
-        write_result(self._folder.result(leased.number), result)
+        self._files.keep_result(result)
         return TrialUpdate(leased.number, per_seed=outcome.per_seed, outcome=outcome)
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TrialFailed):
             return error.reason
-        path = self._folder.traceback(self._leased.number)
-        write_text(path, "".join(traceback.format_exception(error)))
+        path = self._files.keep_traceback("".join(traceback.format_exception(error)))
         first_line = str(error).strip().split("\n")[0]
         return f"{type(error).__name__}: {first_line} (where in the code: {path})"
 

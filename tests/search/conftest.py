@@ -4,7 +4,8 @@ from copy import deepcopy
 import pytest
 
 from neurosearch.config.load import study_from_mapping
-from neurosearch.search.folders import StudyFolder
+from neurosearch.config.s3 import S3Fields
+from neurosearch.search.folders import ArtifactsPlace, StudyFolder
 from neurosearch.search.lease import Lease
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.trial import trial_updates
@@ -68,6 +69,19 @@ def make_record():
     return make
 
 
+@pytest.fixture
+def far_folder(bucket, s3, tmp_path):
+    """`far_folder(node)`: a study in the bucket, as one of several nodes sees it."""
+
+    def at(node="one", endpoint=s3.endpoint, tries=1):
+        cache = str(tmp_path / node)
+        fields = S3Fields(endpoint=endpoint, path_style=True, cache_folder=cache, tries=tries)
+        place = ArtifactsPlace(f"s3://{bucket.name}/team", fields, "t0")
+        return StudyFolder(tmp_path / "runs", "moons", None, place)
+
+    return at
+
+
 class FakeTraining:
     """A training without a network: its score is a function of the config, its checkpoint a number in a file."""
 
@@ -117,8 +131,7 @@ def run_desk():
             while len(running) < concurrency and (lease := desk.next_lease()) is not None:
                 # What Ray would carry is JSON.
                 lease = Lease.from_dict(json.loads(json.dumps(lease.to_dict())))
-                folder = StudyFolder.at(lease.study_folder)
-                running.append(trial_updates(lease.trials[0], folder, "cpu", opened))
+                running.append(trial_updates(lease.trials[0], lease.study, "cpu", opened))
             if not running and desk.finished:
                 return
             for trial in list(running):

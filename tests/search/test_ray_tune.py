@@ -16,7 +16,8 @@ from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
 from neurosearch.search.errors import StudyError
 from neurosearch.search.outcome import read_result
-from neurosearch.search.ray_tune import TrialWorker, Workers, _check_resources, check_address, cluster, run_trials
+from neurosearch.search.ray_cluster import Workers, check_address, check_resources, cluster
+from neurosearch.search.ray_tune import TrialWorker, run_trials
 from neurosearch.search.run import run_search
 from neurosearch.search.seams import SilentListener, SilentTracker
 from neurosearch.search.stored import StoredStudy
@@ -176,11 +177,11 @@ def test_a_cluster_that_does_not_answer_is_refused_at_once():
 
 def test_what_the_cluster_has_not_is_refused(monkeypatch):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    _check_resources(Workers(4, 2.0, 0.0, None))
-    with pytest.raises(StudyError, match=r"search\.gpus_per_trial is 0\.5, but there are 0 of GPU"):
-        _check_resources(Workers(1, 1.0, 0.5, None))
-    with pytest.raises(StudyError, match=r"search\.cpus_per_trial is 3, but there are 2 of CPU"):
-        _check_resources(Workers(1, 3.0, 0.0, None))
+    check_resources(Workers(4, 2.0, 0.0, None))
+    with pytest.raises(StudyError, match=r"search\.gpus_per_trial is 0\.5, but no node has more than 0 of GPU"):
+        check_resources(Workers(1, 1.0, 0.5, None))
+    with pytest.raises(StudyError, match=r"search\.cpus_per_trial is 3, but no node has more than 2 of CPU"):
+        check_resources(Workers(1, 3.0, 0.0, None))
 
 
 class TroubledTraining:

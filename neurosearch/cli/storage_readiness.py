@@ -1,0 +1,24 @@
+"""Can the storages that a config names be used: the database written, the bucket written with the keys?"""
+
+from collections.abc import Iterator
+
+from neurosearch.config.base import Problem
+from neurosearch.config.load import StudyConfig
+
+
+def storage_problems(study: StudyConfig) -> Iterator[Problem]:
+    """Yields what keeps a study from being written; a small file is kept in the bucket, found and removed."""
+    from neurosearch.search.artifacts import artifacts_of
+    from neurosearch.search.errors import StudyError
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.storage import check_rights
+
+    folder = StudyFolder.of(study.study)
+    for field, check in (
+        ("database", lambda: check_rights(folder)),
+        ("artifacts", lambda: artifacts_of(folder).check()),
+    ):
+        try:
+            check()
+        except StudyError as error:
+            yield Problem(study.template.source.place(("storage", field)), f"storage.{field}", str(error))

@@ -103,6 +103,38 @@ def s3(s3_server, monkeypatch):
     return s3_server
 
 
+@pytest.fixture(scope="session")
+def mlflow_server(postgres, s3_server, tmp_path_factory):
+    """An MLflow server that asks for a password, over PostgreSQL and S3; `MLFLOW_TRACKING_...` is not set by it."""
+    from urllib.parse import quote
+
+    from tests import mlflow_server
+    from tests import postgres as database
+    from tests import s3 as objects
+
+    bucket = s3_server.folder / "mlflow"
+    bucket.mkdir()
+    postgres.sql("CREATE DATABASE mlflow")
+    address = f"postgresql+pg8000://{database.OWNER}:{quote(database.PASSWORD)}@127.0.0.1:{postgres.port}/mlflow"
+    keys = {
+        "AWS_ACCESS_KEY_ID": objects.KEY,
+        "AWS_SECRET_ACCESS_KEY": objects.SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server = mlflow_server.Server(
+        tmp_path_factory.mktemp("mlflow"),
+        address,
+        "s3://mlflow/files",
+        secured=True,
+        MLFLOW_S3_ENDPOINT_URL=s3_server.endpoint,
+        AWS_DEFAULT_REGION="us-east-1",
+        **keys,
+    )
+    server.start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture
 def bucket(s3, tmp_path):
     """An empty bucket of the server: its folder."""

@@ -62,6 +62,14 @@ class Server:
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(30)
 
+    def kill(self):
+        """Kill all its processes, as a machine does that loses its power; what was written is still there."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in (self.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(30)
+
     def remove(self):
         if self._process.poll() is None:
             self.stop()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def study_store(study: "StoredStudy") -> Store:
     """Returns where MLflow keeps a study."""
-    return choose_store(study.folder.root, study.config.study.tracking.uri)
+    return choose_store(study.folder.root, study.config.study.tracking.uri, study.folder.database)
 
 
 def sync_study(study: "StoredStudy", running: bool) -> SyncReport:

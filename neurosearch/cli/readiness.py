@@ -250,6 +250,18 @@ def _remarks(study: StudyConfig, is_resumed: bool, on_cluster: bool) -> Iterable
             f"the tracking server {uri} does not answer. The search runs all the same; when the server is back, "
             f"`{StudyFolder.of(study.study).command('sync')}` writes what it missed."
         )
+    elif study.study.tracking.enabled and uri is not None and (refused := _refusal(uri)) is not None:
+        yield f"MLflow will hear nothing before that is mended: {refused}"
+
+
+def _refusal(uri: str) -> str | None:
+    from neurosearch.tracking.login import refusal
+    from neurosearch.tracking.store import StoreError
+
+    try:
+        return refusal(uri) if uri.startswith(("http://", "https://")) else None
+    except StoreError as error:
+        return str(error)
 
 
 def _answers(uri: str) -> bool:

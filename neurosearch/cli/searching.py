@@ -143,7 +143,8 @@ def _tracker(study: StudyConfig, folder: StudyFolder) -> Tracker:
     from neurosearch.tracking.mlflow_tracker import MlflowTracker
     from neurosearch.tracking.store import choose_store
 
-    return MlflowTracker(choose_store(folder.root, tracking.uri), tracking.experiment, Path.cwd())
+    store = choose_store(folder.root, tracking.uri, folder.database)
+    return MlflowTracker(store, tracking.experiment, Path.cwd())
 
 
 def _synced(study: StoredStudy) -> Iterator[str]:

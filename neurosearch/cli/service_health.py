@@ -140,6 +140,9 @@ def mlflow(folder: Path, uri: str | None) -> Finding:
 
 
 def _server(version: str, uri: str, shown: str) -> Finding:
+    from neurosearch.tracking.login import refusal
+    from neurosearch.tracking.store import StoreError
+
     remedy = "Start it, or mend the address; a search runs all the same, and `neurosearch sync` writes what was missed."
     try:
         with urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS) as answer:  # noqa: S310  # http or https
@@ -150,6 +153,12 @@ def _server(version: str, uri: str, shown: str) -> Finding:
         date = error.headers.get("Date")
     except (URLError, OSError, ValueError) as error:
         return Finding("MLflow", "mind", f"{shown} does not answer: {getattr(error, 'reason', error)}.", remedy)
+    try:
+        refused = refusal(uri)
+    except StoreError as error:
+        refused = str(error)
+    if refused is not None:
+        return Finding("MLflow", "wrong", refused)
     skew = _skew(date)
     if skew is not None and abs(skew) > 30:
         text = f"{shown} answers, but its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}."

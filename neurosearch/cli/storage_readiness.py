@@ -1,6 +1,6 @@
 """Can the storages that a config names be used: the database written, the bucket written with the keys?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from neurosearch.config.base import Problem
 from neurosearch.config.load import StudyConfig
@@ -14,10 +14,11 @@ def storage_problems(study: StudyConfig) -> Iterator[Problem]:
     from neurosearch.search.storage import check_rights
 
     folder = StudyFolder.of(study.study)
-    for field, check in (
-        ("database", lambda: check_rights(folder)),
-        ("artifacts", lambda: artifacts_of(folder).check()),
-    ):
+    checks: dict[str, Callable[[], None]] = {
+        "database": lambda: check_rights(folder),
+        "artifacts": lambda: artifacts_of(folder).check(),
+    }
+    for field, check in checks.items():
         try:
             check()
         except StudyError as error:

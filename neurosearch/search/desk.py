@@ -23,7 +23,7 @@ from neurosearch.search.stored import StopRequest
 from neurosearch.search.study import Study
 from neurosearch.search.summaries import best_of
 from neurosearch.search.trial import TrialUpdate, disk_takes_no_more, disk_words
-from neurosearch.search.watchdog import silence_words
+from neurosearch.search.watchdog import silence_words, unseen_silence_words
 
 _POLL_SECONDS = 0.5  # between two looks at whether another process requested a stop
 _LOSSES_OF_A_TRIAL = 3  # without an epoch in between: then it is the trial that kills its workers
@@ -70,6 +70,7 @@ class Desk:
         self._follow_ups: deque[TrialInfo] | None = None  # None before the search itself is over
         self._again: deque[TrialInfo] = deque()  # their worker was lost, or they need more room
         self._awaited: set[int] = set()  # handed out into more room, and not heard of yet
+        self._heard: dict[int, float] = {}  # when a running trial last said something
         self._losses: dict[int, int] = {}  # of a trial's workers, without an epoch in between
         self._stopping: StopRequest | None = None
         self._told_stopping = False
@@ -135,6 +136,7 @@ class Desk:
         if update.number not in self._running:  # it was lost, and a late word of it came after
             return True
         self._lost_in_a_row = 0
+        self._heard[update.number] = time.monotonic()
         self._awaited.discard(update.number)
         try:
             return self._take(update) or self.stopping is not None
@@ -156,7 +158,7 @@ class Desk:
         if trial is None:
             return
         self._awaited.discard(number)
-        silence = silence_words(self._study.stored.folder.stacks(number))
+        silence = silence_words(self._study.stored.folder.stacks(number)) or self._silence_elsewhere(number)
         if silence is not None:
             self._fail(number, silence)
             return
@@ -173,6 +175,13 @@ class Desk:
             self._again.append(trial)
         else:
             self._fail(number, reason)
+
+    def _silence_elsewhere(self, number: int) -> str | None:
+        """Returns why a worker is dead whose node alone has what its watchdog wrote, by the time that it was silent."""
+        heard, longest = self._heard.get(number), self._study.config.study.search.silence_seconds
+        if self._study.stored.folder.artifacts is None or heard is None or longest is None:
+            return None
+        return unseen_silence_words() if time.monotonic() - heard >= longest else None
 
     def _fail(self, number: int, reason: str) -> None:
         try:
@@ -214,6 +223,7 @@ class Desk:
 
     def _start(self, trial: TrialInfo) -> None:
         self._running[trial.number] = trial
+        self._heard.pop(trial.number, None)
         self._records.setdefault(trial.number, {})
         self._tracker.start_trial(trial)
         self._listener.on_trial_started(trial)

@@ -58,9 +58,18 @@ def silence_words(path: Path) -> str | None:
         return None
     if not stacks.startswith("Timeout ("):  # what faulthandler begins with
         return None
+    return _words(f"Where it stood: {path}.")
+
+
+def unseen_silence_words() -> str:
+    """Returns the same of a process whose stacks are out of sight."""
+    return _words("Where it stood is written in its node's cache, in hang.txt of the trial's folder.")
+
+
+def _words(where: str) -> str:
     return (
-        "it said nothing for longer than search.silence_seconds allows, so its process was ended. Where it stood: "
-        f"{path}. If an epoch may take so long, raise search.silence_seconds."
+        f"it said nothing for longer than search.silence_seconds allows, so its process was ended. {where} If an epoch "
+        "may take so long, raise search.silence_seconds."
     )
 
 

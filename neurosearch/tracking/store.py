@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _DATABASE = "mlflow.db"
 _ARTIFACTS = "mlartifacts"
 
+PASSWORD = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105  # the name of a variable, as the next one
+PASSWORD_FILE = "MLFLOW_TRACKING_PASSWORD_FILE"  # noqa: S105  # ours; MLflow has none
+
 # A user's own settings of these win.
 _DEFAULTS = {
     # By default a dead server blocks a call for four minutes. What fails is kept and tried again, so fail soon.
@@ -59,11 +62,13 @@ class Store:
         uri: What MLflow calls the tracking URI.
         folder: The folder of all studies.
         embedded: Whether runs lie in a SQLite file in that folder, rather than on a server.
+        studies: Server with the studies, which any machine may go on with; None where they lie in the folder.
     """
 
     uri: str
     folder: Path
     embedded: bool
+    studies: str | None = None
 
     @property
     def database(self) -> Path:
@@ -81,21 +86,23 @@ class Store:
         return masked(self.uri)
 
     def study_key(self, name: str) -> str:
-        """Returns what tells the study from one of the same name that another folder or machine keeps."""
-        place = "" if self.embedded else f"{socket.gethostname()}\0{self.folder}"
+        """Returns what tells the study from one of the same name that another folder, machine or database keeps."""
+        place = "" if self.embedded else self.studies or f"{socket.gethostname()}\0{self.folder}"
         return hashlib.sha256(f"{place}\0{name}".encode()).hexdigest()[:16]
 
 
-def choose_store(folder: str | Path, uri: str | None) -> Store:
+def choose_store(folder: str | Path, uri: str | None, database: str | None = None) -> Store:
     """Returns the store of the studies in `folder`.
 
     Args:
         folder: The folder of all studies.
         uri: A tracking server; None for a SQLite file in the folder.
+        database: What holds the studies, as `storage.database` says.
     """
     resolved = Path(folder).resolve()
     if uri is not None:
-        return Store(uri, resolved, embedded=False)
+        is_shared = database is not None and not database.startswith("sqlite:")
+        return Store(uri, resolved, embedded=False, studies=database if is_shared else None)
     return Store(f"sqlite:///{resolved / _DATABASE}", resolved, embedded=True)
 
 
@@ -106,14 +113,32 @@ def set_environment() -> None:
     os.environ.update(_FIXED)
 
 
+def read_password() -> None:
+    """Puts the password that a file holds where MLflow looks for it, unless one is there.
+
+    Raises:
+        StoreError: The file cannot be read.
+    """
+    path = os.environ.get(PASSWORD_FILE)
+    if not path or os.environ.get(PASSWORD):
+        return
+    try:
+        os.environ[PASSWORD] = Path(path).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        message = f"the file {path}, which {PASSWORD_FILE} names, cannot be read: {why}. Mend the path."
+        raise StoreError(message) from error
+
+
 def connect(store: Store) -> "MlflowClient":
     """Returns a client of the store; the first use of an embedded one makes its database, which takes seconds.
 
     Raises:
         OSError: The database cannot be made.
-        StoreError: The database cannot be opened.
+        StoreError: The database cannot be opened, or a file with a password cannot be read.
     """
     set_environment()
+    read_password()
     from mlflow import MlflowClient
 
     if store.embedded:

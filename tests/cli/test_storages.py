@@ -160,3 +160,64 @@ def test_a_journal_of_a_living_search_is_left_alone(
     assert f"the study 'tiny' is being searched already, by process {os.getpid()} on" in typed.err
     assert "neurosearch stop tiny" in typed.err
     lock.release()
+
+
+@pytest.fixture
+def far(bucket: Path, s3: Any, tmp_path: Path) -> Callable[..., str]:
+    """Writes a storage section with artifacts in a bucket of the S3 server."""
+
+    def section(name: str = bucket.name, endpoint: str = s3.endpoint) -> str:
+        return f"{{artifacts: 's3://{name}/team', s3: {{endpoint: '{endpoint}', path_style: true, tries: 1}}}}"
+
+    return section
+
+
+@pytest.mark.servers
+def test_a_bucket_that_cannot_be_used_is_found_before_a_search(
+    type_in: Callable[..., Any], config: Callable[..., Path], far: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    assert type_in("check", config(storage=far()), "--data").code == 0
+    assert "ok     artifacts: s3://" in type_in("doctor", "--config", "tiny.yaml").err
+    gone = config(storage=far("not-there"))
+    for command in (("check", gone, "--data"), ("search", gone)):
+        typed = type_in(*command)
+        assert typed.code == 2
+        assert "storage.artifacts" in typed.err
+        assert "there is no bucket not-there. Make it" in typed.err
+    assert "wrong  artifacts: s3://not-there/team cannot be used" in type_in("doctor", "--config", gone).err
+    typed = type_in("check", config(storage=far(endpoint="http://127.0.0.1:1")), "--data")
+    assert "Check storage.s3.endpoint and the network." in typed.err
+    config(storage=far())
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
+    typed = type_in("check", "tiny.yaml", "--data", "--set", "name=other")
+    assert "the secret key does not fit" in typed.err
+    assert "swordfish" not in typed.err + typed.out
+    assert not Path("runs").exists()
+
+
+@pytest.mark.servers
+def test_a_database_without_rights_is_found_before_a_search(
+    type_in: Callable[..., Any],
+    config: Callable[..., Path],
+    postgres: Any,
+    new_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = new_database().rpartition("/")[2]
+    postgres.sql(f"CREATE ROLE carl LOGIN PASSWORD '{os.environ['NEUROSEARCH_DATABASE_PASSWORD']}'")
+    path = config(storage=f"{{database: '{postgres.address(name, user='carl')}'}}")
+    for command in (("check", path, "--data"), ("search", path)):
+        typed = type_in(*command)
+        assert typed.code == 2
+        assert "'carl' may not do what a search needs" in typed.err
+        assert "GRANT USAGE, CREATE ON SCHEMA public" in typed.err
+    assert "wrong  storage" in type_in("doctor", "--config", path).err
+    assert not Path("runs").exists()
+
+
+def test_how_s3_is_reached_needs_an_address(type_in: Callable[..., Any], config: Callable[..., Path]) -> None:
+    typed = type_in("check", config(storage="{s3: {path_style: true}}"))
+    assert "artifacts has no address. Write artifacts: s3://BUCKET/PREFIX" in typed.err
+    typed = type_in("check", config(storage="{artifacts: /shared}"))
+    assert "is no address in S3; write s3://BUCKET/PREFIX" in typed.err

@@ -3,20 +3,17 @@
 import ctypes
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 
 from neurosearch.config.load import study_from_mapping
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.desk import Desk
-from neurosearch.search.errors import StudyError
 from neurosearch.search.outcome import read_result
-from neurosearch.search.ray_cluster import Workers, check_address, check_resources, cluster
+from neurosearch.search.ray_cluster import Workers, cluster
 from neurosearch.search.ray_tune import TrialWorker, run_trials
 from neurosearch.search.run import run_search
 from neurosearch.search.seams import SilentListener, SilentTracker
@@ -159,29 +156,6 @@ def test_a_stop_now_does_not_wait_for_running_trials(folder):
     config = make_study({"epochs": 100_000, "learning_rate": rate}, {"trials": 2, "control": False})
     result = run_search(config, folder, listener=StopAtFirstRecord(folder, "now"))
     assert (result.stopped, result.halted, result.counts["running"]) == (True, None, 2)
-
-
-@pytest.mark.parametrize("address", ["ray://cluster:10001", "auto", "cluster", "10.0.0.7:"])
-def test_an_address_that_is_none_is_refused(address):
-    with pytest.raises(StudyError, match="write host:port"):
-        check_address(address)
-
-
-def test_a_cluster_that_does_not_answer_is_refused_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        check_address(f"127.0.0.1:{port}")
-    with pytest.raises(StudyError, match=f"no Ray cluster answers at 127.0.0.1:{port}: Connection refused"):
-        check_address(f"127.0.0.1:{port}")
-
-
-def test_what_the_cluster_has_not_is_refused(monkeypatch):
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    check_resources(Workers(4, 2.0, 0.0, None))
-    with pytest.raises(StudyError, match=r"search\.gpus_per_trial is 0\.5, but no node has more than 0 of GPU"):
-        check_resources(Workers(1, 1.0, 0.5, None))
-    with pytest.raises(StudyError, match=r"search\.cpus_per_trial is 3, but no node has more than 2 of CPU"):
-        check_resources(Workers(1, 3.0, 0.0, None))
 
 
 class TroubledTraining:

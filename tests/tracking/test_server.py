@@ -1,16 +1,10 @@
 """Against a real tracking server on this machine, that goes away and comes back."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,58 +19,12 @@ from neurosearch.tracking.models import NetworkFiles, log_model
 from neurosearch.tracking.store import choose_store, connect
 from neurosearch.tracking.sync import sync
 from neurosearch.tracking.values import TrialHistory
+from tests.mlflow_server import Server
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 STUDY = StudyInfo("digits", {"name": "digits"}, 3, "accuracy", None)
 FINISHED = TrialOutcome("finished", None, {"accuracy": 0.3}, 3, 10.0, ())
-
-
-class Server:
-    """An MLflow server with files of its own, which clients reach through it alone."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        words = ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}", "--workers", "1"]
-        words += ["--artifacts-destination", str(self._folder / "files"), "--port", str(self.port)]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", *words],
-                stdout=log,
-                stderr=log,
-                env=environment,
-                cwd=self._folder,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + 120
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "server.log").read_text()
-            assert time.monotonic() < deadline, "the server did not come up"
-            time.sleep(0.1)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._process = None
-
-    def _answers(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
 
 
 class LossyProxy(ThreadingHTTPServer):

@@ -18,7 +18,7 @@ from neurosearch.export.deliver import deliver
 from neurosearch.export.errors import ExportError
 from neurosearch.export.rebuild import CARD_NAME
 from neurosearch.export.write import Exported
-from neurosearch.search.artifacts import artifacts_of
+from neurosearch.search.artifacts import artifacts_of, bring_network, keep_found_out
 from neurosearch.search.candidates import candidate_file
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.outcome import mean_metrics
@@ -139,6 +139,7 @@ def confusion(study: "StoredStudy", trials: Iterable[TrialSummary]) -> tuple[dic
         config, training = _chosen_training(study, trial)
         try:
             files = final_confusion(config, opened_data(config, study.folder), training)
+            keep_found_out(study.folder, training)
         except ValueError as error:
             remarks.append(f"no confusion matrix of trial {trial.number}: {error}")
             continue
@@ -158,7 +159,9 @@ def _logged(study: "StoredStudy", trial: TrialSummary, files: tuple[Path, ...]) 
 
 
 def _test_scores(study: "StoredStudy", config: TrialConfig, training: Path) -> dict[str, float]:
-    return final_test_scores(config, opened_data(config, study.folder), training)
+    scores = final_test_scores(config, opened_data(config, study.folder), training)
+    keep_found_out(study.folder, training)
+    return scores
 
 
 def _chosen_training(study: "StoredStudy", trial: TrialSummary) -> tuple[TrialConfig, Path]:
@@ -168,9 +171,7 @@ def _chosen_training(study: "StoredStudy", trial: TrialSummary) -> tuple[TrialCo
 
 def _training(study: "StoredStudy", trial: TrialSummary, index: int) -> tuple[TrialConfig, Path]:
     config = TrialConfig.model_validate({**trial.config, "seed": trial.seeds[index]})
-    training = study.folder.training(trial.number, index)
-    artifacts_of(study.folder).fetch(training / FILE_NAME)
-    return config, training
+    return config, bring_network(study.folder, study.folder.training(trial.number, index))
 
 
 def _registered(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from neurosearch.build.confusion import Matrix, Part, kept_confusion
@@ -12,6 +13,7 @@ from neurosearch.config.study import StudyFields
 from neurosearch.data.manifest import FILE_NAME, Manifest, read_manifest
 from neurosearch.data.problems import DataError
 from neurosearch.search.answer import Answered, answered, unanswered
+from neurosearch.search.artifacts import artifacts_of, bring_network
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.influence import Influences, influences
 from neurosearch.search.lock import holder
@@ -152,7 +154,7 @@ def material_of(study: StoredStudy) -> Material:
 
 def test_scores(folder: StudyFolder, trial: TrialSummary) -> tuple[Mapping[str, float], ...]:
     """Returns a trial's scores on the test part for each of its seeds; empty unless it was read for all of them."""
-    kept = [kept_test_scores(folder.training(trial.number, index)) for index in range(len(trial.per_seed))]
+    kept = [kept_test_scores(_network(folder, trial, index)) for index in range(len(trial.per_seed))]
     scores = tuple(each for each in kept if each is not None)
     return scores if len(scores) == len(kept) else ()
 
@@ -173,11 +175,15 @@ def _test_scores(folder: StudyFolder, trials: Sequence[TrialSummary]) -> dict[in
     return {number: scores for number, scores in found.items() if scores}
 
 
+def _network(folder: StudyFolder, trial: TrialSummary, index: int) -> Path:
+    return bring_network(folder, folder.training(trial.number, index))
+
+
 def _confusions(
     folder: StudyFolder, trials: Sequence[TrialSummary], fields: StudyFields
 ) -> dict[int, Mapping[Part, Matrix]]:
     finished = [each for each in trials if each.state == "finished"]
-    kept = {each.number: kept_confusion(folder.training(each.number, best_seed(each, fields))) for each in finished}
+    kept = {each.number: kept_confusion(_network(folder, each, best_seed(each, fields))) for each in finished}
     return {number: matrices for number, matrices in kept.items() if matrices}
 
 
@@ -197,7 +203,9 @@ def _on_first_seed(reports: Sequence[StoredReport]) -> tuple[StoredReport, ...]:
 
 
 def _records(folder: StudyFolder, trial: TrialSummary | None) -> tuple[Record, ...]:
-    result = None if trial is None else read_result(folder.result(trial.number))
+    if trial is None or not artifacts_of(folder).fetch(folder.result(trial.number)):
+        return ()
+    result = read_result(folder.result(trial.number))
     return () if result is None else tuple(each for each in result.records if each["seed_index"] == 0)
 
 

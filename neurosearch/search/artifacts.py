@@ -11,6 +11,8 @@ from typing import Protocol
 
 from neurosearch.search.folders import StudyFolder
 
+_NETWORK, _FOUND_OUT = "final.pt", ("test.json", "confusion*.json", "confusion*.csv")
+
 
 class Artifacts(Protocol):
     """The files of one study."""
@@ -65,6 +67,31 @@ def artifacts_of(folder: StudyFolder) -> Artifacts:
     if folder.artifacts is None:
         return FolderArtifacts()
     return _far(folder)
+
+
+def bring_network(folder: StudyFolder, training: Path) -> Path:
+    """Sees that a training's final network is here, with what was found out about it; returns the training's folder.
+
+    Raises:
+        StorageLost: Nothing can be read, and was tried for a while.
+    """
+    artifacts = artifacts_of(folder)
+    if not artifacts.are_near:
+        for path in artifacts.kept(training):
+            if any(map(path.match, (_NETWORK, *_FOUND_OUT))):
+                artifacts.fetch(path)
+    return training
+
+
+def keep_found_out(folder: StudyFolder, training: Path) -> None:
+    """Keeps what was found out about a final network: scores on the test part, which is read once, and confusions.
+
+    Raises:
+        StorageLost: It cannot be kept, and was tried for a while.
+    """
+    artifacts = artifacts_of(folder)
+    for path in () if artifacts.are_near else (path for name in _FOUND_OUT for path in sorted(training.glob(name))):
+        artifacts.keep(path)
 
 
 @cache  # its client takes a while to be made

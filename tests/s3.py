@@ -46,7 +46,7 @@ class Server:
             "--vfs-cache-mode",
             "off",
             "--dir-cache-time",
-            "0s",
+            "5ms",  # at 0 it spins; what a test writes behind its back is seen at once all the same
             "--poll-interval",
             "0",
             *self._secured,

@@ -322,7 +322,7 @@ class Search:
 
     def _in_mlflow(self, client: MlflowClient) -> Counter[str]:
         """Compares the exported files with what MLflow's model of them gives back."""
-        exported = self._folder.export / "model.onnx"
+        exported = self._folder.export / "network.onnx"
         assert exported.exists(), f"nothing was exported\n{self._log.read_text()[-3000:]}"
         digest = hashlib.sha256(exported.read_bytes()).hexdigest()
         version = client.get_model_version_by_alias(self.name, "best")

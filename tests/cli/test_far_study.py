@@ -74,7 +74,7 @@ def test_a_study_goes_on_and_is_exported_where_nothing_of_it_was(
     on_machine("three")
     typed = type_in("export", "tiny", "--database", database, "--folder", tmp_path / "three", "--json")
     assert typed.code == 0, typed.err
-    assert (tmp_path / "three" / "tiny" / "export" / "model.onnx").exists()
+    assert (tmp_path / "three" / "tiny" / "export" / "network.onnx").exists()
     typed = type_in("status", "tiny", "--database", database, "--folder", tmp_path / "three", "--json")
     assert typed.facts["counts"]["finished"] + typed.facts["counts"]["infeasible"] == 3
 

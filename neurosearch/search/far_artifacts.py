@@ -73,10 +73,12 @@ class S3Artifacts:
                 raise StudyError(self._words(error)) from error
 
     def keep(self, path: Path) -> None:
-        """Uploads the file, unless it is there as it is."""
+        """Uploads the file; once more if it was written anew meanwhile."""
         digest = _digest(path)
         key = f"{self._key(path)}{_MARK}{digest}"
         self._patiently(lambda: self._store.put(self._bucket, key, path))
+        if path.is_file() and _digest(path) != digest:
+            self.keep(path)
 
     def fetch(self, path: Path) -> bool:
         """Downloads the file as it was last kept, unless it is here so."""
@@ -90,7 +92,7 @@ class S3Artifacts:
 
     def kept(self, folder: Path) -> list[Path]:
         """Lists the objects below a prefix."""
-        return sorted({self._path(each.key) for each in self._listed(f"{self._key(folder)}/")})
+        return sorted({self._path(each.key) for each in self._listed(self._below(folder))})
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Removes all versions of the files."""
@@ -98,7 +100,7 @@ class S3Artifacts:
         if not wanted:
             return
         shared = Path(os.path.commonpath([path.parent for path in wanted]))
-        keys = [each.key for each in self._listed(f"{self._key(shared)}/") if self._path(each.key) in wanted]
+        keys = [each.key for each in self._listed(self._below(shared)) if self._path(each.key) in wanted]
         if keys:
             self._patiently(lambda: self._store.remove(self._bucket, keys))
         for path in wanted:
@@ -133,6 +135,9 @@ class S3Artifacts:
 
     def _key(self, path: Path) -> str:
         return f"{self._prefix}{path.relative_to(self._near).as_posix()}"
+
+    def _below(self, folder: Path) -> str:
+        return self._prefix if folder == self._near else f"{self._key(folder)}/"
 
     def _path(self, key: str) -> Path:
         return self._near / key.removeprefix(self._prefix).rpartition(_MARK)[0]

@@ -38,7 +38,7 @@ class ArtifactsConformance:
             artifacts_of(folder).keep(written(folder.training(1, 0) / name, name))
         artifacts_of(folder).keep(written(folder.result(10), "another trial"))
         assert artifacts_of(other).kept(other.training(1, 0)) == [other.training(1, 0) / name for name in names]
-        assert len(artifacts_of(other).kept(other.trials)) == 3
+        assert len(artifacts_of(other).kept(other.trials)) == len(artifacts_of(other).kept(other.near)) == 3
 
     def test_what_is_removed_is_gone_everywhere_and_may_be_removed_again(self, folder, other):
         paths = [written(folder.training(1, 0) / name, name) for name in ("a", "b")]

@@ -178,7 +178,7 @@ def test_a_bucket_that_cannot_be_used_is_found_before_a_search(
 ) -> None:
     monkeypatch.setenv("HOME", str(Path.cwd()))
     assert type_in("check", config(storage=far()), "--data").code == 0
-    assert "ok     artifacts: s3://" in type_in("doctor", "--config", "tiny.yaml").err
+    assert "ok     artifacts: s3://" in type_in("doctor", "--config", "tiny.yaml").out
     gone = config(storage=far("not-there"))
     for command in (("check", gone, "--data"), ("search", gone)):
         typed = type_in(*command)

@@ -291,7 +291,8 @@ class Search:
                 assert self.starts < RESUMES, f"{self.name} does not end\n{self._log.read_text()[-3000:]}"
                 driver = self._driver()
         self._machines.settle()
-        self._command("sync", self.name, "--database", self._machines.database)
+        if self.starts > 1 or kills:  # what MLflow missed while it was down
+            self._command("sync", self.name, "--database", self._machines.database)
 
     def outcome(self) -> list[Any]:
         """Returns what the study came to."""

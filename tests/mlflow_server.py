@@ -87,6 +87,7 @@ class Server:
             f"database_uri = sqlite:///{self._folder / 'users.db'}\nadmin_username = {USER}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
             "grant_default_workspace_access = false\n"
+            "auth_cache_ttl_seconds = 60\n"  # without it every request costs a hash of the password
         )
         return {
             "MLFLOW_AUTH_CONFIG_PATH": str(settings),

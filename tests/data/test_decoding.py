@@ -18,12 +18,12 @@ def test_an_image_is_read_as_it_is(tmp_path, save_image):
 
 
 def test_decoding_tells_how_many_images_are_done(tmp_path, save_image):
-    paths = [str(tmp_path / f"{number}.png") for number in range(5)]
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
     for path in paths:
         save_image(path)
     heard = []
     with told_to(heard.append):
-        decode_into(tmp_path / "into", paths, (6, 8), "rgb")
+        decode_into(tmp_path / "into", list(map(str, paths)), (6, 8), "rgb")
     assert (heard[-1].what, heard[-1].done, heard[-1].total) == ("decoding images", 5, 5)
 
 

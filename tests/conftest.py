@@ -127,7 +127,6 @@ def mlflow_server(postgres, s3_server, tmp_path_factory):
         "s3://mlflow/files",
         secured=True,
         MLFLOW_S3_ENDPOINT_URL=s3_server.endpoint,
-        AWS_DEFAULT_REGION="us-east-1",
         **keys,
     )
     server.start()

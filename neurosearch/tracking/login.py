@@ -26,6 +26,7 @@ def refusal(uri: str) -> str | None:
         with urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310
             return None
     except HTTPError as error:
+        error.close()
         if error.code not in (401, 403):
             return None
     except (URLError, OSError, ValueError):

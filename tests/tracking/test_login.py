@@ -73,4 +73,5 @@ def test_the_server_answers_to_its_own_names_alone(mlflow_server: Any) -> None:
     request = urllib.request.Request(f"{mlflow_server.uri}/api/2.0/mlflow/experiments/search", headers={"Host": "evil"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
+    refused.value.close()
     assert refused.value.code == 403

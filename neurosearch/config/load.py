@@ -15,6 +15,7 @@ from neurosearch.config.base import ConfigError, Path, Problem, dotted
 from neurosearch.config.corners import corners
 from neurosearch.config.files import outside, root_problems, with_files
 from neurosearch.config.overrides import with_overrides
+from neurosearch.config.packing import packing_problems
 from neurosearch.config.points import point_problems
 from neurosearch.config.problems import TrialProblems, limit_problems, metric_problems, study_problems
 from neurosearch.config.s3 import is_on_s3
@@ -145,6 +146,8 @@ def _validated(source: Source) -> StudyConfig:
             for each in trial_problems.of(corner)
             if not _follows(each, node_problems) and not _is_told(each, source.problems)
         }
+    if study is not None and not found:
+        found |= set(packing_problems(study.search, template))
     if found:
         raise ConfigError(tuple(sorted(found, key=_in_file_order)))
     assert study is not None

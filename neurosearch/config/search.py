@@ -37,6 +37,30 @@ def _gpus(value: object) -> float | Literal["auto"]:
     return gpus
 
 
+#: How many trials take their steps together; few sizes, since each is a step of its own.
+PACK_SIZES = (2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def _packing(value: object) -> int | Literal["auto", "off"]:
+    """Reads a size or a choice; YAML reads `off` as false."""
+    if value is False or value == "off":
+        return "off"
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, bool) and isinstance(value, int) and value in PACK_SIZES:
+        return value
+    raise PydanticCustomError(
+        "packing",
+        "must be auto, off or one of {sizes}, but is {value}",
+        {"sizes": ", ".join(map(str, PACK_SIZES)), "value": repr(value)},
+    )
+
+
+Packing = Annotated[
+    int | Literal["auto", "off"],
+    PlainValidator(_packing, json_schema_input_type=Literal["auto", "off", False, 2, 4, 8, 16, 32, 64, 128, 256]),
+]
+
 Gpus = Annotated[
     float | Literal["auto"], PlainValidator(_gpus, json_schema_input_type=NonNegativeFloat | Literal["auto"])
 ]
@@ -155,6 +179,11 @@ class SearchFields(Fields):
         0.0,
         description="GPUs of one trial; a share such as 0.25 shares one and its memory, several of one machine train "
         "it together; auto: the share that its largest network will need, in eighths",
+    )
+    packing: Packing = Field(
+        "off",
+        description="How many trials of small networks take their steps together in one worker, such as 16; auto: 16 "
+        "where that is faster, measured once for each kind of trial",
     )
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=5)] = Field(
         (Objective(metric=BALANCED_ACCURACY, direction="maximize"),),

@@ -17,6 +17,7 @@ from neurosearch.search.errors import RightLost, StorageLost
 from neurosearch.search.keeping import Keeper
 from neurosearch.search.lease import Lease, LeasedTrial
 from neurosearch.search.outcome import TrialOutcome, TrialResult, last_epoch, mean_metrics, write_result
+from neurosearch.search.packing import Packing
 from neurosearch.search.room import Room, room_words
 from neurosearch.search.seams import Listener, Tracker, TrialInfo
 from neurosearch.search.stored import StopRequest
@@ -78,6 +79,8 @@ class Desk:
         self._lost_in_a_row = 0
         self._usual_room = usual_room
         self._rooms: dict[int, Room] = {}  # of running trials
+        self._packing = Packing(study)
+        self._alone: set[int] = set()  # trials that were in a pack whose worker died
         self._keeper = Keeper(study.stored.folder, study.config.study.search)
         self._keeper.ended(study.stored.trials())  # an earlier process may have died before it did this
         self._candidates: CandidateKeeper | None = None
@@ -119,17 +122,24 @@ class Desk:
         if trial is None:
             self.finished = self._stopping is not None or (self._follow_ups is not None and not self._running)
             return None
-        self._start(trial)
-        halving = self._study.halving if trial.role == "search" else None
-        levels = halving.levels if halving else ()
-        candidates = self._candidates is not None and trial.role == "search"
-        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels, candidates)
-        enlarged = self._study.enlarged_room(trial.number)
-        if enlarged is not None:
-            self._awaited.add(trial.number)
-        room = self._rooms[trial.number] = enlarged or self._usual_room(trial)
+        leased, room = self._handed_out(trial)
+        key = self._packing.key(trial) if self._may_be_packed(trial.number) else None
+        others = () if key is None else self._alike(key, self._packing.size(key) - 1, room)
+        is_measured = key is not None and bool(others) and self._packing.begin(key)
         silence_seconds = self._study.config.study.search.silence_seconds
-        return Lease(self._study.stored.folder, (leased,), room, silence_seconds)
+        return Lease(self._study.stored.folder, (leased, *others), room, silence_seconds, is_measured)
+
+    def joining(self, lease: Lease) -> tuple[LeasedTrial, ...]:
+        """Returns the trials that come into a pack's free places.
+
+        Args:
+            lease: The pack as it is now, with those of its trials that go on.
+        """
+        trial = self._running[lease.trials[0].number]
+        key = self._packing.key(trial)
+        if key is None or self.stopping is not None:
+            return ()
+        return self._alike(key, self._packing.size(key) - len(lease.trials), lease.room)
 
     def take(self, update: TrialUpdate) -> bool:
         """Takes in what is new of a running trial; returns whether it shall stop here."""
@@ -143,6 +153,21 @@ class Desk:
         except (OSError, StorageLost) as error:
             self._halt_on(error)
             return True
+
+    def lose_pack(self, numbers: Sequence[int], reason: str) -> None:
+        """Takes in that the worker of a pack died: each of its trials is run again, alone, where it answers for itself.
+
+        Args:
+            numbers: The trials.
+            reason: What is known of the death, in words.
+        """
+        for number in [each for each in numbers if each in self._running]:
+            self._study.stored.folder.stacks(number).unlink(missing_ok=True)
+            self._alone.add(number)
+            self._packing.lost(self._packing.key(self._running[number]) or "")
+            self._give_back(number)
+        self._lost_in_a_row += 1
+        self._check_losses(reason)
 
     def lose(self, number: int, reason: str) -> None:
         """Takes in that a running trial's worker died: it is run again from its checkpoint, unless it died before.
@@ -164,15 +189,10 @@ class Desk:
             return
         self._lost_in_a_row += 1
         self._losses[number] = self._losses.get(number, 0) + 1
-        if self._lost_in_a_row >= _LOSSES_IN_A_ROW:
-            self._halt(
-                f"{self._lost_in_a_row} workers in a row died before they told anything, the last one so: {reason}. "
-                f"Look into {self._study.stored.folder.logs}, mend it, then go on with "
-                f"`{self._study.stored.folder.command('resume')}`."
-            )  # this trial goes on then
-        elif self._losses[number] < _LOSSES_OF_A_TRIAL:
-            del self._running[number], self._rooms[number]
-            self._again.append(trial)
+        if self._check_losses(reason):
+            return  # this trial goes on when the study does
+        if self._losses[number] < _LOSSES_OF_A_TRIAL:
+            self._give_back(number)
         else:
             self._fail(number, reason)
 
@@ -182,6 +202,59 @@ class Desk:
         if self._study.stored.folder.artifacts is None or heard is None or longest is None:
             return None
         return unseen_silence_words() if time.monotonic() - heard >= longest else None
+
+    def _check_losses(self, reason: str) -> bool:
+        """Halts the study where worker after worker has died; returns whether it did."""
+        if self._lost_in_a_row < _LOSSES_IN_A_ROW:
+            return False
+        self._halt(
+            f"{self._lost_in_a_row} workers in a row died before they told anything, the last one so: {reason}. "
+            f"Look into {self._study.stored.folder.logs}, mend it, then go on with "
+            f"`{self._study.stored.folder.command('resume')}`."
+        )
+        return True
+
+    def _give_back(self, number: int) -> None:
+        """Lets a running trial be handed out again."""
+        self._rooms.pop(number)
+        self._again.append(self._running.pop(number))
+
+    def _handed_out(self, trial: TrialInfo) -> tuple[LeasedTrial, Room]:
+        """Starts a trial; returns it as a worker sees it, and what it runs in."""
+        self._start(trial)
+        halving = self._study.halving if trial.role == "search" else None
+        levels = halving.levels if halving else ()
+        candidates = self._candidates is not None and trial.role == "search"
+        leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, levels, candidates)
+        enlarged = self._study.enlarged_room(trial.number)
+        if enlarged is not None:
+            self._awaited.add(trial.number)
+        room = self._rooms[trial.number] = enlarged or self._usual_room(trial)
+        return leased, room
+
+    def _may_be_packed(self, number: int) -> bool:
+        return number not in self._alone and self._study.enlarged_room(number) is None
+
+    def _alike(self, key: str, count: int, room: Room) -> tuple[LeasedTrial, ...]:
+        """Starts up to so many more trials that can take their steps together; others that were asked for wait."""
+        found: list[LeasedTrial] = []
+        others: list[TrialInfo] = []
+        while len(found) < count and len(others) < count and (trial := self._asked_quietly()) is not None:
+            is_alike = self._packing.key(trial) == key and self._usual_room(trial) == room
+            if is_alike and self._may_be_packed(trial.number):
+                found.append(self._handed_out(trial)[0])
+            else:
+                others.append(trial)
+        self._again.extend(others)
+        return tuple(found)
+
+    def _asked_quietly(self) -> TrialInfo | None:
+        """Returns a further trial; None where there is none now."""
+        try:
+            return self._next_trial()
+        except (OSError, StorageLost) as error:
+            self._halt_on(error)
+            return None
 
     def _fail(self, number: int, reason: str) -> None:
         try:
@@ -240,6 +313,13 @@ class Desk:
             self._listener.on_records(number, update.records)
         if update.halt is not None:
             self._halt(update.halt)
+        if update.choice is not None:
+            key = self._packing.key(self._running[number])
+            assert key is not None
+            self._study.keep_pack_choice(key, update.choice)
+        if update.returned:
+            self._give_back(number)
+            return True
         if update.shortage is not None:
             self._make_room(number, update.shortage)
             return True

@@ -1,7 +1,7 @@
 """What a worker is handed: the right and the duty to run some trials of a study.
 
 A lease is plain values, because Ray carries plain values; the worker validates the configs again. It is a value of its
-own, apart from a Tune trial: today a lease holds one trial of the study, and nothing but its maker knows that.
+own, apart from a Tune trial, and holds one trial of the study or a pack of them.
 """
 
 from collections.abc import Mapping
@@ -37,19 +37,21 @@ class LeasedTrial:
 
 @dataclass(frozen=True)
 class Lease:
-    """Trials handed to one worker, to be run one after the other.
+    """Trials handed to one worker: one, or several that take their steps together.
 
     Attributes:
         study: Where the study lies, as every worker sees it.
         trials: The trials.
         room: What they run in.
         silence_seconds: Longest time that a trial may say nothing; None for no limit.
+        is_measured: Whether it is to be found out first if they are faster together; only where there are several.
     """
 
     study: StudyFolder
     trials: tuple[LeasedTrial, ...]
     room: Room
     silence_seconds: float | None
+    is_measured: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
@@ -58,15 +60,18 @@ class Lease:
             "trials": [asdict(each) for each in self.trials],
             "room": self.room.to_dict(),
             "silence_seconds": self.silence_seconds,
+            "is_measured": self.is_measured,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Lease":
         """Rebuilds a lease from `to_dict`."""
-        trials, room = tuple(_leased(each) for each in values["trials"]), Room.from_dict(values["room"])
-        return cls(StudyFolder.from_dict(values["study"]), trials, room, values["silence_seconds"])
+        trials, room = tuple(leased_trial(each) for each in values["trials"]), Room.from_dict(values["room"])
+        study = StudyFolder.from_dict(values["study"])
+        return cls(study, trials, room, values["silence_seconds"], values["is_measured"])
 
 
-def _leased(values: Mapping[str, Any]) -> LeasedTrial:
+def leased_trial(values: Mapping[str, Any]) -> LeasedTrial:
+    """Rebuilds a leased trial from its dict."""
     seeds, levels = tuple(values["seeds"]), tuple(values["levels"])
     return LeasedTrial(values["number"], values["role"], dict(values["config"]), seeds, levels, values["candidates"])

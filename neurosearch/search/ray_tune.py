@@ -7,14 +7,15 @@ and the study's business, so Tune's own ids, loggers, snapshots and restoring ar
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
@@ -22,16 +23,17 @@ from ray.tune.search import Searcher
 
 from neurosearch.search.desk import Desk
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.lease import Lease
+from neurosearch.search.lease import Lease, leased_trial
 from neurosearch.search.ranks import ranked
 from neurosearch.search.ray_cluster import Workers
 from neurosearch.search.room import Room
 from neurosearch.search.signals import stopping_on_signals
+from neurosearch.search.together import PackRun
 from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_training, trial_updates
 from neurosearch.search.watchdog import watched
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
-_LEASE, _UPDATES, _DEVICE, _THREADS, _CPUS = "lease", "updates", "device", "threads", "cpus"
+_LEASE, _UPDATES, _WORKER, _DEVICE, _THREADS, _CPUS = "lease", "updates", "worker", "device", "threads", "cpus"
 
 
 def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "type[TrialWorker] | None" = None) -> None:
@@ -54,7 +56,7 @@ def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "ty
 
 
 class TrialWorker(tune.Trainable):
-    """Runs the trials of one lease after the other in the same process, which keeps what it has imported and opened.
+    """Runs one lease after the other in the same process, which keeps what it has imported and opened.
 
     Attributes:
         opened: Makes the training of a trial; on several GPUs, `ranks` does.
@@ -80,26 +82,37 @@ class TrialWorker(tune.Trainable):
         updates: list[TrialUpdate] = []
         until = monotonic() + _STEP_SECONDS
         done = True
-        for update in self._updates:
-            updates.append(update)
-            if update.waits or monotonic() >= until:
+        for news in self._news:
+            updates += news
+            if any(map(self._needs_a_word, news)) or monotonic() >= until:
                 done = False
                 break
-        return {"done": done, _UPDATES: json.dumps([update.to_dict() for update in merged(updates)])}
+        result = {"done": done, _UPDATES: json.dumps([update.to_dict() for update in merged(updates)])}
+        # By its own handle the driver gives a pack its word on each trial.
+        return result if self._pack is None or done else {**result, _WORKER: ray.get_runtime_context().current_actor}
+
+    def hear(self, stopped: Sequence[int], joining: str) -> None:
+        """Takes in which trials of a pack stop, and as one text which ones come."""
+        if self._pack is not None:
+            self._pack.hear(stopped, [leased_trial(values) for values in json.loads(joining)])
+
+    def _needs_a_word(self, update: TrialUpdate) -> bool:
+        """Says whether the driver must hear of it at once: a trial waits, or a place of a pack is free."""
+        return update.waits or (self._pack is not None and (update.returned or update.outcome is not None))
 
     def _start(self, config: Mapping[str, Any]) -> None:
         lease = Lease.from_dict(json.loads(config[_LEASE]))
         folder = lease.study
         _take_share(lease.room)
+        stacks = folder.stacks(lease.trials[0].number)
+        self._pack: PackRun | None = None
+        if len(lease.trials) > 1:
+            self._pack = PackRun(lease.trials, folder, config[_DEVICE], is_measured=lease.is_measured)
+            self._news = watched(self._pack.rounds(), stacks, lease.silence_seconds)
+            return
         opened = self.opened if lease.room.gpus <= 1 else ranked(round(lease.room.gpus))
-        self._updates: Iterator[TrialUpdate] = chain.from_iterable(
-            watched(
-                trial_updates(trial, folder, config[_DEVICE], opened),
-                folder.stacks(trial.number),
-                lease.silence_seconds,
-            )
-            for trial in lease.trials
-        )
+        updates = trial_updates(lease.trials[0], folder, config[_DEVICE], opened)
+        self._news = watched(((update,) for update in updates), stacks, lease.silence_seconds)
 
 
 class _LeaseSearcher(Searcher):
@@ -147,12 +160,14 @@ class _Clerk(tune.Callback):
         lease = self._searcher.leases.pop(trial.trial_id)
         text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
         shortage = _shortage(text)
+        numbers = [leased.number for leased in lease.trials]
         with _remembered(self._errors):
-            for leased in lease.trials:
-                if shortage is None:
-                    self._desk.lose(leased.number, _reason_of_death(text))
-                else:
-                    self._desk.take(TrialUpdate(leased.number, shortage=shortage))
+            if len(numbers) > 1:  # who of them it was, their next tries will show
+                self._desk.lose_pack(numbers, _reason_of_death(text))
+            elif shortage is None:
+                self._desk.lose(numbers[0], _reason_of_death(text))
+            else:
+                self._desk.take(TrialUpdate(numbers[0], shortage=shortage))
 
 
 class _Messenger(tune.Stopper):
@@ -161,15 +176,34 @@ class _Messenger(tune.Stopper):
     Of all that Tune calls with a result, a stopper alone is asked before the worker goes on.
     """
 
-    def __init__(self, desk: Desk, errors: list[Exception]) -> None:
+    def __init__(self, desk: Desk, searcher: _LeaseSearcher, errors: list[Exception]) -> None:
         self._desk = desk
+        self._searcher = searcher
         self._errors = errors
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         with _remembered(self._errors):
-            updates = json.loads(result.pop(_UPDATES, "[]"))  # taken out, or Tune would keep it
-            words = [self._desk.take(TrialUpdate.from_dict(values)) for values in updates]
-            return any(words)
+            # Taken out, or Tune would keep them.
+            told, worker = result.pop(_UPDATES, "[]"), result.pop(_WORKER, None)
+            updates = [TrialUpdate.from_dict(values) for values in json.loads(told)]
+            stopped = [update.number for update in updates if self._desk.take(update)]
+            if worker is None:
+                return bool(stopped)
+            ended = [update.number for update in updates if update.outcome or update.shortage]
+            return self._answered(trial_id, worker, stopped, {*stopped, *ended})
+
+    def _answered(self, trial_id: str, worker: Any, stopped: Sequence[int], gone: Collection[int]) -> bool:
+        """Tells a pack who stops and who comes in their places; returns whether nobody is left."""
+        lease = self._searcher.leases[trial_id]
+        left = tuple(leased for leased in lease.trials if leased.number not in gone)
+        if not left:
+            return True
+        lease = replace(lease, trials=left)
+        joining = self._desk.joining(lease) if gone else ()
+        self._searcher.leases[trial_id] = replace(lease, trials=(*left, *joining))
+        if gone:
+            ray.get(worker.hear.remote(list(stopped), json.dumps([asdict(leased) for leased in joining])))
+        return False
 
     def stop_all(self) -> bool:
         return False
@@ -209,7 +243,7 @@ def _tuner(
             storage_path=str(folder.logs),
             verbose=0,
             callbacks=[_Clerk(desk, searcher, errors)],
-            stop=_Messenger(desk, errors),
+            stop=_Messenger(desk, searcher, errors),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )

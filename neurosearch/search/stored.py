@@ -21,7 +21,7 @@ from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
-EARLIER, FORMAT, ENOUGH, PROVENANCE = "earlier_trials", "format", "enough", "provenance"
+EARLIER, FORMAT, ENOUGH, PROVENANCE, PACKING = "earlier_trials", "format", "enough", "provenance", "packing"
 TOKEN = "artifacts_token"  # noqa: S105  # no secret: tells apart studies of one name
 #: Version of what stands in these attributes and of how the study's folder is laid out.
 FORMAT_VERSION = 2

@@ -40,6 +40,7 @@ from neurosearch.search.stored import (
     FORMAT,
     FORMAT_VERSION,
     OUTCOME,
+    PACKING,
     PROVENANCE,
     REFERENCE,
     ROLE,
@@ -299,6 +300,20 @@ class Study:
         if larger is not None:
             self.stored.storage.set_trial_user_attr(self.stored.trial_id(number), ROOM, larger.to_dict())
         return larger
+
+    def pack_choice(self, key: str) -> Mapping[str, Any] | None:
+        """Returns what was measured of trials of a kind, together and alone; None if nothing was."""
+        choice: Mapping[str, Any] | None = self.stored.attributes().get(f"{PACKING}/{key}")
+        return choice
+
+    def keep_pack_choice(self, key: str, choice: Mapping[str, Any]) -> None:
+        """Keeps what was measured of trials of a kind."""
+        self._set(f"{PACKING}/{key}", dict(choice))
+
+    @property
+    def trials_left(self) -> int:
+        """How many more trials may be asked for, by their number alone."""
+        return max(0, self._search.trials - self._generations.num_asked)
 
     def set_run_ids(self, run_ids: Mapping[int, str], study_run_id: str | None = None) -> None:
         """Keeps the tracker's ids of trials' runs and of the study's own."""

@@ -51,6 +51,8 @@ class TrialUpdate:
         shortage: Why it ran out of memory, in words; None if it did not. It stops without an end then.
         outcome: How it ended; None while it goes on.
         halt: Why the whole study cannot go on; None if it can.
+        returned: Whether the trial is given back, not begun or up to its last checkpoint, to be handed out again.
+        choice: What was measured of trials of its kind, together and alone; None where nothing was.
     """
 
     number: int
@@ -60,6 +62,8 @@ class TrialUpdate:
     shortage: str | None = None
     outcome: TrialOutcome | None = None
     halt: str | None = None
+    returned: bool = False
+    choice: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, fit for JSON."""
@@ -71,14 +75,16 @@ class TrialUpdate:
             "shortage": self.shortage,
             "outcome": self.outcome.to_dict() if self.outcome else None,
             "halt": self.halt,
+            "returned": self.returned,
+            "choice": self.choice,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialUpdate":
         """Rebuilds an update from `to_dict`."""
         outcome = TrialOutcome.from_dict(values["outcome"]) if values["outcome"] else None
-        records, per_seed = tuple(values["records"]), tuple(values["per_seed"])
-        return cls(values["number"], records, per_seed, values["waits"], values["shortage"], outcome, values["halt"])
+        lists = {name: tuple(values[name]) for name in ("records", "per_seed")}
+        return cls(**{**values, **lists, "outcome": outcome})
 
 
 class Training(Protocol):
@@ -174,6 +180,8 @@ def merged(updates: Iterable[TrialUpdate]) -> list[TrialUpdate]:
             before.shortage or each.shortage,
             before.outcome or each.outcome,
             before.halt or each.halt,
+            before.returned or each.returned,
+            before.choice or each.choice,
         )
     return list(found.values())
 

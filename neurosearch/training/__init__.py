@@ -10,8 +10,10 @@ Beside it `packed`, for thousands of tiny networks that learn side by side by on
 """
 
 __all__ = [
+    "called_stack",
     "chain",
     "checkpoint",
+    "companies",
     "counts",
     "distributed",
     "footprint",

@@ -1,4 +1,4 @@
-"""A multilayer perceptron as a chain of layers, which is what a stack of networks computes; other networks are refused.
+"""A multilayer perceptron as a chain of layers, which is what a stack of them computes.
 
 Beside it the refusal that says which field keeps a training out of a pack.
 """
@@ -45,16 +45,18 @@ class Link:
     dropout: float | None
 
 
+def is_chain(model: nn.Module) -> bool:
+    """Say whether a network is a perceptron of our own."""
+    return type(model) is Mlp
+
+
 def chain_of(model: nn.Module) -> tuple[Link, ...]:
     """Return the layers of an `Mlp` as they are now, from the input on.
 
     Raises:
-        NotPackable: It is another network, or one whose last layer is no plain one.
+        NotPackable: Its last layer is no plain one.
     """
-    if type(model) is not Mlp:
-        raise NotPackable(
-            "model.kind", f"steps of a {type(model).__name__} are not taken together, those of an Mlp are"
-        )
+    assert isinstance(model, Mlp)
     links: list[Link] = []
     for name, layer in model.layers.named_children():
         match layer:
@@ -79,8 +81,21 @@ def check_packable(trainer: Trainer) -> None:
     Raises:
         NotPackable: They cannot.
     """
-    chain_of(trainer.model)
+    if is_chain(trainer.model):
+        chain_of(trainer.model)
+    else:
+        _check_callable(trainer)
     if trainer.special is not None:
         raise NotPackable(trainer.special, "with it a step does more than those of a pack")
-    if trainer.policy.trained() and not isinstance(trainer.policy, NimblePolicy):
+    if trainer.policy.trained() and is_chain(trainer.model) and not isinstance(trainer.policy, NimblePolicy):
         raise NotPackable("growth.control", "the published mask is one gain for a whole layer")
+
+
+def _check_callable(trainer: Trainer) -> None:
+    """Check that the forward passes of networks of this kind can be called together."""
+    if trainer.policy.trained():
+        raise NotPackable("growth.kind", "trained sizes share a step in perceptrons alone")
+    if any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in trainer.model.modules()):
+        raise NotPackable("model.dropout", "networks with dropout share a step if they are perceptrons")
+    if trainer.settings.channels_last:
+        raise NotPackable("training.channels_last", "a pack has a memory order of its own")

@@ -1,22 +1,21 @@
 """What networks must have in common to lie in one stack, and how large they are there.
 
-Every size is padded with zeros to one of a few: then matrix products of a stack round alike however many networks it
-has, and a network whose size changes a little stays where it is. What is padded stays 0 by itself: nothing comes into a
-padded neuron, so it gives 0 to the next layer, and no gradient reaches its weights.
+Every size is padded with zeros to a multiple of 16: then matrix products round alike however many networks a stack has
+and however much wider the others are, and a network whose size changes a little stays where it is. What is padded stays
+0 by itself: nothing comes into a padded neuron, so it gives 0 to the next layer, and no gradient reaches its weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from neurosearch.growth.nimble import NimblePolicy
-from neurosearch.training.chain import Link, chain_of
+from neurosearch.training.chain import Link, chain_of, is_chain
 from neurosearch.training.settings import OptimizerKind
 from neurosearch.training.trainer import Trainer
 from neurosearch.training.under_way import EpochUnderWay
 
-_SIZES = (8, 16, 32, 64)  # and the multiples of the last; with multiples of 8, products do not depend on the stack
-_PIECE = 16  # numbers that every tensor of a row begins at a multiple of: 64 bytes of float32
+_PAD = 16  # numbers that every size, and where every tensor of a row begins, is a multiple of: 64 bytes of float32
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,16 @@ class Form:
     """What all networks of a stack have in common.
 
     Attributes:
-        links: The layers, from the input on.
-        num_outputs: Of the network, as they are.
+        links: The layers of a perceptron, from the input on; empty for another network.
+        num_outputs: Of the perceptron, as they are.
         optimizer: Kind of optimizer.
         has_momentum: Whether sgd keeps one.
         num_size_weights: How many sizes are trained.
         is_late: Whether the loss is that of the last epochs.
         dtype: Of all weights.
         device: Where they lie.
+        module: Of another network, its layers in words; empty for a perceptron.
+        shapes: Of another network, those of all parameters, by name.
     """
 
     links: tuple[LinkForm, ...]
@@ -65,27 +66,40 @@ class Form:
     is_late: bool
     dtype: torch.dtype
     device: torch.device
+    module: str = ""
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def padded(size: int) -> int:
     """Return the size that takes the place of one."""
-    for each in _SIZES:
-        if size <= each:
-            return each
-    return -(-size // _SIZES[-1]) * _SIZES[-1]
+    return -(-size // _PAD) * _PAD
 
 
-def aligned(size: int) -> int:
-    """Return how many numbers a tensor of so many takes of a row."""
-    return -(-size // _PIECE) * _PIECE
+def covering(one: Form, other: Form) -> Form | None:
+    """Return the form that networks of both fit into; None if they differ in more than sizes."""
+    if len(one.links) != len(other.links):
+        return None
+    links = [link for link in map(_covering, one.links, other.links) if link is not None]
+    is_alike = len(links) == len(one.links) and replace(one, links=()) == replace(other, links=())
+    return replace(one, links=tuple(links)) if is_alike else None
+
+
+def _covering(one: LinkForm, other: LinkForm) -> LinkForm | None:
+    sizes = {
+        name: max(getattr(one, name), getattr(other, name)) for name in ("num_inputs", "num_outputs", "num_column")
+    }
+    found = replace(one, **sizes)
+    return found if found == replace(other, **sizes) and bool(one.num_column) == bool(other.num_column) else None
 
 
 def form_of(trainer: Trainer, under_way: EpochUnderWay) -> Form:
     """Return the form of a training as it is now.
 
     Raises:
-        NotPackable: Its network is no chain of layers.
+        NotPackable: Its network has a last layer of its own kind.
     """
+    if not is_chain(trainer.model):
+        return _called_form(trainer, under_way)
     links = chain_of(trainer.model)
     policy, settings = trainer.policy, trainer.settings
     gating = policy.gating(trainer.units) if isinstance(policy, NimblePolicy) else None
@@ -101,6 +115,14 @@ def form_of(trainer: Trainer, under_way: EpochUnderWay) -> Form:
         links[0].linear.weight.dtype,
         trainer.device,
     )
+
+
+def _called_form(trainer: Trainer, under_way: EpochUnderWay) -> Form:
+    settings, first = trainer.settings, next(trainer.model.parameters())
+    has_momentum = settings.optimizer == "sgd" and settings.momentum > 0
+    shapes = tuple((name, tuple(each.shape)) for name, each in trainer.model.named_parameters())
+    late, module = under_way.is_late, str(trainer.model)
+    return Form((), 0, settings.optimizer, has_momentum, 0, late, first.dtype, trainer.device, module, shapes)
 
 
 def _link_form(link: Link, size_weight: int | None, num_column: int | None) -> LinkForm:

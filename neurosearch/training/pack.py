@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 
 from neurosearch.growth.policy import NOTHING, Need
+from neurosearch.training.called_stack import CalledStack
 from neurosearch.training.chain import NotPackable, check_packable
-from neurosearch.training.form import Form, form_of
+from neurosearch.training.companies import companies
+from neurosearch.training.form import Form, covering, form_of
 from neurosearch.training.records import EpochRecord
 from neurosearch.training.stack import Occupant, Stack
 from neurosearch.training.trainer import Trainer
 from neurosearch.training.under_way import EpochUnderWay, loss_sums
 
 Result = EpochRecord | Exception
+AnyStack = Stack | CalledStack
 
 
 @dataclass
@@ -42,7 +45,7 @@ class _Member:
     trainer: Trainer
     under_way: EpochUnderWay
     occupant: Occupant
-    seat: tuple[Stack, int] | None = None
+    seat: tuple[AnyStack, int] | None = None
     failure: Exception | None = None
     task_losses: list[Tensor] = field(default_factory=list)
     size_losses: list[Tensor] = field(default_factory=list)
@@ -52,7 +55,7 @@ class Pack:
     """Trainings that take their steps together."""
 
     def __init__(self) -> None:
-        self._stacks: list[Stack] = []  # of the epoch before, whose members are up to date
+        self._stacks: list[AnyStack] = []  # of the epoch before, whose members are up to date
 
     def train_epoch(self, trainers: Sequence[Trainer]) -> list[Result]:
         """Train the next epoch of each member; return for each its record, or the error that it has ended with.
@@ -65,31 +68,37 @@ class Pack:
         Raises:
             NotPackable: They cannot take their steps together.
         """
+        started = perf_counter()
+        members = self._stepped(trainers)
+        share = (perf_counter() - started) / len(members)
+        return [_ended(member, share) for member in members]
+
+    def take_steps(self, trainers: Sequence[Trainer]) -> None:
+        """Take the steps of the next epoch alone, to see how long they take; the trainings are of no use afterwards."""
+        self._stepped(trainers)
+
+    def _stepped(self, trainers: Sequence[Trainer]) -> list[_Member]:
         check_together(trainers)
         members = [_began(trainer) for trainer in trainers]
-        started = perf_counter()
         with _flushing_denormals():
             self._seat(members)
             for _ in range(trainers[0].steps_per_epoch):
                 self._step(members)
         for member in members:
             _rise(member)
-        share = (perf_counter() - started) / len(members)
-        return [_ended(member, share) for member in members]
+        return members
 
     def _seat(self, members: Sequence[_Member]) -> None:
         """Put every member into the stack of its form; a company that has not changed stays as it is."""
-        companies: dict[Form, list[_Member]] = {}
-        for member in members:
-            if member.failure is None:
-                companies.setdefault(form_of(member.trainer, member.under_way), []).append(member)
+        going = [member for member in members if member.failure is None]
         stacks = []
-        for form, company in companies.items():
+        for form, places in companies(tuple(form_of(member.trainer, member.under_way) for member in going)):
+            company = [going[place] for place in places]
             known = next((stack for stack in self._stacks if stack.holds(form, [m.trainer for m in company])), None)
             if known is None:
                 for member in company:
                     _rise(member)
-                known = Stack(form, [member.occupant for member in company])
+                known = _stack(form, [member.occupant for member in company])
             for row, member in enumerate(company):
                 if member.seat is None:
                     known.occupy(row, member.occupant)
@@ -115,6 +124,10 @@ class Pack:
                 has_moved = _change(member, need) or has_moved
         if has_moved:
             self._seat(members)
+
+
+def _stack(form: Form, occupants: Sequence[Occupant]) -> AnyStack:
+    return Stack(form, occupants) if form.links else CalledStack(form, occupants)
 
 
 def check_together(trainers: Sequence[Trainer]) -> None:
@@ -163,7 +176,7 @@ def _change(member: _Member, need: Need) -> bool:
             stack.unload(row)
             decisions = member.trainer.decide(member.under_way, need, losses)
         member.trainer.carry_out(decisions)
-        if form_of(member.trainer, member.under_way) == stack.form:
+        if covering(stack.form, form_of(member.trainer, member.under_way)) == stack.form:
             stack.load(row)
             return False
         member.seat = None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from neurosearch.training.form import aligned
+from neurosearch.training.form import padded
 from neurosearch.training.settings import OptimizerKind
 
 _KEPT: dict[OptimizerKind, tuple[str, ...]] = {
@@ -66,7 +66,7 @@ class Rows:
         length = 0
         for name, shape in pieces.items():
             self.pieces[name] = Piece(length, shape)
-            length += aligned(prod(shape))
+            length += padded(prod(shape))
         self._kind = kind
         self._kept = _KEPT[kind] if kind != "sgd" or has_momentum else ()
         self.weights, self.gradients, *self._moments = (

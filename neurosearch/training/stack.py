@@ -36,6 +36,7 @@ class Occupant:
         chain: Its layers, as they are now.
         parameters: What its network's group of the optimizer holds, by piece.
         sizes: Its size weights, if it has any.
+        left_at: Updates that it had done when its own network was brought up to date; None while it is not.
     """
 
     trainer: Trainer
@@ -44,6 +45,12 @@ class Occupant:
     chain: tuple[Link, ...] = ()
     parameters: dict[str, Tensor] = field(default_factory=dict)
     sizes: dict[str, Tensor] = field(default_factory=dict)
+    left_at: int | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether what the stack has of it is what it is: it was not trained elsewhere since."""
+        return self.left_at in {None, self.trainer.num_steps}
 
 
 class Stack:
@@ -78,7 +85,7 @@ class Stack:
         """Take in a network as it is now; it has the stack's form."""
         occupant = self.occupants[row]
         trainer, policy = occupant.trainer, occupant.trainer.policy
-        occupant.chain = chain_of(trainer.model)
+        occupant.chain, occupant.left_at = chain_of(trainer.model), None
         occupant.parameters = {
             name: parameter for index, link in enumerate(occupant.chain) for name, parameter in _parameters(index, link)
         }
@@ -98,7 +105,8 @@ class Stack:
 
     def holds(self, form: Form, trainers: Sequence[Trainer]) -> bool:
         """Say whether these trainings and no others are here, in this order."""
-        return form == self.form and [each.trainer for each in self.occupants] == list(trainers)
+        here = [each.trainer for each in self.occupants if each.is_here]
+        return form == self.form and here == list(trainers) and len(here) == len(self.occupants)
 
     def occupy(self, row: int, occupant: Occupant) -> None:
         """Let the training that is in a row begin its next epoch."""
@@ -112,6 +120,7 @@ class Stack:
     def unload(self, row: int) -> None:
         """Give a network, its optimizer and its policy back what has become of them."""
         occupant = self.occupants[row]
+        occupant.left_at = occupant.trainer.num_steps
         self._rows.unload(row, occupant.parameters, occupant.trainer.optimizer)
         self.unload_sizes(row)
         for layer, link in zip(self._layers, occupant.chain, strict=True):

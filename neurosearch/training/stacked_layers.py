@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurosearch.training.chain import Link
-from neurosearch.training.form import LinkForm
+from neurosearch.training.form import LinkForm, padded
 from neurosearch.training.rows import Rows
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "tanh": torch.tanh}
@@ -33,7 +33,8 @@ class _Linear(torch.autograd.Function):
         (inputs,) = ctx.saved_tensors
         layer, slope = ctx.layer, slopes[0].contiguous()
         torch.bmm(slope.transpose(1, 2), inputs, out=layer.weight_gradient)
-        torch.sum(slope, 1, out=layer.bias_gradient)
+        # A sum by a product: `sum` itself runs in another order where the layer is wider.
+        layer.bias_gradient.copy_(torch.bmm(layer.ones(slope), slope)[:, 0])
         return torch.bmm(slope, layer.weight) if ctx.needed else None, None, None
 
 
@@ -58,6 +59,7 @@ class StackedLayer:
         self.column = rows.leaf(f"{index}.column") if form.num_column else None
         self._form = form
         self._token = rows.weights.new_zeros(()).requires_grad_()
+        self._ones = rows.weights.new_ones(1, 1, 0)
         self._norm: tuple[Tensor, Tensor] | None = None
         if form.has_norm:
             self._norm = rows.leaf(f"{index}.norm_weight"), rows.leaf(f"{index}.norm_bias")
@@ -67,6 +69,12 @@ class StackedLayer:
         self._num_batches = [0] * num_rows  # since the network was loaded
         self._dropouts = [0.0] * num_rows
         self._widths = [0] * num_rows
+
+    def ones(self, slope: Tensor) -> Tensor:
+        """Return what sums a tensor `(k, b, o)` over its batch: ones `(k, 16, b)`, no narrower, to round alike."""
+        if self._ones.size(2) != slope.size(1):
+            self._ones = slope.new_ones(1, padded(1), slope.size(1))
+        return self._ones.expand(slope.size(0), -1, -1)
 
     def load(self, row: int, link: Link) -> None:
         """Take in what a network's layer keeps beside its parameters."""

@@ -125,6 +125,7 @@ class Trainer:
         self._base_structure = structure(model, units)
         self._example_inputs = example_inputs
         self._step = 0
+        self._is_prepared = False
         self._num_reported = 0  # events that stand in a record
         self._result: FinalResult | None = None
         task.to(device, first.dtype)
@@ -191,6 +192,11 @@ class Trainer:
         return self._steps_per_epoch
 
     @property
+    def num_steps(self) -> int:
+        """Optimizer updates done."""
+        return self._step
+
+    @property
     def special(self) -> str | None:
         """Which field makes a step more than forward, loss and backward of the network; None for none."""
         found = {
@@ -218,7 +224,7 @@ class Trainer:
         while not self.is_over:
             with telling_shortage(self._described):
                 under_way = self.begin_epoch()
-                record = self.end_epoch(under_way, self._run_steps(under_way))
+                record = self.end_epoch(under_way, self.run_steps(under_way))
             yield record
 
     # A pack of trainings goes through the same epochs as `epochs` does, and takes the steps of all at once.
@@ -229,8 +235,9 @@ class Trainer:
         return len(self.history) >= self._settings.epochs
 
     def prepare(self) -> None:
-        """Make the change that is due before the first step, if there is one."""
-        need = self.policy.due(self._clock()) if self._step == 0 else None
+        """Make the change that is due before the first step, if there is one and it was not made yet."""
+        need = self.policy.due(self._clock()) if self._step == 0 and not self._is_prepared else None
+        self._is_prepared = True
         if need is not None:
             with telling_shortage(self._described):
                 self.carry_out(self.policy.decide(self._snapshot(self._clock(), need)))
@@ -312,8 +319,8 @@ class Trainer:
             self._result = FinalResult(self.model, self.units, record)
         return self._result
 
-    def _run_steps(self, under_way: EpochUnderWay) -> Tensor:
-        """Take the steps of an epoch; return the sums of its task losses and size losses, `(2,)` on the device.
+    def run_steps(self, under_way: EpochUnderWay) -> Tensor:
+        """Take the steps of an epoch alone; return the sums of its task losses and size losses, `(2,)` on the device.
 
         Nothing here waits for the device unless the policy is due, and nothing is done per step that a bare loop would
         not do, but for keeping the loss and asking the policy.

@@ -227,3 +227,39 @@ def test_a_worker_that_was_ended_for_memory_is_tried_again_alone_and_then_fails_
     assert trial.reason.startswith("memory ran out: ")
     assert "so its worker was ended. Lower search.concurrency" in trial.reason
     assert trial.reason.endswith("This was its second try, with no other trial beside it.")
+
+
+def test_a_pack_stops_single_trials_and_takes_others_in(folder):
+    training = {"epochs": 8, "batch_size": 256, "learning_rate": {"search": "log_uniform", "low": 1e-4, "high": 1e-1}}
+    stopping = {"kind": "halving", "reduction": 2}
+    search = {"trials": 8, "concurrency": 1, "packing": 4, "stopping": stopping, "finalists": 0, "control": False}
+    result = run_search(make_study(training, search), folder)
+    assert result.halted is None
+    assert result.counts["finished"] + result.counts["stopped"] == 8
+    assert result.counts["stopped"] >= 1
+    for trial in StoredStudy(folder).trials():
+        epochs = [record["epoch"] for record in read_result(folder.result(trial.number)).records]
+        assert epochs == list(range(1, trial.epochs + 1))
+
+
+def test_the_trials_of_a_pack_whose_worker_dies_are_run_again_alone(folder, tmp_path):
+    marker = tmp_path / "died"
+
+    class Dying(TrialWorker):
+        def step(self):
+            told = super().step()
+            if self._pack is not None and not marker.exists():
+                marker.touch()
+                os._exit(1)
+            return told
+
+    config = make_study({"epochs": 3, "batch_size": 256}, {"trials": 2, "packing": 2, "concurrency": 1})
+    study = create_study(folder, config)
+    desk = Desk(study, SilentTracker(), SilentListener(), lambda _trial: {}, lambda: ())
+    workers = Workers(1, 1.0, 0.0, None)
+    with cluster(workers, folder):
+        opened_data(TrialConfig.model_validate(config.trial(lambda _name, node: node.ends[0])), folder)
+        run_trials(desk, workers, folder, Dying)
+    assert marker.exists()
+    assert [trial.state for trial in study.stored.trials()] == ["finished"] * 2
+    study.close()

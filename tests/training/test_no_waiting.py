@@ -105,11 +105,11 @@ def test_the_guard_sees_what_waits(device, wait):
 )
 def test_no_step_of_an_epoch_waits_for_the_device(build_trainer, device, changes):
     trainer = build_trainer(device=device, **{"warmup_epochs": 0, **changes})
-    trainer._run_steps(trainer.begin_epoch())  # what is made once, the optimizer's state say, is made
+    trainer.run_steps(trainer.begin_epoch())  # what is made once, the optimizer's state say, is made
     trainer.policy.due = lambda clock: None  # where a policy looks at the network, it must wait
     under_way = trainer.begin_epoch()
     with never_waiting(device):
-        sums = trainer._run_steps(under_way)
+        sums = trainer.run_steps(under_way)
     assert sums.isfinite().all()
 
 
@@ -118,7 +118,7 @@ def test_no_step_of_an_epoch_waits_for_the_device(build_trainer, device, changes
 def test_what_only_a_gpu_has_waits_no_more(build_trainer, changes):
     device = torch.device("cuda")
     trainer = build_trainer(device=device, model="cnn", warmup_epochs=0, **changes)
-    trainer._run_steps(trainer.begin_epoch())
+    trainer.run_steps(trainer.begin_epoch())
     under_way = trainer.begin_epoch()
     with never_waiting(device):
-        trainer._run_steps(under_way)
+        trainer.run_steps(under_way)

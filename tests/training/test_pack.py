@@ -212,6 +212,17 @@ def test_a_member_leaves_and_goes_on_alone_and_one_that_began_alone_joins(build,
         assert_same(member, other, tolerance=1e-7)
 
 
+def test_a_member_that_was_away_for_an_epoch_comes_back_as_it_is(build):
+    alone, member, other = build(0), build(0), build(1)
+    list(alone.epochs())
+    pack = Pack()
+    train([member, other], epochs=2, pack=pack)
+    next(member.epochs())
+    train([member, other], pack=pack)
+    for one, same in zip(member.model.parameters(), alone.model.parameters(), strict=True):
+        assert torch.allclose(one, same, atol=1e-5)
+
+
 @pytest.mark.parametrize("policy", ["static", "periodic", "nimble"])
 def test_members_of_a_killed_pack_go_on_from_their_checkpoints(build, policy):
     whole = [build(seed, policy) for seed in range(4)]
@@ -264,6 +275,33 @@ def test_what_cannot_share_a_step_is_refused_by_its_field(build, changes, field)
     assert caught.value.field == field
 
 
-def test_a_network_that_is_no_chain_is_refused(build_trainer):
-    with pytest.raises(NotPackable, match=r"model.kind: steps of a Cnn are not taken together"):
-        Pack().train_epoch([build_trainer(model="cnn")])
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"policy": "periodic"}], ids=named)
+def test_convolutional_networks_share_steps_too(build_trainer, changes):
+    alone = build_trainer(model="cnn", **changes)
+    list(alone.epochs())
+    packs = [
+        [
+            build_trainer(model="cnn", **changes),
+            *(build_trainer(model="cnn", learning_rate=0.002) for _ in range(others)),
+        ]
+        for others in (0, 3, 15)
+    ]
+    for pack in packs:
+        train(pack)
+        for (name, one), (_, other) in zip(_tensors(pack[0]), _tensors(packs[0][0]), strict=True):
+            assert torch.allclose(one, other, atol=1e-6), name
+    for (name, one), (_, other) in zip(_tensors(packs[0][0]), _tensors(alone), strict=True):
+        assert torch.allclose(one, other, atol=1e-5), name
+
+
+def _tensors(trainer):
+    """Parameters and batch statistics."""
+    return list(trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"), [({"policy": "nimble"}, "growth.kind"), ({"dropout": 0.5}, "model.dropout")]
+)
+def test_what_only_perceptrons_do_together_is_refused_by_its_field(build_trainer, changes, field):
+    with pytest.raises(NotPackable, match=field):
+        Pack().train_epoch([build_trainer(model="cnn", **changes)])

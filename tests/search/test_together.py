@@ -1,0 +1,235 @@
+"""The trials of a pack in one worker: each is told, stopped and ended as one that runs alone."""
+
+import json
+
+import pytest
+
+from neurosearch.search.desk import Desk
+from neurosearch.search.lease import Lease, LeasedTrial
+from neurosearch.search.outcome import read_result
+from neurosearch.search.seams import SilentListener, SilentTracker
+from neurosearch.search.study import create_study, resume_study
+from neurosearch.search.together import PackRun
+from neurosearch.search.trial import TrialUpdate, trial_updates
+from neurosearch.training.checkpoint import FolderCheckpointStore
+
+GROWTH = {
+    "search": "one_of",
+    "options": [
+        {"kind": "static"},
+        {"kind": "nimble", "target_share": {"search": "uniform", "low": 0.25, "high": 1.0}},
+        {"kind": "periodic", "period_epochs": 2, "grown_epochs": 1},
+    ],
+}
+WIDTHS = {"search": "choice", "options": [[4], [8], [20]]}
+PLAIN = {
+    "size_limit": None,
+    "growth": GROWTH,
+    "model.widths": WIDTHS,
+    "model.dropout": 0.1,
+    "training.batch_size": 256,
+    "search.sampler": "random",
+    "search.trials": 6,
+    "search.finalists": 0,
+    "search.control": False,
+    "search.concurrency": 1,
+    "training.importance_examples": 4,
+}
+
+
+@pytest.fixture
+def packed(make_config):
+    """Makes a small study whose trials are packed."""
+
+    def make(packing, **changes):
+        return make_config(**{**PLAIN, "search.packing": packing, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_desk(folder):
+    def make(config, *, resume=False):
+        study = resume_study(folder, config) if resume else create_study(folder, config)
+        return Desk(study, SilentTracker(), SilentListener(), lambda _trial: {}, lambda: ()), study
+
+    return make
+
+
+def run(desk, folder, rounds=10_000, leases=None):
+    """Runs what a desk hands out in this process as a worker would; a runner without Ray."""
+    while rounds > 0 and (lease := desk.next_lease()) is not None:
+        lease = Lease.from_dict(json.loads(json.dumps(lease.to_dict())))  # what Ray would carry
+        if leases is not None:
+            leases.append([leased.number for leased in lease.trials])
+        if len(lease.trials) == 1:
+            for update in trial_updates(lease.trials[0], folder, "cpu"):
+                rounds -= 1
+                if desk.take(update) or rounds <= 0:
+                    break
+            continue
+        pack = PackRun(lease.trials, folder, "cpu", is_measured=lease.is_measured)
+        for news in pack.rounds():
+            rounds -= 1
+            stopped = [update.number for update in news if desk.take(update)]
+            gone = {*stopped, *(update.number for update in news if update.outcome or update.shortage)}
+            left = tuple(leased for leased in lease.trials if leased.number not in gone)
+            if not left or rounds <= 0:
+                break
+            joining = desk.joining(Lease(lease.study, left, lease.room, None)) if gone else ()
+            lease = Lease(lease.study, (*left, *joining), lease.room, None)
+            pack.hear(stopped, joining)
+
+
+def told(folder, number):
+    """What a trial's result says, but what a clock has measured."""
+    result = read_result(folder.result(number))
+    records = [
+        {**record, "metrics": {k: v for k, v in record["metrics"].items() if "second" not in k}}
+        for record in result.records
+    ]
+    return result.outcome.state, result.outcome.epochs, result.config, records
+
+
+def checkpoint(folder, number):
+    return FolderCheckpointStore(folder.training(number, 0)).load_newest()
+
+
+def test_packed_trials_are_told_as_those_that_run_alone(folder, packed, make_desk, tmp_path):
+    desk, study = make_desk(packed(4))
+    leases = []
+    run(desk, folder, leases=leases)
+    assert leases == [[0, 1, 2, 3], [4, 5]]
+    for number in range(6):
+        info = study.stored.trial_info(number)
+        alone = type(folder)(tmp_path / f"alone-{number}", "moons")
+        leased = LeasedTrial(0, "search", dict(info.config), info.seeds, ())
+        *_, last = trial_updates(leased, alone, "cpu")
+        state, epochs, config, records = told(folder, number)
+        assert (state, epochs, config) == ("finished", 4, info.config)
+        expected = told(alone, 0)[3]
+        assert [record["epoch"] for record in records] == [1, 2, 3, 4]
+        for record, other in zip(records, expected, strict=True):
+            assert record["events"] == other["events"]
+            assert record["metrics"]["validation_loss"] == pytest.approx(other["metrics"]["validation_loss"], rel=1e-4)
+        assert study.stored.trial(number).metrics["parameters"] == last.outcome.metrics["parameters"]
+
+
+@pytest.mark.parametrize("rounds", [2, 5])
+def test_a_killed_pack_goes_on_bit_for_bit_in_another_one(folder, packed, make_desk, tmp_path, rounds):
+    whole = type(folder)(tmp_path / "whole", "moons")
+    study = create_study(whole, packed(4))
+    run(Desk(study, SilentTracker(), SilentListener(), lambda _trial: {}, lambda: ()), whole)
+    desk, study = make_desk(packed(4))
+    run(desk, folder, rounds=rounds)
+    study.close()
+    desk, _ = make_desk(packed(2), resume=True)
+    run(desk, folder)
+    for number in range(6):
+        assert told(folder, number) == told(whole, number)
+
+
+def test_members_are_stopped_at_rungs_and_others_come_in_their_places(folder, packed, make_desk):
+    changes = {"search.stopping": {"kind": "halving", "reduction": 2}, "search.trials": 12, "training.epochs": 8}
+    config = packed(4, **changes)
+    desk, study = make_desk(config)
+    study.set_reference_cost(2e7)
+    leases = []
+    run(desk, folder, leases=leases)
+    states = [study.stored.trial(number).state for number in range(12)]
+    assert states.count("stopped") >= 2
+    assert states.count("finished") >= 2
+    assert len(leases) < 3
+    for number, state in enumerate(states):
+        assert len(told(folder, number)[3]) == study.stored.trial(number).epochs
+        assert state == "finished" or study.stored.trial(number).reason.startswith("stopped at rung")
+
+
+def test_a_trial_that_diverges_fails_alone(folder, packed, make_desk):
+    rates = {"search": "choice", "options": [0.01, 1e30]}
+    desk, study = make_desk(packed(4, **{"training.learning_rate": rates, "training.optimizer": "sgd"}))
+    run(desk, folder)
+    ended = [study.stored.trial(number) for number in range(6)]
+    assert {trial.params["training.learning_rate"]: trial.state for trial in ended} == {
+        0.01: "finished",
+        1e30: "failed",
+    }
+    assert all("loss became" in trial.reason for trial in ended if trial.state == "failed")
+
+
+def test_trials_are_trained_on_all_their_seeds(folder, packed, make_desk):
+    desk, study = make_desk(packed(4, **{"search.seeds": 2, "search.trials": 3, "training.epochs": 2}))
+    run(desk, folder)
+    for number in range(3):
+        trial = study.stored.trial(number)
+        assert trial.state == "finished"
+        assert trial.epochs == 4
+        assert len(trial.per_seed) == 2
+
+
+def test_auto_measures_once_and_keeps_what_it_found(folder, packed, make_desk):
+    desk, study = make_desk(packed("auto", **{"search.trials": 8}))
+    leases = []
+    run(desk, folder, leases=leases)
+    (key,) = [name for name in study.stored.attributes() if name.startswith("packing/")]
+    choice = study.stored.attributes()[key]
+    assert choice["size"] == 8
+    assert min(choice["packed_seconds"], choice["alone_seconds"]) > 0
+    assert choice["together"] == (choice["packed_seconds"] < choice["alone_seconds"])
+    assert leases[0] == list(range(8))
+    assert all(study.stored.trial(number).state == "finished" for number in range(8))
+
+
+def test_where_packing_loses_all_but_one_trial_are_given_back(folder, packed, make_desk, monkeypatch):
+    def slower(trials, _study, _device):
+        return {"together": False, "packed_seconds": 2.0, "alone_seconds": 1.0, "size": len(trials)}
+
+    monkeypatch.setattr("neurosearch.search.pack_choice.measured_choice", slower)
+    desk, study = make_desk(packed("auto"))
+    leases = []
+    run(desk, folder, leases=leases)
+    assert leases == [[0, 1, 2, 3, 4, 5], [1], [2], [3], [4], [5]]
+    assert all(study.stored.trial(number).state == "finished" for number in range(6))
+
+
+def test_trials_of_another_signature_wait_for_a_pack_of_their_own(folder, packed, make_desk):
+    desk, study = make_desk(packed("auto", **{"model.widths": {"search": "choice", "options": [[4], [4, 4]]}}))
+    lease = desk.next_lease()
+    depths = {leased.number: len(leased.config["model"]["widths"]) for leased in lease.trials}
+    assert len(set(depths.values())) == 1
+    other = desk.next_lease()
+    assert {len(leased.config["model"]["widths"]) for leased in other.trials} != set(depths.values())
+    assert not {leased.number for leased in other.trials} & depths.keys()
+    study.close()
+
+
+def test_the_members_of_a_lost_pack_are_run_again_alone(folder, packed, make_desk):
+    desk, study = make_desk(packed(4, **{"search.trials": 4}))
+    lease = desk.next_lease()
+    desk.lose_pack([leased.number for leased in lease.trials], "its worker died")
+    leases = []
+    run(desk, folder, leases=leases)
+    assert leases == [[0], [1], [2], [3]]
+    assert all(study.stored.trial(number).state == "finished" for number in range(4))
+
+
+def test_a_stop_leaves_every_member_at_a_checkpoint(folder, packed, make_desk):
+    desk, study = make_desk(packed(4))
+    desk.stop()
+    lease_of_nothing = desk.next_lease()
+    assert lease_of_nothing is None
+    study.close()
+    desk, study = make_desk(packed(4), resume=True)
+    lease = desk.next_lease()
+    pack = PackRun(lease.trials, folder, "cpu", is_measured=False)
+    news = next(pack.rounds())
+    desk.stop()
+    assert all(desk.take(update) for update in news)
+    pack.hear([update.number for update in news], ())
+    assert all(checkpoint(folder, leased.number)["step"] > 0 for leased in lease.trials)
+    study.close()
+
+
+def test_an_update_of_a_pack_survives_the_way_to_the_driver():
+    update = TrialUpdate(3, choice={"together": False}, returned=True)
+    assert TrialUpdate.from_dict(json.loads(json.dumps(update.to_dict()))) == update

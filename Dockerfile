@@ -34,14 +34,14 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 neurosearch \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /work --shell /usr/sbin/nologin neurosearch \
-    && install --directory --owner=10001 --group=0 --mode=0775 /work \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /scratch --shell /usr/sbin/nologin neurosearch \
+    && install --directory --owner=10001 --group=0 --mode=0775 /scratch \
     # A login shell sets PATH anew; KubeRay can be told to use one.
     && echo "PATH=/opt/neurosearch/bin:\$PATH" >/etc/profile.d/neurosearch.sh
 COPY --from=build /opt/neurosearch /opt/neurosearch
 # Any user may run it, also one without a name: USER is what libraries ask for then.
 ENV PATH=/opt/neurosearch/bin:$PATH \
-    HOME=/work \
+    HOME=/scratch \
     USER=neurosearch \
     LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -50,7 +50,7 @@ ENV PATH=/opt/neurosearch/bin:$PATH \
     RAY_USAGE_STATS_ENABLED=0 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-WORKDIR /work
+WORKDIR /scratch
 USER 10001:10001
 # Kubernetes asks by the probes of each manifest; one command would not fit all that runs from this image.
 HEALTHCHECK NONE

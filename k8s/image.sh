@@ -45,10 +45,10 @@ if ! podman "${storage[@]}" image exists "$image"; then # one that is there is t
 fi
 image_bytes=$(podman "${storage[@]}" image inspect --format '{{.Size}}' "$image")
 
-# As the manifests run a container: emptyDirs for /tmp and /work, and nothing else to write.
+# As the manifests run a container: emptyDirs for /tmp and /scratch, and nothing else to write.
 as_in_a_pod=(--rm --cgroups=disabled --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --network none --read-only
     --read-only-tmpfs=false --cap-drop=ALL --security-opt no-new-privileges --user 54321:54321 --shm-size 512m
-    --mount type=tmpfs,destination=/tmp,tmpfs-mode=1777 --mount type=tmpfs,destination=/work,tmpfs-mode=1777)
+    --mount type=tmpfs,destination=/tmp,tmpfs-mode=1777 --mount type=tmpfs,destination=/scratch,tmpfs-mode=1777)
 run() { # run COMMAND...: in the image; prints what it says
     podman "${storage[@]}" run --interactive "${as_in_a_pod[@]}" "$image" "$@" </dev/null
 }

@@ -18,7 +18,7 @@ SECRETS = {
     S3_TRIALS: ("access-key-id", "secret-access-key"),
 }
 
-CONFIG_FOLDER, WORK_FOLDER = "/etc/neurosearch", "/work"
+CONFIG_FOLDER, WORK_FOLDER = "/etc/neurosearch", "/scratch"
 _PASSWORD_FOLDER = "/run/secrets/study-database"  # noqa: S105  # a folder
 _OBJECT_STORE_BYTES = 256 * 2**20  # data goes by memory map, only small messages by Ray
 _USER = 10001

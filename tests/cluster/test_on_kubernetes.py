@@ -110,7 +110,7 @@ def test_a_running_search_tells_of_itself_through_its_head(config):
     running(kubectl)
     report = standing_report("a", "neurosearch", kubectl)
     database = ("--database", "postgresql://studies@postgres:5432/studies", "--json")
-    asked = ("head", "ray-head", "neurosearch", "status", "a", "--folder", "/work/runs", *database)
+    asked = ("head", "ray-head", "neurosearch", "status", "a", "--folder", "/scratch/runs", *database)
     assert kubectl.asked == [asked]
     assert report.lines == (
         "RayJob search-a: Running, its job RUNNING",

@@ -33,7 +33,7 @@ def test_a_config_that_does_not_say_is_kept_and_tracked_by_the_cluster(tmp_path)
     found = stored(loaded(tmp_path))
     assert found.storage.database == "postgresql://studies@postgres:5432/studies"
     assert (found.storage.artifacts, found.storage.s3.endpoint) == ("s3://trials/studies", "http://s3:9000")
-    assert (found.storage.folder, found.tracking.uri) == ("/work/runs", "http://mlflow:5000")
+    assert (found.storage.folder, found.tracking.uri) == ("/scratch/runs", "http://mlflow:5000")
 
 
 def test_a_config_that_says_is_kept_where_it_says(tmp_path):

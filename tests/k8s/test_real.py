@@ -60,7 +60,7 @@ def node(objects, tmp_path_factory):
             "localhost:5000": urlsplit(found.mlflow).netloc,  # among the names that MLflow answers to
             "--port=5000": f"--port={urlsplit(found.mlflow).port}",
             "0.0.0.0": "127.0.0.1",
-            "/work": found.folder / "work",
+            "/scratch": found.folder / "work",
             "/data": found.folder / "data",
         }
         (found.folder / "work").mkdir()

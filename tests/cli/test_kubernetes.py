@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from neurosearch.cli.app import app
 from tests.cluster.api_server import ApiServer
-from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT, needs_artifacts
+from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT
 from tests.cluster.test_kubectl import use
 from tests.k8s.manifests import needs_kubectl
 
@@ -51,7 +51,6 @@ def test_what_kubernetes_refuses_is_told_before_a_cluster_is_asked(tmp_path):
 
 
 @needs_kubectl
-@needs_artifacts
 def test_a_search_is_submitted_asked_after_and_ended_through_kubectl(config, server):
     where = ["--kubernetes", "--namespace", "n"]
     done = run(app, ["submit", config, *where, "--json"])

@@ -1,13 +1,6 @@
 """Settings of a cluster as an operator would write them."""
 
-import pytest
-
 from neurosearch.cluster.settings import read_settings
-from neurosearch.config.study import StorageFields
-
-needs_artifacts = pytest.mark.skipif(
-    "artifacts" not in StorageFields.model_fields, reason="a config cannot say yet where checkpoints lie on S3"
-)
 
 IMAGE = "registry.example.org/neurosearch:0.1.0-ray2.60.0"
 PLAIN = """name: a

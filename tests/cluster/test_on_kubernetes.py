@@ -7,9 +7,7 @@ from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.memory_kubectl import MemoryKubectl
 from neurosearch.cluster.pods import SECRETS
-from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT, needs_artifacts
-
-pytestmark = needs_artifacts
+from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT
 
 JOB = ("rayjob", "search-a")
 

@@ -14,9 +14,7 @@ from neurosearch.cluster.ray_job import (
 )
 from neurosearch.config.base import ConfigError
 from neurosearch.config.yaml_source import parse_yaml
-from tests.cluster.kubernetes_settings import PLAIN, needs_artifacts, settings
-
-pytestmark = needs_artifacts
+from tests.cluster.kubernetes_settings import PLAIN, settings
 
 
 def loaded(tmp_path, text=PLAIN, *changes):

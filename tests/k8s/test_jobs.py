@@ -5,12 +5,10 @@ import pytest
 from k8s.render import HERE, manifests
 from neurosearch.cluster.ray_job import job_name, load_for_kubernetes, render
 from neurosearch.cluster.settings import CONFIG_MAP, KEY, read_settings
-from tests.cluster.kubernetes_settings import needs_artifacts
 from tests.k8s.manifests import JOB, OVERLAYS, needs_kubectl, one, rendered
 from tests.k8s.rules import problems
 from tests.k8s.schemas import NEWEST, OLDEST, core_problem, custom_problem, needs_definitions
 
-pytestmark = needs_artifacts
 CONFIG = HERE / "jobs/search/search.yaml"
 
 

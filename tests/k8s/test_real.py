@@ -14,13 +14,11 @@ import pytest
 
 from k8s.make_secrets import drawn, manifest
 from tests import postgres, s3
-from tests.cluster.kubernetes_settings import needs_artifacts
 from tests.k8s.manifests import JOB, needs_kubectl, one, rendered
 from tests.k8s.pods import BIN, MACHINE, Node, wait_until
 from tests.ray_cluster import free_ports
 
 pytestmark = [
-    needs_artifacts,
     pytest.mark.servers,
     pytest.mark.ray,
     pytest.mark.slow,

@@ -326,6 +326,22 @@ def test_a_trial_that_hung_fails_at_once_and_says_where_it_stood(search, make_re
     assert search.desk.next_lease().silence_seconds == 1800.0
 
 
+@pytest.mark.servers
+def test_a_trial_that_hung_where_nobody_can_look_fails_at_once_too(far_folder, make_config, make_record):
+    search = Search(far_folder(), make_config())
+    number, other = (search.desk.next_lease().trials[0].number for _ in range(2))
+    for each in (number, other):
+        search.desk.take(TrialUpdate(each, (make_record(1),)))
+    search.desk._heard[number] -= 1800
+    for each in (number, other):
+        search.desk.lose(each, "its worker process died")
+    assert search.study.stored.trial(other).state == "running"
+    trial = search.study.stored.trial(number)
+    assert trial.state == "failed"
+    assert "in its node's cache, in hang.txt of the trial's folder" in trial.reason
+    search.end()
+
+
 def test_ended_trials_leave_no_checkpoint_and_the_best_their_networks(folder, make_config, run_desk, fake_training):
     class Delivering(fake_training):
         def deliver(self):

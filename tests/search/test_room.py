@@ -28,7 +28,7 @@ def test_where_trials_run_one_after_the_other_each_is_alone_already():
     assert larger_room(Room(0.0), concurrency=1) is None
 
 
-@pytest.mark.parametrize("room", [Room(0.25), Room(0.0, alone=True)])
+@pytest.mark.parametrize("room", [Room(0.25), Room(0.0, alone=True), Room(0.5, memory=GIB)])
 def test_a_room_survives_json(room):
     assert Room.from_dict(json.loads(json.dumps(room.to_dict()))) == room
 
@@ -58,6 +58,20 @@ def test_auto_gives_each_trial_the_share_that_it_will_need_and_looks_at_a_gpu_on
     assert 0.125 < rooms(trial(300_000)).gpus < 1.0
     assert rooms(trial(2_000_000)) == Room(1.0)
     assert asked == [1]
+
+
+def test_on_a_cluster_a_trial_has_memory_of_its_node_in_whole_gib_and_a_node_is_looked_at_once(folder):
+    asked = []
+    rooms = UsualRooms(0.0, folder, int, lambda: asked.append(1) or 6 * GIB)
+    assert rooms(trial(8)) == Room(0.0, memory=GIB)
+    assert rooms(trial(300_000)).memory in range(2 * GIB, 6 * GIB, GIB)
+    assert rooms(trial(20_000_000)) == Room(0.0, memory=6 * GIB)  # all that a node has: more would never be found
+    assert asked == [1]
+
+
+def test_a_larger_room_has_as_much_memory_set_aside():
+    assert larger_room(Room(0.25, memory=GIB), concurrency=4) == Room(0.5, memory=GIB)
+    assert larger_room(Room(0.0, memory=GIB), concurrency=4) == Room(0.0, alone=True, memory=GIB)
 
 
 def test_auto_needs_a_whole_gpu_to_begin_with():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neurosearch.tracking.store import Store, StoreError, choose_store, connect, experiment_id, patient
+from neurosearch.tracking.store import Store, StoreError, choose_store, connect, experiment_id, patient, read_password
 
 
 def test_without_a_server_runs_lie_beside_the_studies(tmp_path):
@@ -20,6 +20,26 @@ def test_a_server_is_shown_without_its_password(tmp_path):
 def test_studies_of_one_name_on_one_server_are_told_apart_by_their_folders(tmp_path):
     first, second = (choose_store(tmp_path / name, "http://host:5000") for name in "ab")
     assert first.study_key("digits") == first.study_key("digits") != second.study_key("digits")
+
+
+def test_a_study_in_a_server_s_database_is_the_same_from_every_machine_and_folder(tmp_path):
+    address = "postgresql://ann@db:5432/studies"
+    one, two = (choose_store(tmp_path / name, "http://host:5000", address) for name in "ab")
+    assert one.study_key("digits") == two.study_key("digits")
+    files = [choose_store(tmp_path / name, "http://host:5000", "sqlite:///studies.db") for name in "ab"]
+    assert files[0].study_key("digits") != files[1].study_key("digits")
+
+
+def test_a_password_in_a_file_is_read_and_one_in_the_environment_wins(tmp_path, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_text("from the file\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(secret))
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    read_password()
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "from the file"
+    secret.write_text("another")
+    read_password()
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "from the file"
 
 
 def test_a_study_in_an_embedded_store_may_move_to_another_folder(tmp_path):

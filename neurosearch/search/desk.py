@@ -126,6 +126,8 @@ class Desk:
         key = self._packing.key(trial) if self._may_be_packed(trial.number) else None
         others = () if key is None else self._alike(key, self._packing.size(key) - 1, room)
         is_measured = key is not None and bool(others) and self._packing.begin(key)
+        # One process for all: what each needs is mostly what the process itself takes.
+        room = replace(room, memory=max(self._rooms[each.number].memory for each in (leased, *others)))
         silence_seconds = self._study.config.study.search.silence_seconds
         return Lease(self._study.stored.folder, (leased, *others), room, silence_seconds, is_measured)
 
@@ -240,7 +242,7 @@ class Desk:
         found: list[LeasedTrial] = []
         others: list[TrialInfo] = []
         while len(found) < count and len(others) < count and (trial := self._asked_quietly()) is not None:
-            is_alike = self._packing.key(trial) == key and self._usual_room(trial) == room
+            is_alike = self._packing.key(trial) == key and self._usual_room(trial).gpus == room.gpus
             if is_alike and self._may_be_packed(trial.number):
                 found.append(self._handed_out(trial)[0])
             else:

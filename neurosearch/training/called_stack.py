@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 
 from neurosearch.training.form import Form
 from neurosearch.training.rows import Rows
-from neurosearch.training.stack import Occupant
+from neurosearch.training.stack import Occupant, Outputs
 from neurosearch.training.trainer import Trainer
 
 
@@ -24,14 +24,12 @@ class CalledStack:
     Attributes:
         occupants: Who is in which row.
         form: What they have in common.
-        batch_size: Examples of each network's last step.
     """
 
     def __init__(self, form: Form, occupants: Sequence[Occupant]) -> None:
         """Make the rows and take everybody in."""
         self.occupants = list(occupants)
         self.form = form
-        self.batch_size = 0
         num_rows = len(self.occupants)
         self._model = copy.deepcopy(self.occupants[0].trainer.model).train()  # for its forward pass alone
         like = torch.empty(0, dtype=form.dtype, device=form.device)
@@ -75,27 +73,18 @@ class CalledStack:
     def load_sizes(self, row: int) -> None:
         """Do nothing."""
 
-    def step(self) -> tuple[Tensor, Tensor | None]:
-        """Take one step of every network, each on the next batch of its own; all batches are as large.
-
-        Returns:
-            The task losses, `(k,)`, and None: no sizes are trained here.
-        """
+    def forward(self) -> Outputs:
+        """Put the next batch of each network through it; all batches are as large."""
         batches = [next(occupant.under_way.batches) for occupant in self.occupants]
         inputs = torch.stack([inputs for inputs, _ in batches])  # (k, b, ...)
         targets = torch.stack([targets for _, targets in batches])
-        self.batch_size = inputs.size(1)
-        task = self.occupants[0].under_way.task
 
-        def loss(
-            weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, targets: Tensor
-        ) -> Tensor:
-            outputs = functional_call(self._model, ({**weights}, {**buffers}), (inputs,))
-            return task.loss(outputs, targets)
+        def called(weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+            outputs: Tensor = functional_call(self._model, ({**weights}, {**buffers}), (inputs,))
+            return outputs
 
-        losses = vmap(loss)(self._weights, self._buffers, inputs, targets)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            self._rows.step()
-        detached: Tensor = losses.detach()
-        return detached, None
+        return Outputs(vmap(called)(self._weights, self._buffers, inputs), targets, None)
+
+    def update(self) -> None:
+        """Move all weights by their gradients."""
+        self._rows.step()

@@ -26,6 +26,7 @@ from neurosearch.training.under_way import EpochUnderWay, loss_sums
 
 Result = EpochRecord | Exception
 AnyStack = Stack | CalledStack
+Losses = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # task losses and size losses of a stack, row by row
 
 
 @dataclass
@@ -107,11 +108,8 @@ class Pack:
         self._stacks = stacks
 
     def _step(self, members: Sequence[_Member]) -> None:
-        losses: dict[int, tuple[Sequence[Tensor], Sequence[Tensor]]] = {}
+        losses, batch_size = _stepped(self._stacks)
         has_moved = False
-        for stack in self._stacks:
-            task, size = stack.step()
-            losses[id(stack)] = task.unbind(), () if size is None else size.unbind()
         for member in members:
             if member.seat is None or member.failure is not None:
                 continue
@@ -119,11 +117,41 @@ class Pack:
             task_losses, size_losses = losses[id(stack)]
             member.task_losses.append(task_losses[row])
             member.size_losses += size_losses[row : row + 1]
-            need = member.trainer.count_step(stack.batch_size)
+            need = member.trainer.count_step(batch_size)
             if need is not None:
                 has_moved = _change(member, need) or has_moved
         if has_moved:
             self._seat(members)
+
+
+def _stepped(stacks: Sequence[AnyStack]) -> tuple[dict[int, Losses], int]:
+    """Take one step of all stacks, with one call of the loss for those whose networks learn the same.
+
+    Returns:
+        The task losses and the size losses of each stack's rows, by the stack's id, and the examples of a batch.
+    """
+    if not stacks:  # every member has ended
+        return {}, 0
+    passed = [stack.forward() for stack in stacks]
+    by_phase: dict[bool, list[int]] = {}
+    for place, stack in enumerate(stacks):
+        by_phase.setdefault(stack.form.is_late, []).append(place)
+    task_losses: dict[int, Tensor] = {}
+    for places in by_phase.values():
+        outputs = torch.cat([passed[place].outputs for place in places])
+        targets = torch.cat([passed[place].targets for place in places])
+        losses = torch.func.vmap(stacks[places[0]].occupants[0].under_way.task.loss)(outputs, targets)
+        task_losses |= zip(places, torch.split(losses, [len(stacks[place].occupants) for place in places]), strict=True)
+    size_losses = [each.size_losses for each in passed]
+    every = [*task_losses.values(), *(each for each in size_losses if each is not None)]
+    torch.cat(every).sum().backward()  # type: ignore[no-untyped-call]
+    found: dict[int, Losses] = {}
+    with torch.no_grad():
+        for place, stack in enumerate(stacks):
+            stack.update()
+            size = size_losses[place]
+            found[id(stack)] = task_losses[place].detach().unbind(), () if size is None else size.detach().unbind()
+    return found, passed[0].targets.size(1)
 
 
 def _stack(form: Form, occupants: Sequence[Occupant]) -> AnyStack:

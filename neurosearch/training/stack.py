@@ -8,6 +8,7 @@ Shape letters: k networks, b batch, f features of a layer, w size weights, c out
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,20 +54,32 @@ class Occupant:
         return self.left_at in {None, self.trainer.num_steps}
 
 
+class Outputs(NamedTuple):
+    """What a forward pass of a stack gives.
+
+    Attributes:
+        outputs: `(k, b, c)`.
+        targets: `(k, b, ...)`.
+        size_losses: `(k,)`; None where no sizes are trained.
+    """
+
+    outputs: Tensor
+    targets: Tensor
+    size_losses: Tensor | None
+
+
 class Stack:
     """Networks of one form, each in a row.
 
     Attributes:
         occupants: Who is in which row.
         form: What they have in common.
-        batch_size: Examples of each network's last step.
     """
 
     def __init__(self, form: Form, occupants: Sequence[Occupant]) -> None:
         """Make the rows and take everybody in."""
         self.occupants = list(occupants)
         self.form = form
-        self.batch_size = 0
         num_rows = len(self.occupants)
         like = torch.empty(0, dtype=form.dtype, device=form.device)
         shapes = {name: shape for index, link in enumerate(form.links) for name, shape in _pieces(index, link)}
@@ -138,16 +151,11 @@ class Stack:
         if self._size_rows is not None:
             self._size_rows.load(row, occupant.sizes, occupant.trainer.optimizer, group=1)
 
-    def step(self) -> tuple[Tensor, Tensor | None]:
-        """Take one step of every network, each on the next batch of its own; all batches are as large.
-
-        Returns:
-            The task losses and the size losses, each `(k,)`; None where no sizes are trained.
-        """
+    def forward(self) -> Outputs:
+        """Put the next batch of each network through it; all batches are as large."""
         batches = [next(occupant.under_way.batches) for occupant in self.occupants]
         hidden = torch.stack([inputs for inputs, _ in batches]).flatten(2)  # (k, b, f)
         targets = torch.stack([targets for _, targets in batches])
-        self.batch_size = hidden.size(1)
         hidden = F.pad(hidden, (0, self.form.links[0].num_inputs - hidden.size(2)))
         sizes = [None] * len(self._layers) if self._sizes is None else self._sizes.sizes()
         generators = [occupant.dropout for occupant in self.occupants]
@@ -156,19 +164,14 @@ class Stack:
             if self._sizes is not None and size is not None:
                 gate, shift = self._sizes.gate(index, size), self._sizes.shift(index, size, layer.column)
             hidden = layer.forward(hidden, gate, shift, generators)
-        losses = torch.func.vmap(self.occupants[0].under_way.task.loss)(
-            hidden[..., : self.form.num_outputs].contiguous(), targets
-        )
-        total, size_losses = losses.sum(), None
-        if self._sizes is not None:
-            size_losses = self._sizes.loss()
-            total = total + size_losses.sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            self._rows.step()
-            if self._size_rows is not None:
-                self._size_rows.step()
-        return losses.detach(), None if size_losses is None else size_losses.detach()
+        size_losses = None if self._sizes is None else self._sizes.loss()
+        return Outputs(hidden[..., : self.form.num_outputs].contiguous(), targets, size_losses)
+
+    def update(self) -> None:
+        """Move all weights by their gradients."""
+        self._rows.step()
+        if self._size_rows is not None:
+            self._size_rows.step()
 
 
 def _pieces(index: int, link: LinkForm) -> list[tuple[str, tuple[int, ...]]]:

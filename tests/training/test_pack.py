@@ -253,6 +253,13 @@ def test_a_diverging_member_ends_alone(build, policy):
         assert_same(one, other)
 
 
+@pytest.mark.parametrize("policy", ["static", "nimble"])
+def test_all_members_may_end(build, policy):
+    members = [build(seed, policy, learning_rate=1e30, optimizer="sgd") for seed in range(2)]
+    last = train(members)
+    assert all(isinstance(result, TrialFailed) for result in last.values())
+
+
 def test_the_time_of_an_epoch_is_shared(build):
     members = [build(seed) for seed in range(4)]
     started = time.perf_counter()

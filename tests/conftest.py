@@ -56,10 +56,14 @@ def ray_cluster(tmp_path_factory):
 
     A config may name files of tests there, and no others.
     """
-    from tests import postgres, s3
+    from tests import mlflow_server, postgres, s3
     from tests.ray_cluster import Cluster
 
     keys = {"AWS_ACCESS_KEY_ID": s3.KEY, "AWS_SECRET_ACCESS_KEY": s3.SECRET}
+    keys |= {
+        "MLFLOW_TRACKING_USERNAME": mlflow_server.USER,
+        "MLFLOW_TRACKING_PASSWORD": mlflow_server.PASSWORD,
+    }
     roots = {"NEUROSEARCH_DATA_ROOTS": str(tmp_path_factory.getbasetemp())}
     cluster = Cluster(OMP_NUM_THREADS="1", NEUROSEARCH_DATABASE_PASSWORD=postgres.PASSWORD, **keys, **roots)
     yield cluster

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
@@ -109,7 +110,10 @@ def check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         # ray:// would run the search on the cluster, away from the study's folder and its lock.
-        raise StudyError(f"{address!r} is no address of a Ray cluster; write host:port, such as 10.0.0.7:6379.")
+        raise StudyError(
+            f"{address!r} is no address of a Ray cluster; write host:port, such as 10.0.0.7:6379. Where a dashboard "
+            "takes jobs (http://...), use `neurosearch submit`."
+        )
     try:
         socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except OSError as error:
@@ -154,7 +158,13 @@ def _start(workers: Workers) -> None:
         return
     if workers.address != AUTO:
         check_address(workers.address)
-    ray.init(address=workers.address, log_to_driver=False, runtime_env=hidden)
+    try:
+        ray.init(address=workers.address, log_to_driver=False, runtime_env=hidden)
+    except (ConnectionError, AuthenticationError) as error:
+        raise StudyError(
+            f"the Ray cluster at {workers.address} does not let this machine in. If it wants a token, set "
+            "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's."
+        ) from error
 
 
 def _nodes() -> list[Mapping[str, float]]:

@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -33,6 +34,8 @@ from neurosearch.search.trial import OpenTraining, TrialUpdate, merged, open_tra
 from neurosearch.search.watchdog import watched
 
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
+# Tune would give workers this process's keys for S3 by way of what Ray logs and shows; every node has its own.
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 _LEASE, _UPDATES, _WORKER, _DEVICE, _THREADS, _CPUS = "lease", "updates", "worker", "device", "threads", "cpus"
 
 
@@ -46,6 +49,7 @@ def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "ty
         trainable: What runs a lease, if not `TrialWorker` itself.
     """
     errors: list[Exception] = []
+    ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
     with stopping_on_signals(desk.stop):
         try:
             _tuner(desk, workers, folder, trainable or TrialWorker, errors).fit()

@@ -1,0 +1,95 @@
+"""A whole run on real servers, after which no secret stands in any log, artifact, database, job or command line."""
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests import mlflow_server as tracking
+from tests import postgres as database
+from tests import s3
+
+pytestmark = [pytest.mark.ray, pytest.mark.servers, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def searched(ray_cluster, postgres, s3_server, mlflow_server, type_in, write_config, wait_until, tmp_path_factory):
+    """The folder of a study that was searched with every server behind it, and all that was printed meanwhile."""
+    folder = tmp_path_factory.mktemp("secrets")
+    (s3_server.folder / "secrets").mkdir()
+    address = postgres.new_database()
+    at_s3 = f'{{endpoint: "{s3_server.endpoint}", path_style: true, cache_folder: {folder}/cache}}'
+    config = write_config(
+        folder,
+        storage=f"{{folder: {folder}/runs, database: '{address}', artifacts: s3://secrets/team, s3: {at_s3}}}",
+        tracking=f'{{uri: "{mlflow_server.uri}"}}',
+    )
+    printed = []
+
+    def there(*words):
+        done = type_in(*words, "--address", ray_cluster.url, "--json", cluster=ray_cluster)
+        printed.append(done.out + done.err)
+        assert done.code == 0, printed[-1]
+        return done.facts
+
+    there("submit", config)
+    wait_until(lambda: there("logs", "first", "--lines", "200")["state"] not in ("pending", "running"))
+    assert there("status", "first")["counts"]["finished"] == 2
+    (folder / "printed").write_text("\n".join(printed))
+    return folder
+
+
+def secrets(cluster):
+    plain = [cluster.token, database.PASSWORD, s3.SECRET, tracking.PASSWORD]
+    return {form for secret in plain for form in (secret, quote(secret))}
+
+
+def holding(secrets, folder, *but):
+    """The files below a folder that hold one of the secrets."""
+    wanted = [secret.encode() for secret in secrets]
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in but)
+    return [str(path) for path in files if any(each in path.read_bytes() for each in wanted)]
+
+
+def test_the_search_left_something_everywhere(searched, s3_server, mlflow_server):
+    assert (searched / "runs" / "first" / "export" / "network.onnx").exists()
+    assert any((s3_server.folder / "secrets").rglob("result.json*"))
+    assert any((s3_server.folder / "mlflow").rglob("*"))
+
+
+def test_no_secret_stands_in_what_was_printed_or_in_the_studys_folder(ray_cluster, searched):
+    assert holding(secrets(ray_cluster), searched) == []
+
+
+def test_no_secret_stands_in_rays_sessions_and_logs(ray_cluster, searched):
+    assert holding(secrets(ray_cluster), ray_cluster.folder) == []
+
+
+def test_no_secret_stands_in_the_artifacts(ray_cluster, searched, s3_server):
+    assert holding(secrets(ray_cluster), s3_server.folder) == []
+
+
+def test_no_secret_stands_in_the_databases(ray_cluster, searched, postgres):
+    postgres.sql("CHECKPOINT")
+    assert holding(secrets(ray_cluster), postgres.folder, "password") == []
+
+
+def test_no_secret_stands_in_the_jobs(ray_cluster, searched):
+    told = json.dumps(ray_cluster.get("/api/jobs/"))
+    assert "neurosearch search study.yaml" in told
+    assert [secret for secret in secrets(ray_cluster) if secret in told] == []
+
+
+def test_no_secret_stands_on_a_command_line(ray_cluster, searched):
+    lines = {path: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _is_readable(path)}
+    own = [line for line in lines.values() if str(ray_cluster.folder).encode() in line]
+    assert own, "Ray's own processes name its folder"
+    assert not any(secret.encode() in line for secret in secrets(ray_cluster) for line in own)
+
+
+def _is_readable(path):
+    try:
+        return bool(path.read_bytes())
+    except OSError:
+        return False

@@ -7,8 +7,9 @@ CORE_VENV ?= .venv-core
 MANIFESTS_VENV ?= .venv-manifests
 # More words for pytest, as in: make test TESTS="tests/config -x"
 TESTS ?=
-# Tests run side by side, a file in one process; each process may start a Ray cluster of some 2 GiB.
+# Most tests run side by side, a file in one process. Those that start clusters or servers have the machine for themselves.
 SIDE_BY_SIDE ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
+STARTS_SERVERS := ray or servers
 # `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
 UPGRADE ?=
 # More words for pip, as in: make setup PIP_FLAGS=--verbose
@@ -44,7 +45,11 @@ quickstart: setup ## set everything up in .venv and run the main job: a search o
 	$(BIN)/neurosearch search tune_configs/quickstart.yaml
 
 test: setup ## set everything up in .venv and run all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+	@code=0; \
+	for part in '-m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE)' '-m "$(STARTS_SERVERS)"'; do \
+		eval "$(BIN)/python -m pytest $$part $(TESTS)" || { found=$$?; [ $$found -eq 5 ] || code=$$found; }; \
+	done; \
+	exit $$code
 
 core: core-setup ## test the core rooms where only torch and numpy are installed
 	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)

@@ -90,7 +90,9 @@ class Cluster:
         return node
 
     def kill(self, node):
-        """Kill a node, or the head, with all that runs on it."""
+        """Kill a node, or the head, with all that runs on it; one that has ended is left alone."""
+        if node.poll() is not None:  # its number may be another process's by now
+            return
         for process in list(family(node.pid)):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

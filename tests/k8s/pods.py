@@ -54,9 +54,11 @@ class Node:
         return text
 
     def words(self, container, spec):
-        """Return a container's command line; its program is this environment's own, if it has it."""
-        words = [self.here(word, spec) for word in (*container.get("command", ()), *container.get("args", ()))]
-        return [str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *words[1:]]
+        """Return a container's command line; a program that it names is this environment's own, if it has it."""
+        command = [self.here(word, spec) for word in container.get("command", ())]
+        if command and (BIN / command[0]).exists():
+            command[0] = str(BIN / command[0])
+        return [*command, *(self.here(word, spec) for word in container.get("args", ()))]
 
     def run(self, words, environment, log, seconds=180):
         """Run a command to its end and return its exit code and what it said."""

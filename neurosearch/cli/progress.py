@@ -74,6 +74,17 @@ def telling(progress: Progress, study: StudyConfig, folder: StudyFolder, *, resu
             yield ProgressLines(study, folder)
 
 
+@contextmanager
+def telling_work(progress: Progress, folder: StudyFolder) -> Iterator[None]:
+    """Tells long work beside a search, such as its export, in the way in which the search itself is told."""
+    if chosen(progress) is not Progress.JSON:
+        yield
+        return
+    voice = _Voice(folder)
+    with told_to(Lines(lambda text: voice.say(json.dumps({"event": "work", "text": text})))):
+        yield
+
+
 class _Voice:
     """Says lines while there is somebody to hear them; then they go to the study's logs, and the search goes on."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurosearch.cli.frame import INTERRUPTED
 from neurosearch.cli.options import Progress
-from neurosearch.cli.progress import telling
+from neurosearch.cli.progress import telling, telling_work
 from neurosearch.cli.readiness import check_readiness, existing_study
 from neurosearch.cli.report import FAILED, CommandError, Report
 from neurosearch.cli.studies import on_study
@@ -79,7 +79,7 @@ def run_study(
         StudyError: The study cannot be made or gone on with.
         CommandError: Interrupted by a second Ctrl-C.
     """
-    with outliving_the_terminal(), _mlflow_logging(study, folder):
+    with outliving_the_terminal(), _mlflow_logging(study, folder), telling_work(progress, folder):
         result = _searched(study, folder, resume=resume, address=address, progress=progress, notes=notes)
         stored = StoredStudy(folder)
         # What an earlier process told its tracker may have died with it.

@@ -48,7 +48,7 @@ def test_the_folder_that_was_typed_before_counts(folder: Path) -> None:
 
 
 def test_commands_are_completed(folder: Path) -> None:
-    assert {"search", "schema", "status", "stop", "sync"} == set(completed(folder, "s"))
+    assert {"search", "schema", "status", "stop", "submit", "sync"} == set(completed(folder, "s"))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

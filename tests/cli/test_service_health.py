@@ -88,4 +88,5 @@ def test_a_tracking_server_with_another_time_or_an_error_is_told(
     assert "answers with 500" in mlflow(tmp_path, server).text
     monkeypatch.setattr(Answering, "date", "")
     monkeypatch.setattr(Answering, "code", 401)
-    assert mlflow(tmp_path, server).state == "ok"
+    refused = mlflow(tmp_path, server)
+    assert (refused.state, "MLFLOW_TRACKING_USERNAME" in refused.text) == ("wrong", True)

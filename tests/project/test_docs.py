@@ -136,7 +136,8 @@ def test_what_pages_say_works_from_top_to_bottom(words: tuple[str, ...], environ
     for step in steps:
         told = f"{step['page']}:{step['line']}: {step['what']}\n{step['output']}\n{done.stderr}"
         assert step["code"] == EXPECTED.get(step["what"], 0), told
-    asked = [command for block in BLOCKS if block.page in words and not block.reason for command in block.commands]
+    given = [block for page in words for block in BLOCKS if block.page == page and not block.reason]
+    asked = [command for block in given for command in block.commands]
     assert [step["what"] for step in steps if step["what"] != "python"] == [each for each in asked if not endless(each)]
 
 

@@ -50,6 +50,9 @@ from neurosearch.search.folders import StudyFolder
 from neurosearch.search.stored import StoredStudy
 
 EPOCHS, TRIALS = 10, 12
+KILLS_A_SEARCH = 12  # with more, a search would hardly train in between
+ANY_MOMENT = 0.2  # share of kills that do not wait until a trial runs
+MOST_SECONDS = 120  # that they wait
 STUDY = """\
 name: {name}
 size_limit: {{parameters: 20000}}
@@ -98,7 +101,7 @@ def measured(root: Path, machines: "Machines", num_kills: int, chance: random.Ra
     while len(kills) < num_kills:
         number += 1
         search = Search(root, machines, f"disturbed-{number}")
-        search.run(kills, num_kills, chance)
+        search.run(kills, min(num_kills, len(kills) + KILLS_A_SEARCH), chance)
         is_same = search.outcome() == reference
         found = search.counted()
         figures.update(found)
@@ -207,7 +210,7 @@ class Search:
                 if chance is None or len(kills) >= most:
                     time.sleep(0.2)
                     continue
-                time.sleep(chance.uniform(0.5, 6.0))
+                self._let_it_run(driver, chance)
                 target = chance.choice(["driver", "worker", "worker", "node", "server"])
                 if driver.code is not None or not self._killed(target, driver, chance):
                     continue
@@ -218,6 +221,13 @@ class Search:
                     driver = self._driver("resume", self.name) if has_begun else self._again()
         log = self._root / f"{self.name}.log"
         assert driver.code == 0, f"the search ended with exit code {driver.code}\n{log.read_text()[-3000:]}"
+
+    def _let_it_run(self, driver: Process, chance: random.Random) -> None:
+        """Waits for the moment of the next kill: mostly while trials run, now and then at any time, also of a start."""
+        until = time.monotonic() + (0.0 if chance.random() < ANY_MOMENT else MOST_SECONDS)
+        while driver.code is None and not self._machines.workers() and time.monotonic() < until:
+            time.sleep(0.2)
+        time.sleep(chance.uniform(0.2, 5.0))
 
     def outcome(self) -> list[Any]:
         """Returns what a study came to."""

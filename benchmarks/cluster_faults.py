@@ -12,6 +12,8 @@ enough. Each must end like the first, which was left alone.
 whether every search ended with the trials, states, values and front of the first. `checksum_errors`: objects whose
 content has not the SHA-256 of its name, networks that do not load, and files that MLflow gives back differently.
 
+This file is longer than most: the servers, who kills them, and what is counted afterwards are read together.
+
 Usage: python benchmarks/cluster_faults.py [--each 5] [--seed 0] [--quick]
 """
 

@@ -35,8 +35,7 @@ def searched(tmp_path: Path, start: Callable[..., Study]) -> Study:
 
 def test_it_is_drawn_until_the_search_ends(open_terminal: Callable[..., Any], searched: Study) -> None:
     terminal = open_terminal("-m", "neurosearch", "status", "tiny", "--watch")
-    terminal.read_until(lambda shown: "static   0/2" in shown)
-    assert "neurosearch stop tiny" in terminal.shown
+    terminal.read_until(lambda shown: "static   0/2" in shown and "neurosearch stop tiny" in shown)
     searched.close()
     assert terminal.finish() == 0
     assert "study tiny in runs/tiny: stopped; it can go on" in terminal.shown.split("\x1b[?1049l")[1]

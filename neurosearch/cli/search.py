@@ -21,6 +21,9 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study of this name if there is one; start it if not.")
     ] = False,
+    checked: Annotated[
+        bool, typer.Option("--checked", help="For `submit`, which has had everything checked just now.", hidden=True)
+    ] = False,
 ) -> Report:
     """Search: check everything, run the trials, export the best network within the size limit."""
     from neurosearch.config.load import load_study
@@ -35,4 +38,4 @@ def search(
         return smoke_report(study, (neurosearch("plan", config, *set_words), neurosearch("search", config, *set_words)))
     from neurosearch.cli.searching import search_study
 
-    return search_study(study, resume=resume, address=address, progress=progress)
+    return search_study(study, resume=resume, address=address, progress=progress, checked=checked)

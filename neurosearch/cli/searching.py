@@ -25,7 +25,12 @@ from neurosearch.search.trial import disk_takes_no_more, disk_words
 
 
 def search_study(
-    study: StudyConfig, *, resume: bool, address: str | None, progress: Progress = Progress.AUTO
+    study: StudyConfig,
+    *,
+    resume: bool,
+    address: str | None,
+    progress: Progress = Progress.AUTO,
+    checked: bool = False,
 ) -> Report:
     """Checks everything that a config names, then searches it.
 
@@ -34,6 +39,7 @@ def search_study(
         resume: Whether to go on with the study of this name if there is one; otherwise it must be new.
         address: Address of a running Ray cluster; None: this machine.
         progress: How to tell what happens meanwhile.
+        checked: Whether everything was checked just now, by another process on this machine.
 
     Raises:
         ConfigError: With everything that is missing or cannot be used.
@@ -44,7 +50,7 @@ def search_study(
     existing = existing_study(study)
     if existing is not None and existing.fingerprint() == study.fingerprint():
         if resume:
-            notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
+            notes = () if checked else check_readiness(study, is_resumed=True, on_cluster=address is not None)
             return run_study(study, folder, resume=True, address=address, progress=progress, notes=notes)
         try:
             check_name_is_free(folder, study)  # another space is told below, with all other problems
@@ -52,7 +58,7 @@ def search_study(
             raise CommandError(
                 str(error), next_commands=(on_study("resume", folder), on_study("status", folder))
             ) from error
-    notes = check_readiness(study, on_cluster=address is not None)
+    notes = () if checked else check_readiness(study, on_cluster=address is not None)
     return run_study(study, folder, resume=False, address=address, progress=progress, notes=notes)
 
 

@@ -37,7 +37,7 @@ def submit_study(package: Package, address: str) -> Report:
         package.write(Path(temporary))
         found = Report.from_dict(ask(server, ("preflight", CONFIG), package=Path(temporary)))
         check_preflight(found, server, source)
-        words = ("search", CONFIG, "--address", "auto", "--resume")
+        words = ("search", CONFIG, "--address", "auto", "--resume", "--checked")
         return started(server, folder, found, words, Path(temporary))
 
 

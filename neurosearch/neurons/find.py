@@ -6,10 +6,10 @@ from threading import Lock
 from typing import Any
 
 from torch import Tensor, nn
-from torch._dynamo.eval_frame import OptimizedModule
 
 from neurosearch.longwork import long_work
 from neurosearch.neurons.asked import a_module
+from neurosearch.neurons.compiled import is_compiled
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.fingerprint import fingerprint
 from neurosearch.neurons.forward import Pass, needs_training_run
@@ -65,7 +65,7 @@ def plain_model(model: nn.Module) -> nn.Module:
         SurgeryError: If it is no module, or wrapped for distributed training.
     """
     model = a_module(model)
-    if isinstance(model, OptimizedModule):
+    if is_compiled(model):
         model = model.get_submodule("_orig_mod")
     if isinstance(model, nn.parallel.DistributedDataParallel):
         raise SurgeryError(

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._dynamo.eval_frame import OptimizedModule
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from neurosearch.neurons.anatomy import Anatomy, anatomy_of
 from neurosearch.neurons.asked import optimizers_of, refuse_inference_mode
 from neurosearch.neurons.certificate import check_room, check_tensors
+from neurosearch.neurons.compiled import is_compiled
 from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.find import plain_model
 from neurosearch.neurons.journal import Journal
@@ -69,7 +69,7 @@ def apply_plan(
             f"The plan could not be applied, nothing changed: {type(error).__name__}: {error}. Where memory ran out, "
             "plan fewer new units; anything else is a mistake of this package."
         ) from error
-    if isinstance(model, OptimizedModule) and plan.steps:
+    if is_compiled(model) and plan.steps:
         torch.compiler.reset()
     return patient.units
 

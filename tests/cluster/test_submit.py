@@ -49,7 +49,9 @@ def test_the_plan_is_told_before_the_job_starts(submitted):
 def test_the_job_runs_in_the_interpreter_of_the_heads_workers_and_knows_no_secret(ray_cluster, submitted):
     _, facts = submitted
     (job,) = (each for each in ray_cluster.get("/api/jobs/") if each["submission_id"] == facts["job"])
-    assert job["entrypoint"] == f"{ray_cluster.python} -m neurosearch search study.yaml --address auto --resume"
+    assert (
+        job["entrypoint"] == f"{ray_cluster.python} -m neurosearch search study.yaml --address auto --resume --checked"
+    )
     assert job["runtime_env"].keys() == {"working_dir"}
     assert job["metadata"] == {
         "neurosearch_study": "first",

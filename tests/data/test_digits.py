@@ -17,3 +17,13 @@ def test_digits_are_the_same_every_time():
     first, second = DigitsSource(), DigitsSource()
     assert first.identity() == second.identity()
     assert np.array_equal(first.load().x_test, second.load().x_test)
+
+
+def test_they_are_what_the_library_itself_loads():
+    from sklearn.datasets import load_digits
+
+    raw, theirs = DigitsSource().load(), load_digits()
+    ours = {(each.tobytes(), int(label)) for each, label in zip(raw.x_test, raw.y_test, strict=True)}
+    assert ours <= {
+        (each.astype(np.uint8).tobytes(), int(label)) for each, label in zip(theirs.images, theirs.target, strict=True)
+    }

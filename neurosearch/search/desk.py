@@ -114,11 +114,7 @@ class Desk:
 
     def next_lease(self) -> Lease | None:
         """Returns a lease; None when there is nothing to hand out now, and with `finished` set, nothing ever."""
-        try:
-            trial = self._next_trial()
-        except (OSError, StorageLost) as error:
-            self._halt_on(error)
-            trial = None
+        trial = self._next_trial_or_halt()
         if trial is None:
             self.finished = self._stopping is not None or (self._follow_ups is not None and not self._running)
             return None
@@ -241,7 +237,7 @@ class Desk:
         """Starts up to so many more trials that can take their steps together; others that were asked for wait."""
         found: list[LeasedTrial] = []
         others: list[TrialInfo] = []
-        while len(found) < count and len(others) < count and (trial := self._asked_quietly()) is not None:
+        while len(found) < count and len(others) < count and (trial := self._next_trial_or_halt()) is not None:
             is_alike = self._packing.key(trial) == key and self._usual_room(trial).gpus == room.gpus
             if is_alike and self._may_be_packed(trial.number):
                 found.append(self._handed_out(trial)[0])
@@ -250,8 +246,8 @@ class Desk:
         self._again.extend(others)
         return tuple(found)
 
-    def _asked_quietly(self) -> TrialInfo | None:
-        """Returns a further trial; None where there is none now."""
+    def _next_trial_or_halt(self) -> TrialInfo | None:
+        """Returns the next trial; None where there is none now, or where the study must halt."""
         try:
             return self._next_trial()
         except (OSError, StorageLost) as error:

@@ -35,8 +35,8 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	exit 1; }
 endef
 
-.PHONY: help setup core-setup manifests-setup quickstart test core check check-manifests format reference constraints clean \
-	$(CHECKS)
+.PHONY: help setup core-setup manifests-setup quickstart test test-again core check check-manifests format reference \
+	constraints clean $(CHECKS)
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ test: setup ## set everything up in .venv and run all tests
 		eval "$(BIN)/python -m pytest $$part $(TESTS)" || { found=$$?; [ $$found -eq 5 ] || code=$$found; }; \
 	done; \
 	exit $$code
+
+test-again: setup ## run the tests that failed, one after the other
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(TESTS)
 
 core: core-setup ## test the core rooms where only torch and numpy are installed
 	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)

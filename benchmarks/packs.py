@@ -96,8 +96,9 @@ class Repeated:
 
     def train(self, epoch: int) -> Iterator[Batch]:
         """Yield the epoch's batches, again and again."""
+        batches = list(self._batches.train(epoch))
         for _ in range(self._times):
-            yield from self._batches.train(epoch)
+            yield from batches
 
 
 def trainer_of(model: Mlp, batches: Batches, task: Task, policy: GrowthPolicy, **changes: Any) -> Trainer:

@@ -20,6 +20,7 @@ from neurosearch.growth.sizes import Sharing, SizeMap, SizeUnit, size_map
 from neurosearch.neurons import Units, grow, prune
 
 _SETTLED_EPOCHS = 3  # epochs in a row that end with the same whole sizes
+_ROUNDING = 1e-3  # neurons that a size may be off by rounding, and more
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Gating:
         weight: Index of the weight that holds each group's size.
         scale: Neurons that a weight of 1 stands for, by group.
         largest: Size of each group that no gate goes beyond now, in neurons.
+        low: Of each size weight, `(w,)`: from here to `high` the policy would change nothing, between two epochs' ends.
+        high: See `low`; below it where there is no such range.
         columns: The weights of each neuron by which it sees its group's size; empty where it does not.
     """
 
@@ -75,6 +78,8 @@ class Gating:
     weight: Mapping[str, int]
     scale: Mapping[str, float]
     largest: Mapping[str, float]
+    low: Tensor
+    high: Tensor
     columns: Mapping[str, nn.Parameter]
 
 
@@ -182,7 +187,10 @@ class NimblePolicy:
         }
         columns = {} if self._columns is None else self._columns.by_group
         coefficient, width = settings.size_coefficient, settings.gate_width
-        return Gating(self._weights, self._target, coefficient, width, sizes.weight, sizes.scale, largest, columns)
+        low, high = self._resting_range(units)
+        return Gating(
+            self._weights, self._target, coefficient, width, sizes.weight, sizes.scale, largest, low, high, columns
+        )
 
     def size_loss(self) -> Tensor | None:
         """Return the loss on the size weights."""
@@ -229,9 +237,28 @@ class NimblePolicy:
         # Before the first step nothing was computed with these gates, so any size up to the maximum is as good.
         present = {g.name: inf if snapshot.clock.step == 0 else float(g.size) for g in snapshot.units.groups}
         largest = self._map.smallest({name: self._largest(name, present[name]) for name in self._map.base})
-        bounds = torch.tensor(largest, dtype=torch.float64).to(self._weights)
+        bounds = self._like_weights(largest)
         with torch.no_grad():
             self._weights.clamp_(min=0.0).clamp_(max=bounds)
+
+    def _resting_range(self, units: Units) -> tuple[Tensor, Tensor]:
+        """Return between which values of the size weights, `(w,)` each, every group holds what `decide` wants.
+
+        Somewhat narrower than it is: who is next to a whole neuron must look closely.
+        """
+        held = {group.name: group.size for group in units.groups if group.name in self._map.base}
+        low, high = [0.0] * self._map.num_weights, [inf] * self._map.num_weights
+        for name, size in held.items():
+            index, scale = self._map.weight[name], self._map.scale[name]
+            if size > self._map.minimum[name]:
+                low[index] = max(low[index], (size - 2 + _ROUNDING) / scale)
+            largest = self._largest(name, size)
+            most = largest if size == self._largest_whole(name) else min(largest, size - 1 - _ROUNDING)
+            high[index] = min(high[index], most / scale if size <= self._largest_whole(name) else -inf)
+        return self._like_weights(low), self._like_weights(high)
+
+    def _like_weights(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64).to(self._weights)
 
     def _left_alone(self, snapshot: Snapshot) -> tuple[Decision, ...]:
         """Return a decision that changes nothing and says which groups keep their size, before the first step."""

@@ -73,6 +73,10 @@ class CalledStack:
     def load_sizes(self, row: int) -> None:
         """Do nothing."""
 
+    def are_at_rest(self) -> Tensor | None:
+        """Return nothing: only the policies can tell."""
+        return None
+
     def forward(self) -> Outputs:
         """Put the next batch of each network through it; all batches are as large."""
         batches = [next(occupant.under_way.batches) for occupant in self.occupants]

@@ -26,7 +26,7 @@ from neurosearch.training.under_way import EpochUnderWay, loss_sums
 
 Result = EpochRecord | Exception
 AnyStack = Stack | CalledStack
-Losses = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # task losses and size losses of a stack, row by row
+Losses = tuple[Tensor, Tensor | None]  # task losses and size losses of a stack, `(k,)`; None where no sizes are trained
 
 
 @dataclass
@@ -38,8 +38,10 @@ class _Member:
         under_way: Its epoch.
         occupant: Itself as its stack knows it.
         seat: Its stack and row; None where its own network is up to date.
+        heard: Id of the stack and row where its steps' losses are since it sat down last.
+        counted: Steps of the epoch, and examples in them, that its trainer knows of.
         failure: What it has ended with; None while it goes on.
-        task_losses: Of each step, scalars on the device.
+        task_losses: Of its steps, one after the other, as pieces of one dimension on the device.
         size_losses: The same for the sizes; empty where none are trained.
     """
 
@@ -47,6 +49,8 @@ class _Member:
     under_way: EpochUnderWay
     occupant: Occupant
     seat: tuple[AnyStack, int] | None = None
+    heard: tuple[int, int] | None = None
+    counted: tuple[int, int] = 0, 0
     failure: Exception | None = None
     task_losses: list[Tensor] = field(default_factory=list)
     size_losses: list[Tensor] = field(default_factory=list)
@@ -57,6 +61,9 @@ class Pack:
 
     def __init__(self) -> None:
         self._stacks: list[AnyStack] = []  # of the epoch before, whose members are up to date
+        self._seated: list[list[_Member]] = []  # who is in each row of each stack
+        self._losses: dict[int, list[Losses]] = {}  # of each stack's steps since its members sat down, by its id
+        self._done = 0, 0  # steps of the epoch and examples in them
 
     def train_epoch(self, trainers: Sequence[Trainer]) -> list[Result]:
         """Train the next epoch of each member; return for each its record, or the error that it has ended with.
@@ -81,18 +88,21 @@ class Pack:
     def _stepped(self, trainers: Sequence[Trainer]) -> list[_Member]:
         check_together(trainers)
         members = [_began(trainer) for trainer in trainers]
+        self._done = 0, 0
         with _flushing_denormals():
             self._seat(members)
-            for _ in range(trainers[0].steps_per_epoch):
-                self._step(members)
+            for step in range(1, trainers[0].steps_per_epoch + 1):
+                self._step(members, is_last=step == trainers[0].steps_per_epoch)
+        self._hand_out_losses(members)
         for member in members:
             _rise(member)
         return members
 
     def _seat(self, members: Sequence[_Member]) -> None:
         """Put every member into the stack of its form; a company that has not changed stays as it is."""
+        self._hand_out_losses(members)
         going = [member for member in members if member.failure is None]
-        stacks = []
+        stacks, self._seated = [], []
         for form, places in companies(tuple(form_of(member.trainer, member.under_way) for member in going)):
             company = [going[place] for place in places]
             known = next((stack for stack in self._stacks if stack.holds(form, [m.trainer for m in company])), None)
@@ -103,25 +113,57 @@ class Pack:
             for row, member in enumerate(company):
                 if member.seat is None:
                     known.occupy(row, member.occupant)
-                member.seat = known, row
+                member.seat, member.heard = (known, row), (id(known), row)
             stacks.append(known)
+            self._seated.append(company)
         self._stacks = stacks
 
-    def _step(self, members: Sequence[_Member]) -> None:
+    def _step(self, members: Sequence[_Member], *, is_last: bool) -> None:
         losses, batch_size = _stepped(self._stacks)
+        self._done = self._done[0] + 1, self._done[1] + batch_size
         has_moved = False
-        for member in members:
-            if member.seat is None or member.failure is not None:
-                continue
-            stack, row = member.seat
-            task_losses, size_losses = losses[id(stack)]
-            member.task_losses.append(task_losses[row])
-            member.size_losses += size_losses[row : row + 1]
-            need = member.trainer.count_step(batch_size)
-            if need is not None:
-                has_moved = _change(member, need) or has_moved
+        for stack, company in zip(self._stacks, self._seated, strict=True):
+            last = losses[id(stack)]
+            self._losses.setdefault(id(stack), []).append(last)
+            awake = company if is_last else _awake(stack, company, last)  # an epoch's end is for all policies to see
+            for member in awake:
+                need = None if member.failure is not None else self._count(member)
+                has_moved = (need is not None and _change(member, need, last)) or has_moved
         if has_moved:
             self._seat(members)
+
+    def _count(self, member: _Member) -> Need | None:
+        """Let a member's trainer know of its steps; return what its policy must be shown now."""
+        num_steps, num_examples = (done - known for done, known in zip(self._done, member.counted, strict=True))
+        member.counted = self._done
+        return member.trainer.count_steps(num_steps, num_examples)
+
+    def _hand_out_losses(self, members: Sequence[_Member]) -> None:
+        """Give each member the losses of its steps since the last time."""
+        columns = {key: [_columns(each) for each in zip(*steps, strict=True)] for key, steps in self._losses.items()}
+        self._losses = {}
+        for member in members:
+            if member.heard is None or member.heard[0] not in columns:
+                continue
+            (task_losses, size_losses), row = columns[member.heard[0]], member.heard[1]
+            member.task_losses.append(task_losses[row])
+            member.size_losses += size_losses[row : row + 1]
+
+
+def _columns(losses: Sequence[Tensor | None]) -> Sequence[Tensor]:
+    """Return what each row has lost, step by step, from what all have lost at each step; nothing if they have not."""
+    known = [each for each in losses if each is not None]
+    return torch.stack(known, 1).unbind() if known else ()
+
+
+def _awake(stack: AnyStack, company: Sequence[_Member], losses: Losses) -> Sequence[_Member]:
+    """Return whose policy may have something to do; the others would find sizes at rest and losses that are numbers."""
+    at_rest = stack.are_at_rest()
+    if at_rest is None:
+        return company
+    are_numbers = [torch.isfinite(each) for each in losses if each is not None]
+    rests = torch.stack([at_rest, *are_numbers]).all(0).tolist()
+    return [member for member, is_resting in zip(company, rests, strict=True) if not is_resting]
 
 
 def _stepped(stacks: Sequence[AnyStack]) -> tuple[dict[int, Losses], int]:
@@ -150,7 +192,7 @@ def _stepped(stacks: Sequence[AnyStack]) -> tuple[dict[int, Losses], int]:
         for place, stack in enumerate(stacks):
             stack.update()
             size = size_losses[place]
-            found[id(stack)] = task_losses[place].detach().unbind(), () if size is None else size.detach().unbind()
+            found[id(stack)] = task_losses[place].detach(), None if size is None else size.detach()
     return found, passed[0].targets.size(1)
 
 
@@ -187,11 +229,11 @@ def _rise(member: _Member) -> None:
         member.seat = None
 
 
-def _change(member: _Member, need: Need) -> bool:
+def _change(member: _Member, need: Need, last: Losses) -> bool:
     """Let a member's policy decide and its network change; return whether it needs another seat."""
     assert member.seat is not None
     stack, row = member.seat
-    losses = [float(each[-1]) if each else 0.0 for each in (member.task_losses, member.size_losses)]
+    losses = [0.0 if each is None else float(each[row]) for each in last]
     try:
         if need == NOTHING:  # its sizes are all that the policy looks at
             stack.unload_sizes(row)
@@ -219,7 +261,7 @@ def _ended(member: _Member, seconds: float) -> Result:
     if member.failure is not None:
         return member.failure
     try:
-        losses = loss_sums(member.task_losses, member.size_losses)
+        losses = loss_sums(*([torch.cat(each)] if each else [] for each in (member.task_losses, member.size_losses)))
         return member.trainer.end_epoch(replace(member.under_way, started=perf_counter() - seconds), losses)
     except Exception as error:  # noqa: BLE001  # see above
         return error

@@ -20,6 +20,7 @@ _KEPT: dict[OptimizerKind, tuple[str, ...]] = {
     "adam": ("exp_avg", "exp_avg_sq"),
     "adamw": ("exp_avg", "exp_avg_sq"),
 }
+_DESCENT = ("lr", "weight_decay", "momentum")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Rows:
         self._steps = [torch.zeros((), dtype=torch.float32, device=like.device) for _ in range(num_rows)]
         self._leaves: list[tuple[Tensor, Tensor]] = []  # with where their gradients go
         self._options: list[dict[str, Any]] = [{} for _ in range(num_rows)]
+        self._columns: dict[str, Tensor] = {}  # the options, `(k, 1)` each; empty when they must be read anew
 
     def leaf(self, name: str) -> Tensor:
         """Return a tensor of all networks, `(k, *shape)`, whose gradient autograd finds."""
@@ -109,11 +111,12 @@ class Rows:
         options = optimizer.param_groups[group]
         own: dict[str, Any] = {"lr": options["lr"], "weight_decay": options["weight_decay"], "maximize": False}
         if self._kind == "sgd":
-            own |= {"momentum": options["momentum"], "dampening": 0.0, "nesterov": False, "is_first_step": False}
+            own = {name: options[name] for name in _DESCENT}
         else:
             beta1, beta2 = options["betas"]
             own |= {"beta1": beta1, "beta2": beta2, "eps": options["eps"], "amsgrad": False}
-        self._options[row] = own
+        if own != self._options[row]:
+            self._options[row], self._columns = own, {}
 
     def unload(self, row: int, parameters: Mapping[str, Tensor], optimizer: Optimizer) -> None:
         """Give a network and its optimizer back what has become of them."""
@@ -136,16 +139,31 @@ class Rows:
             assert leaf.grad is not None
             gradient.copy_(leaf.grad)
             leaf.grad = None
-        moments = [buffer.unbind() for buffer in self._moments]
-        for row, (weight, gradient) in enumerate(zip(self.weights.unbind(), self.gradients.unbind(), strict=True)):
-            options = self._options[row]
-            if self._kind == "sgd":
-                torch._fused_sgd_([weight], [gradient], [buffer[row] for buffer in moments], **options)
-                continue
-            mean, square = (buffer[row] for buffer in moments)
-            self._steps[row].add_(1)
-            update = torch._fused_adam_ if self._kind == "adam" else torch._fused_adamw_
-            update([weight], [gradient], [mean], [square], [], [self._steps[row]], **options)
+        if self._kind == "sgd":
+            self._descend()
+            return
+        update = torch._fused_adam_ if self._kind == "adam" else torch._fused_adamw_
+        for weight, gradient, mean, square, step, options in zip(
+            *(buffer.unbind() for buffer in (self.weights, self.gradients, *self._moments)),
+            self._steps,
+            self._options,
+            strict=True,
+        ):
+            step.add_(1)
+            update([weight], [gradient], [mean], [square], [], [step], **options)
+
+    def _descend(self) -> None:
+        """Take a step of gradient descent in all rows at once: a few passes cost less than a call for every row."""
+        if not self._columns:
+            for name in _DESCENT:
+                column = torch.tensor([[options[name]] for options in self._options], dtype=torch.float64)
+                self._columns[name] = column.to(self.weights)
+        slope = self.gradients
+        if any(options["weight_decay"] for options in self._options):
+            slope = slope + self._columns["weight_decay"] * self.weights
+        if self._moments:
+            slope = self._moments[0].mul_(self._columns["momentum"]).add_(slope)
+        self.weights.sub_(self._columns["lr"] * slope)
 
     def _piece(self, name: str, buffer: Tensor, row: int, like: Tensor) -> Tensor:
         return self.pieces[name].of_one(buffer[row], like.shape)

@@ -151,6 +151,10 @@ class Stack:
         if self._size_rows is not None:
             self._size_rows.load(row, occupant.sizes, occupant.trainer.optimizer, group=1)
 
+    def are_at_rest(self) -> Tensor | None:
+        """Return whether the policy of each network would change nothing now, `(k,)`; None if only it can tell."""
+        return None if self._sizes is None else self._sizes.are_at_rest()
+
     def forward(self) -> Outputs:
         """Put the next batch of each network through it; all batches are as large."""
         batches = [next(occupant.under_way.batches) for occupant in self.occupants]

@@ -22,6 +22,7 @@ class StackedSizes:
         self._weights = weights
         self._links = links
         self._targets = torch.zeros_like(weights, requires_grad=False)
+        self._low, self._high = torch.zeros_like(self._targets), torch.zeros_like(self._targets)
         self._coefficients = weights.new_zeros(num_rows)
         self._gate_widths = weights.new_ones(num_rows, 1)
         self._scales = weights.new_zeros(num_rows, len(links))
@@ -31,7 +32,7 @@ class StackedSizes:
 
     def load(self, row: int, gating: Gating, layers: Sequence[tuple[str, int]]) -> None:
         """Take in what a network makes of its size weights; layers by the names of their groups, with their widths."""
-        self._targets[row] = gating.target
+        self._targets[row], self._low[row], self._high[row] = gating.target, gating.low, gating.high
         self._coefficients[row], self._gate_widths[row] = gating.coefficient, gating.width
         for index, (name, width) in enumerate(layers):
             if name in gating.weight:
@@ -60,6 +61,11 @@ class StackedSizes:
             return None
         held = self._held[index]
         return size * column[:, : held.size(1)] * held
+
+    def are_at_rest(self) -> Tensor:
+        """Return whether no size of a network is where its policy would change something, `(k,)`."""
+        weights = self._weights.detach()
+        return ((weights >= self._low) & (weights <= self._high)).all(1)
 
     def loss(self) -> Tensor:
         """Return each network's loss on its sizes, `(k,)`."""

@@ -254,10 +254,13 @@ class Trainer:
         is_late = task is not self._task
         return EpochUnderWay(epoch, started, self._step, self._spent.num_examples, task, batches, seed, is_late)
 
-    def count_step(self, num_examples: int) -> Need | None:
-        """Count one step, taken on so many examples; return what the policy must be shown now, if it is due."""
+    def count_steps(self, num_steps: int, num_examples: int) -> Need | None:
+        """Count steps, taken on so many examples together; return what the policy must be shown now, if it is due.
+
+        Of all steps but the last one the policy is not asked.
+        """
         self._spent.num_examples += num_examples
-        self._step += 1
+        self._step += num_steps
         return self.policy.due(self._clock())
 
     def decide(self, under_way: EpochUnderWay, need: Need, losses: Sequence[float]) -> tuple[Decision, ...]:

@@ -158,6 +158,22 @@ def test_a_size_outside_its_bounds_is_put_back():
     assert live.policy.trained()[0].item() * 6 == pytest.approx(live.size - 1)
 
 
+@given(start=st.floats(0.0, 2.0), moved=st.floats(-0.5, 2.5), maximum=st.floats(1.0, 2.0))
+@settings(deadline=None)
+def test_where_a_size_is_said_to_rest_the_policy_changes_nothing(start, moved, maximum):
+    live = Live(min(start, maximum), maximum_share=maximum)
+    live.check()
+    gating = live.policy.gating(live.units)
+    live.move_to(moved)
+    rests = bool(((gating.weights >= gating.low) & (gating.weights <= gating.high)).all())
+    within_an_epoch = replace(live.snapshot(), clock=Clock(1, 0, 10, 100))
+    decisions = live.policy.decide(within_an_epoch)
+    is_untouched = gating.weights.item() == moved
+    assert not rests or (decisions == () and is_untouched)
+    is_near = min(moved * 6 % 1, 1 - moved * 6 % 1) < 0.01 or moved > maximum - 0.01
+    assert rests or is_near or decisions != () or not is_untouched
+
+
 def test_checks_come_at_the_start_every_so_many_steps_and_at_epoch_ends():
     policy = NimblePolicy(replace(SETTINGS, check_steps=4))
     due = [step for step in range(13) if policy.due(Clock(step, step // 6, 6, 2)) is not None]

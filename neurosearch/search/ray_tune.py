@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air._internal import usage
 from ray.tune.error import TuneError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
@@ -50,6 +51,7 @@ def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "ty
     """
     errors: list[Exception] = []
     ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
+    usage.tag_callbacks = _not_counted
     with stopping_on_signals(desk.stop):
         try:
             _tuner(desk, workers, folder, trainable or TrialWorker, errors).fit()
@@ -258,6 +260,11 @@ def _resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
     room = Lease.from_dict(json.loads(config[_LEASE])).room
     memory = {"memory": room.memory} if room.memory else {}
     return tune.PlacementGroupFactory([{"CPU": config[_CPUS], "GPU": room.gpus, **memory}])
+
+
+def _not_counted(callbacks: object) -> bool:  # noqa: ARG001  # Tune's own name
+    """Stands in for Tune's count of callbacks: it serves usage statistics, which are off, and imports MLflow."""
+    return False
 
 
 def _take_share(room: Room) -> None:

@@ -11,6 +11,7 @@
 ARG BASE=debian:13.2-slim
 
 FROM ${BASE} AS build
+# BASE pins the release of the distribution; a version of a package is gone from its archive with the next security fix.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv \
@@ -29,6 +30,7 @@ RUN /opt/pip/bin/pip --python /opt/neurosearch/bin/python install --no-cache-dir
     && /opt/pip/bin/pip --python /opt/neurosearch/bin/python uninstall --yes hatchling trove-classifiers
 
 FROM ${BASE}
+# As above.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 \

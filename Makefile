@@ -56,7 +56,7 @@ test-again: setup ## run the tests that failed, one after the other
 
 core: core-setup ## test the core rooms where only torch and numpy are installed
 	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)
-	PYTHONPATH=. $(CORE_VENV)/bin/python -m pytest $(addprefix tests/,$(CORE_ROOMS)) $(TESTS)
+	PYTHONPATH=. $(CORE_VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(addprefix tests/,$(CORE_ROOMS)) $(TESTS)
 
 check: setup ## lint, layout, types, import contracts, and no host or path of a machine in any file
 	@$(MAKE) --no-print-directory --keep-going $(CHECKS)

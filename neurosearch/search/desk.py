@@ -162,7 +162,7 @@ class Desk:
         for number in [each for each in numbers if each in self._running]:
             self._study.stored.folder.stacks(number).unlink(missing_ok=True)
             self._alone.add(number)
-            self._packing.lost(self._packing.key(self._running[number]) or "")
+            self._packing.unmeasured(self._packing.key(self._running[number]) or "")
             self._give_back(number)
         self._lost_in_a_row += 1
         self._check_losses(reason)
@@ -312,9 +312,7 @@ class Desk:
         if update.halt is not None:
             self._halt(update.halt)
         if update.choice is not None:
-            key = self._packing.key(self._running[number])
-            assert key is not None
-            self._study.keep_pack_choice(key, update.choice)
+            self._keep_choice(number, update.choice)
         if update.returned:
             self._give_back(number)
             return True
@@ -329,6 +327,14 @@ class Desk:
                 self._end(number, self._cut_short(number, verdict.reason, update.per_seed))
             return verdict.stop
         return False
+
+    def _keep_choice(self, number: int, choice: Mapping[str, Any]) -> None:
+        key = self._packing.key(self._running[number])
+        assert key is not None
+        if choice:
+            self._study.keep_pack_choice(key, choice)
+        else:
+            self._packing.unmeasured(key)
 
     def _make_room(self, number: int, shortage: str) -> None:
         """Tries a trial that ran out of memory once more in a larger room, from its checkpoint; then it fails."""

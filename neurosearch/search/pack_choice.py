@@ -1,6 +1,6 @@
 """Whether trials are faster together: twenty steps of each, both ways, on trainings that are thrown away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,17 +11,21 @@ from neurosearch.config.trial import TrialConfig
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
+from neurosearch.training.chain import NotPackable
 
 if TYPE_CHECKING:
     from neurosearch.training.trainer import Trainer
 
 _STEPS = 20
+_FEWEST = 2  # trials that say something about a pack
 
 
 def measured_choice(trials: Sequence[LeasedTrial], study: StudyFolder, device: str) -> dict[str, Any]:
     """Returns the seconds of a trial's step in a pack of these trials and alone, and whether the pack is faster.
 
-    On a CPU seconds of its cores, which other trials beside it do not lengthen; on a GPU those of a clock.
+    On a CPU seconds of its cores, which other trials beside it do not lengthen; on a GPU those of a clock. A trial that
+    fails within these steps is left out: that is told where it is trained. Where fewer than two are left, nothing is
+    known, and nothing is returned.
     """
     import torch
 
@@ -31,29 +35,39 @@ def measured_choice(trials: Sequence[LeasedTrial], study: StudyFolder, device: s
     wait: Callable[[], object] = torch.cuda.synchronize if where.type == "cuda" else nullcontext
     clock = perf_counter if where.type == "cuda" else process_time
 
-    def seconds(trainers: "list[Trainer]", run: "Callable[[list[Trainer]], object]") -> float:
+    def seconds(run: Callable[[], object]) -> float:
         wait()
         started = clock()
-        run(trainers)
+        run()
         wait()
-        return (clock() - started) / sum(trainer.num_steps for trainer in trainers)
-
-    def alone(trainers: "list[Trainer]") -> None:
-        for trainer in trainers:
-            trainer.run_steps(trainer.begin_epoch())
-
-    def together(trainers: "list[Trainer]") -> None:
-        Pack().take_steps(trainers)
+        return clock() - started
 
     with TemporaryDirectory() as scratch:
 
-        def made(count: int) -> "list[Trainer]":
-            return [_few_steps(each, study, Path(scratch), where) for each in trials[:count]]
+        def made(count: int) -> "Iterator[Trainer]":
+            return (_few_steps(each, study, Path(scratch), where) for each in sound[:count])
 
-        together(made(2))  # what is slow once, at the first call of a product, belongs to neither
-        alone(made(1))
-        packed, apart = seconds(made(len(trials)), together), seconds(made(len(trials)), alone)
-    return {"together": packed < apart, "packed_seconds": packed, "alone_seconds": apart, "size": len(trials)}
+        def alone(leased: LeasedTrial) -> float | None:
+            try:
+                trainer = _few_steps(leased, study, Path(scratch), where)
+                return seconds(lambda: trainer.run_steps(trainer.begin_epoch()))
+            except Exception:  # noqa: BLE001  # whatever it is, it ends that trial alone
+                return None
+
+        alone(trials[0])  # what is slow once, at the first call of a product, belongs to neither
+        timed = [alone(leased) for leased in trials]
+        sound = [leased for leased, found in zip(trials, timed, strict=True) if found is not None]
+        if len(sound) < _FEWEST:
+            return {}
+        try:
+            Pack().take_steps(list(made(_FEWEST)))
+            trainers = list(made(len(sound)))
+            packed = seconds(lambda: Pack().take_steps(trainers))
+        except NotPackable:  # a growth policy of one's own, say, which no config tells of
+            return {"together": False, "size": len(sound)}
+    num_steps = sum(trainer.num_steps for trainer in trainers)
+    packed, apart = packed / num_steps, sum(filter(None, timed)) / num_steps
+    return {"together": packed < apart, "packed_seconds": packed, "alone_seconds": apart, "size": len(sound)}
 
 
 def _few_steps(leased: LeasedTrial, study: StudyFolder, folder: Path, device: Any) -> "Trainer":

@@ -46,6 +46,6 @@ class Packing:
         self._measuring.add(key)
         return True
 
-    def lost(self, key: str) -> None:
-        """Takes note that a pack that was to be measured is lost: the next one is."""
+    def unmeasured(self, key: str) -> None:
+        """Takes note that a pack that was to be measured was not: the next one is."""
         self._measuring.discard(key)

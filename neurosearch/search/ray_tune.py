@@ -69,6 +69,7 @@ class TrialWorker(tune.Trainable):
     """
 
     opened: OpenTraining = staticmethod(open_training)
+    _words: list[tuple[Sequence[int], str]]  # heard since the last step
 
     def setup(self, config: dict[str, Any]) -> None:
         """Imports what trainings need, so that no trial's time contains it, and starts on the first lease."""
@@ -86,6 +87,7 @@ class TrialWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Trains for about a second, at least one epoch, or until the trial waits; returns what is new as one text."""
         updates: list[TrialUpdate] = []
+        self._take_in_words()
         until = monotonic() + _STEP_SECONDS
         done = True
         for news in self._news:
@@ -98,9 +100,14 @@ class TrialWorker(tune.Trainable):
         return result if self._pack is None or done else {**result, _WORKER: ray.get_runtime_context().current_actor}
 
     def hear(self, stopped: Sequence[int], joining: str) -> None:
-        """Takes in which trials of a pack stop, and as one text which ones come."""
-        if self._pack is not None:
-            self._pack.hear(stopped, [leased_trial(values) for values in json.loads(joining)])
+        """Hears which trials of a pack stop, and as one text which ones come; the next step takes it in."""
+        self._words.append((stopped, joining))
+
+    def _take_in_words(self) -> None:
+        for stopped, joining in self._words:
+            if self._pack is not None:
+                self._pack.hear(stopped, [leased_trial(values) for values in json.loads(joining)])
+        self._words = []
 
     def _needs_a_word(self, update: TrialUpdate) -> bool:
         """Says whether the driver must hear of it at once: a trial waits, or a place of a pack is free."""
@@ -112,6 +119,7 @@ class TrialWorker(tune.Trainable):
         _take_share(lease.room)
         stacks = folder.stacks(lease.trials[0].number)
         self._pack: PackRun | None = None
+        self._words = []
         if len(lease.trials) > 1:
             self._pack = PackRun(lease.trials, folder, config[_DEVICE], is_measured=lease.is_measured)
             self._news = watched(self._pack.rounds(), stacks, lease.silence_seconds)
@@ -208,7 +216,8 @@ class _Messenger(tune.Stopper):
         joining = self._desk.joining(lease) if gone else ()
         self._searcher.leases[trial_id] = replace(lease, trials=(*left, *joining))
         if gone:
-            ray.get(worker.hear.remote(list(stopped), json.dumps([asdict(leased) for leased in joining])))
+            # The worker hears it before its next step, for both are told in order; if it dies, Tune says so.
+            worker.hear.remote(list(stopped), json.dumps([asdict(leased) for leased in joining]))
         return False
 
     def stop_all(self) -> bool:

@@ -5,7 +5,9 @@ that does sets off that epoch for all; the others find theirs done. Knows nothin
 """
 
 from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from neurosearch.config.trial import TrialConfig
@@ -20,13 +22,20 @@ if TYPE_CHECKING:
 
 
 class PackedTraining(BuiltTraining):
-    """A training whose epochs a pack trains."""
+    """A training whose epochs a pack trains.
+
+    Attributes:
+        folder: Of its checkpoints.
+        clock: Of its trial.
+    """
 
     def __init__(
         self, together: "Together", config: TrialConfig, study: StudyFolder, folder: Path, device: str
     ) -> None:
         """Makes the training. For the arguments after the first, see `search.trial.OpenTraining`."""
         super().__init__(config, study, folder, device)
+        self.folder = folder
+        self.clock = together.clock
         self._together = together
         self._told = list(self._trainer.history)  # the pack may be an epoch ahead of what the trial has asked for
 
@@ -51,12 +60,42 @@ class PackedTraining(BuiltTraining):
             self._together.leave(self)
 
 
+class TrialClock:
+    """Tells the seconds that a trial of a pack has taken: its own, and its share of what all do together."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._since: float | None = None
+
+    def __call__(self) -> float:
+        """Returns the seconds so far."""
+        return self._seconds + (0.0 if self._since is None else perf_counter() - self._since)
+
+    def charge(self, seconds: float) -> None:
+        """Adds seconds, or takes some off."""
+        self._seconds += seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Lets it run for the block, which is the trial's own."""
+        self._since = perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds, self._since = self(), None
+
+
 class Together:
-    """Opens trainings and lets them take their steps together, round by round; a `search.trial.OpenTraining`."""
+    """Opens trainings and lets them take their steps together, round by round; a `search.trial.OpenTraining`.
+
+    Attributes:
+        clock: Of the trial that is running.
+    """
 
     def __init__(self) -> None:
         from neurosearch.training.pack import Pack
 
+        self.clock = TrialClock()
         self._pack = Pack()
         self._members: list[PackedTraining] = []
         self._round: list[PackedTraining] = []  # those of the members that train in this round
@@ -111,10 +150,10 @@ class Together:
 
     def leave_all_of(self, study: StudyFolder, number: int) -> None:
         """Takes all trainings of a trial out, those that were opened ahead included."""
-        for folder in [each for each in self._ahead if each.parent == study.training(number, 0).parent]:
-            training = self._ahead.pop(folder)
-            if isinstance(training, PackedTraining):
-                self.leave(training)
+        own = study.training(number, 0).parent
+        self._ahead = {folder: training for folder, training in self._ahead.items() if folder.parent != own}
+        for member in [each for each in self._members if each.folder.parent == own]:
+            self.leave(member)
 
     def _opened(self, config: TrialConfig, study: StudyFolder, folder: Path, device: str) -> Training:
         from neurosearch.training.chain import NotPackable, check_packable
@@ -137,11 +176,16 @@ class Together:
                 self._done[member] = error
         if not ready:
             return
+        started = perf_counter()
         try:
             results = self._pack.train_epoch([member.trainer for member in ready])
         except Exception as error:  # noqa: BLE001  # what stops the pack stops each of its members
             results = [error for _ in ready]
         self._done |= dict(zip(ready, results, strict=True))
+        seconds = perf_counter() - started
+        self.clock.charge(-seconds)  # of whoever set it off
+        for member in ready:
+            member.clock.charge(seconds / len(ready))
 
 
 class PackRun:
@@ -160,6 +204,7 @@ class PackRun:
         self._device = device
         self._waiting = list(trials)
         self._running: dict[int, Generator[TrialUpdate, None, None]] = {}
+        self._clocks: dict[int, TrialClock] = {}
         self._together = Together()
         self._is_measured = is_measured
 
@@ -178,7 +223,8 @@ class PackRun:
             self._together.begin_round()
             updates = []
             for number, running in list(self._running.items()):
-                update = next(running, None)
+                with self._timed(number):
+                    update = next(running, None)
                 if update is None:
                     self._end(number)
                 else:
@@ -187,9 +233,18 @@ class PackRun:
 
     def _begin(self) -> None:
         for leased in self._waiting:
-            self._together.open_ahead(leased, self._folder, self._device)
-            self._running[leased.number] = trial_updates(leased, self._folder, self._device, self._together)
+            clock = self._clocks[leased.number] = TrialClock()
+            with self._timed(leased.number):
+                self._together.open_ahead(leased, self._folder, self._device)
+            self._running[leased.number] = trial_updates(leased, self._folder, self._device, self._together, clock)
         self._waiting = []
+
+    @contextmanager
+    def _timed(self, number: int) -> Iterator[None]:
+        """Charges what is done in the block to a trial."""
+        self._together.clock = self._clocks[number]
+        with self._together.clock.running():
+            yield
 
     def _end(self, number: int) -> None:
         running = self._running.pop(number, None)
@@ -204,7 +259,7 @@ class PackRun:
         first, *others = self._waiting
         choice = measured_choice(self._waiting, self._folder, self._device)
         told = TrialUpdate(first.number, choice=choice)
-        if choice["together"]:
+        if not choice or choice["together"]:
             return (told,)
         self._waiting = [first]
         return (told, *(TrialUpdate(leased.number, returned=True) for leased in others))

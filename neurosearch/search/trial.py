@@ -9,7 +9,7 @@ takes no more is everybody's trouble: then the trial stops without an end, and g
 
 import errno
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -52,7 +52,8 @@ class TrialUpdate:
         outcome: How it ended; None while it goes on.
         halt: Why the whole study cannot go on; None if it can.
         returned: Whether the trial is given back, not begun or up to its last checkpoint, to be handed out again.
-        choice: What was measured of trials of its kind, together and alone; None where nothing was.
+        choice: What was measured of trials of its kind, together and alone; empty where nothing could be, None where
+            nothing was to be.
     """
 
     number: int
@@ -124,7 +125,11 @@ def open_training(config: TrialConfig, study: StudyFolder, folder: Path, device:
 
 
 def trial_updates(
-    leased: LeasedTrial, folder: StudyFolder, device: str, opened: OpenTraining = open_training
+    leased: LeasedTrial,
+    folder: StudyFolder,
+    device: str,
+    opened: OpenTraining = open_training,
+    clock: Callable[[], float] | None = None,
 ) -> Generator[TrialUpdate, None, None]:
     """Runs a trial, or goes on with it; yields an update after each epoch, and at last one with the outcome.
 
@@ -135,10 +140,13 @@ def trial_updates(
         folder: The study's.
         device: What torch calls the device to train on, such as `cpu` or `cuda`.
         opened: Makes the training.
+        clock: Tells the seconds that the trial has taken; None where they are those that pass.
     """
+    started = perf_counter()
+    clock = clock or (lambda: perf_counter() - started)
     files = TrialFiles(folder, leased.number)
     try:
-        yield from _updates(leased, folder, files, device, opened)
+        yield from _updates(_TrialRun(leased, folder, files, clock), files, device, opened)
     except StorageLost as error:
         yield TrialUpdate(leased.number, halt=str(error))
     except OSError as error:
@@ -149,14 +157,11 @@ def trial_updates(
         files.close()
 
 
-def _updates(
-    leased: LeasedTrial, folder: StudyFolder, files: TrialFiles, device: str, opened: OpenTraining
-) -> Iterator[TrialUpdate]:
+def _updates(run: "_TrialRun", files: TrialFiles, device: str, opened: OpenTraining) -> Iterator[TrialUpdate]:
     done = files.result()
     if done is not None:  # it ended, and the process that searches died before it heard of it
-        yield TrialUpdate(leased.number, done.records, done.outcome.per_seed, outcome=done.outcome)
+        yield TrialUpdate(run.number, done.records, done.outcome.per_seed, outcome=done.outcome)
         return
-    run = _TrialRun(leased, folder, files)
     try:
         yield from run.updates(opened, device)
         return
@@ -181,7 +186,7 @@ def merged(updates: Iterable[TrialUpdate]) -> list[TrialUpdate]:
             before.outcome or each.outcome,
             before.halt or each.halt,
             before.returned or each.returned,
-            before.choice or each.choice,
+            each.choice if before.choice is None else before.choice,
         )
     return list(found.values())
 
@@ -202,14 +207,15 @@ def disk_words(error: OSError, folder: StudyFolder) -> str:
 class _TrialRun:
     """A trial that runs: its records and finished seeds so far."""
 
-    def __init__(self, leased: LeasedTrial, folder: StudyFolder, files: TrialFiles) -> None:
+    def __init__(self, leased: LeasedTrial, folder: StudyFolder, files: TrialFiles, clock: Callable[[], float]) -> None:
+        self.number = leased.number
         self._leased = leased
         self._folder = folder
         self._files = files
         self._records: list[dict[str, Any]] = []
         self._per_seed: list[dict[str, float]] = []
         self._final_events: list[dict[str, Any]] = []
-        self._started = perf_counter()
+        self._clock = clock
         self._seconds_before = 0.0
         self._rung = 0  # the next one
 
@@ -293,7 +299,7 @@ class _TrialRun:
         return f"{type(error).__name__}: {first_line} (where in the code: {path})"
 
     def _seconds(self) -> float:
-        return self._seconds_before + perf_counter() - self._started
+        return self._seconds_before + self._clock()
 
 
 class BuiltTraining:

@@ -1,6 +1,7 @@
 """The trials of a pack in one worker: each is told, stopped and ended as one that runs alone."""
 
 import json
+from time import perf_counter
 
 import pytest
 
@@ -178,6 +179,63 @@ def test_auto_measures_once_and_keeps_what_it_found(folder, packed, make_desk):
     assert choice["together"] == (choice["packed_seconds"] < choice["alone_seconds"])
     assert leases[0] == list(range(8))
     assert all(study.stored.trial(number).state == "finished" for number in range(8))
+
+
+def test_who_diverges_while_it_is_measured_is_left_out_and_fails_alone(folder, packed, make_desk):
+    rates = {"search": "choice", "options": [0.01, 1e30]}
+    nimble = {"kind": "nimble", "check_steps": 1}  # asked after every step, it finds out at once
+    sgd = {"training.learning_rate": rates, "training.optimizer": "sgd", "growth": nimble}
+    desk, study = make_desk(packed("auto", **sgd))
+    leases = []
+    run(desk, folder, leases=leases)
+    ended = [study.stored.trial(number) for number in range(6)]
+    states = {trial.params["training.learning_rate"]: trial.state for trial in ended}
+    assert states == {0.01: "finished", 1e30: "failed"}
+    (choice,) = [value for name, value in study.stored.attributes().items() if name.startswith("packing/")]
+    assert choice["size"] == sum(trial.state == "finished" for trial in ended) < 6
+    assert leases[0] == list(range(6))
+
+
+def test_where_nobody_can_be_measured_the_next_pack_is(folder, packed, make_desk):
+    diverging = {"training.learning_rate": 1e30, "training.optimizer": "sgd"}
+    nimble = {"kind": "nimble", "check_steps": 1, "learning_rate": {"search": "uniform", "low": 0.01, "high": 0.1}}
+    desk, study = make_desk(packed("auto", **diverging, growth=nimble))
+    first = desk.next_lease()
+    (news, *_) = PackRun(first.trials, folder, "cpu", is_measured=first.is_measured).rounds()
+    assert [update.choice for update in news] == [{}]
+    desk.take(news[0])
+    desk.lose_pack([leased.number for leased in first.trials], "its worker died")
+    assert not [name for name in study.stored.attributes() if name.startswith("packing/")]
+    study.close()
+
+
+def test_a_trial_of_a_pack_is_charged_its_share_of_what_all_do_together(folder, packed, make_desk):
+    started = perf_counter()
+    desk, study = make_desk(packed(4, **{"search.trials": 4, "training.epochs": 20}))
+    run(desk, folder)
+    seconds = [study.stored.trial(number).seconds for number in range(4)]
+    assert sum(seconds) < perf_counter() - started
+    for number in range(4):
+        epochs = sum(record["metrics"]["epoch_seconds"] for record in read_result(folder.result(number)).records)
+        assert seconds[number] > epochs / 2  # the share of the steps is most of it
+
+
+def test_one_that_is_stopped_before_its_first_epoch_is_trained_no_more(folder, packed, make_desk):
+    desk, study = make_desk(packed(4))
+    run(desk, folder, rounds=2)
+    study.close()
+    desk, study = make_desk(packed(4), resume=True)
+    lease = desk.next_lease()
+    pack = PackRun(lease.trials, folder, "cpu", is_measured=False)
+    rounds = pack.rounds()
+    news = next(rounds)  # of all what was known
+    stopped, goes_on = news[0].number, news[1].number
+    before = {number: checkpoint(folder, number)["step"] for number in (stopped, goes_on)}
+    pack.hear([stopped], ())
+    next(rounds)
+    assert checkpoint(folder, stopped)["step"] == before[stopped]
+    assert checkpoint(folder, goes_on)["step"] > before[goes_on]
+    study.close()
 
 
 def test_where_packing_loses_all_but_one_trial_are_given_back(folder, packed, make_desk, monkeypatch):

@@ -36,11 +36,13 @@ def _settings(overlay: str) -> ClusterSettings:
 def _autoscaled(settings: ClusterSettings) -> list[dict[str, Any]]:
     """Returns the patch that lets the standing cluster's workers come and go."""
     spec = standing_cluster(settings.model_copy(update={"autoscaling": True}))["spec"]
-    group = "/spec/workerGroupSpecs/0"
+    group, head = "/spec/workerGroupSpecs/0", "/spec/headGroupSpec/template/spec"
+    *_, may_grow = spec["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
     return [
         _patch("add", "/spec/enableInTreeAutoscaling", spec["enableInTreeAutoscaling"]),
         _patch("add", "/spec/autoscalerOptions", spec["autoscalerOptions"]),
-        _patch("replace", "/spec/headGroupSpec/template/spec/automountServiceAccountToken", value=True),
+        _patch("replace", f"{head}/automountServiceAccountToken", value=True),
+        _patch("add", f"{head}/containers/0/env/-", may_grow),
         _patch("replace", f"{group}/minReplicas", spec["workerGroupSpecs"][0]["minReplicas"]),
         _patch("replace", f"{group}/replicas", spec["workerGroupSpecs"][0]["replicas"]),
     ]

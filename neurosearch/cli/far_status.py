@@ -9,7 +9,6 @@ from neurosearch.cli.afar import FarStudy, far_study
 from neurosearch.cli.report import Report, finite, say
 from neurosearch.cli.submitting import check_nobody_submitted, check_preflight, check_room, started
 from neurosearch.cluster.jobs import Job
-from neurosearch.config.search import SearchFields
 from neurosearch.config.yaml_source import Source
 
 _LOOK_SECONDS = 10.0  # each look starts a process on the head
@@ -79,7 +78,7 @@ def far_resume(name: str, address: str, folder: Path, database: str | None, over
     found = study.ask("preflight", "--stored", *set_words)
     stored = Source({}, {}, name)  # what is wrong has no line: it comes from the storage
     check_preflight(found, study.server, stored)
-    check_room(SearchFields.model_validate(found.facts["search"]), study.server, stored)
+    check_room(found, study.server, stored)
     words = ("resume", name, *study.place, "--address", "auto", *set_words)
     return started(study.server, study.folder, found, words, None)
 

@@ -29,6 +29,7 @@ def preflight(
     config = _stored(study, folder, database, tuple(overrides or ())) if stored else _arrived(Path(study))
     from neurosearch.cli.planning import plan_facts, plan_lines
     from neurosearch.cli.readiness import check_readiness, existing_study
+    from neurosearch.search.coming_nodes import coming_nodes
 
     existing = existing_study(config)
     goes_on = existing is not None and existing.fingerprint() == config.fingerprint()
@@ -41,6 +42,7 @@ def preflight(
         "ray": metadata.version("ray"),
         "python": platform.python_version(),
         "interpreter": sys.executable,
+        "may_grow": [node.resources for node in coming_nodes()],
         "search": config.study.search.model_dump(mode="json"),
         "goes_on": goes_on,
         "notes": list(notes),

@@ -11,7 +11,7 @@ from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.jobs import Job, kept_with, new_job_id, of_study
-from neurosearch.cluster.offered import fewer_at_once, shortages
+from neurosearch.cluster.offered import Node, fewer_at_once, shortages
 from neurosearch.cluster.package import CONFIG, Package
 from neurosearch.cluster.server import JobServer
 from neurosearch.config.base import ConfigError, Problem, undotted
@@ -31,12 +31,12 @@ def submit_study(package: Package, address: str) -> Report:
     server = connect(address)
     study, folder = package.study, StudyFolder.of(package.study.study)
     source = study.template.source
-    check_room(study.study.search, server, source)
     check_nobody_submitted(folder.name, of_study(folder.name, server.jobs()), address)
     with tempfile.TemporaryDirectory(prefix="neurosearch-package-") as temporary:
         package.write(Path(temporary))
         found = Report.from_dict(ask(server, ("preflight", CONFIG), package=Path(temporary)))
         check_preflight(found, server, source)
+        check_room(found, server, source)
         words = ("search", CONFIG, "--address", "auto", "--resume", "--checked")
         return started(server, folder, found, words, Path(temporary))
 
@@ -56,7 +56,7 @@ def started(
     told, job_id = found.facts, new_job_id(folder.name)
     entrypoint = shlex.join((told["interpreter"], "-m", "neurosearch", *words))
     server.submit(entrypoint, job_id, kept_with(folder, told["interpreter"]), package)
-    notes = [*told["notes"], *_remarks(server, SearchFields.model_validate(told["search"]))]
+    notes = [*told["notes"], *_remarks(server, found)]
     facts = {
         "ok": True,
         "study": folder.name,
@@ -98,14 +98,20 @@ def check_nobody_submitted(study: str, job: Job | None, url: str) -> None:
         )
 
 
-def check_room(search: SearchFields, server: JobServer, source: Source) -> None:
-    """Checks that there are nodes for a study's trials.
+def check_room(found: Report, server: JobServer, source: Source) -> None:
+    """Checks that there are nodes for a study's trials, or may be.
+
+    Args:
+        found: What the head said about the study, and about the nodes that may come.
+        server: Where.
+        source: The user's own file.
 
     Raises:
-        ConfigError: With what is asked for and no node has, each at its line.
+        ConfigError: With what is asked for and no node has or will have, each at its line.
     """
-    found = shortages(search, server.nodes())
-    problems = [Problem(source.place(undotted(field)), field, text) for field, text in found]
+    search = SearchFields.model_validate(found.facts["search"])
+    short = shortages(search, server.nodes(), _coming(found))
+    problems = [Problem(source.place(undotted(field)), field, text) for field, text in short]
     if problems:
         raise ConfigError(tuple(problems))
 
@@ -136,12 +142,17 @@ def _problem(told: Mapping[str, str], source: Source) -> Problem:
     return Problem(where, told["field"], f"on the cluster: {told['text']}")
 
 
-def _remarks(server: JobServer, search: SearchFields) -> Iterator[str]:
+def _coming(found: Report) -> tuple[Node, ...]:
+    return tuple(Node.of(each) for each in found.facts["may_grow"])
+
+
+def _remarks(server: JobServer, found: Report) -> Iterator[str]:
     if not server.address.is_encrypted and not server.address.is_loopback:
         yield (
             f"the token travels to {server.address.url} unencrypted: whoever listens on the way has it. Use https, or "
             "a tunnel that ends on 127.0.0.1."
         )
-    remark = fewer_at_once(search, server.nodes())
+    search = SearchFields.model_validate(found.facts["search"])
+    remark = fewer_at_once(search, server.nodes(), _coming(found))
     if remark is not None:
         yield remark

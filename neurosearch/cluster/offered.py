@@ -33,27 +33,35 @@ class Node:
         return min(by_cpus, by_gpus)
 
 
-def shortages(search: SearchFields, nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
-    """Yields fields of the search section that ask for more than any node has, each with words for the user."""
-    gpus = gpus_at_least(search)
-    most_cpus, most_gpus = max((node.cpus for node in nodes), default=0), max((node.gpus for node in nodes), default=0)
+def shortages(search: SearchFields, nodes: Sequence[Node], coming: Sequence[Node] = ()) -> Iterator[tuple[str, str]]:
+    """Yields fields of the search section that ask for more than any node has, each with words for the user.
+
+    Args:
+        search: What is asked for.
+        nodes: Those that are there.
+        coming: Those that the cluster may add; what one of them has may be asked for, too.
+    """
+    gpus, every = gpus_at_least(search), (*nodes, *coming)
+    most_cpus, most_gpus = max((node.cpus for node in every), default=0), max((node.gpus for node in every), default=0)
     if search.cpus_per_trial > most_cpus:
-        yield "search.cpus_per_trial", _short(search.cpus_per_trial, "CPU", most_cpus, len(nodes))
+        yield "search.cpus_per_trial", _short(search.cpus_per_trial, "CPU", most_cpus, len(nodes), bool(coming))
     if gpus > most_gpus:
-        yield "search.gpus_per_trial", _short(gpus, "GPU", most_gpus, len(nodes))
-    elif search.cpus_per_trial <= most_cpus and not any(node.room(search.cpus_per_trial, gpus) for node in nodes):
+        yield "search.gpus_per_trial", _short(gpus, "GPU", most_gpus, len(nodes), bool(coming))
+    elif search.cpus_per_trial <= most_cpus and not any(node.room(search.cpus_per_trial, gpus) for node in every):
         both = f"{search.cpus_per_trial:g} CPU and {gpus:g} GPU"
         yield "search.gpus_per_trial", f"no node has {both} together. Lower one of them, or add a node that has both."
 
 
-def fewer_at_once(search: SearchFields, nodes: Sequence[Node]) -> str | None:
+def fewer_at_once(search: SearchFields, nodes: Sequence[Node], coming: Sequence[Node] = ()) -> str | None:
     """Returns a remark where not all trials that may run at once find room; None where they do."""
-    found = sum(node.room(search.cpus_per_trial, gpus_at_least(search)) for node in nodes)
+    gpus = gpus_at_least(search)
+    found = sum(node.room(search.cpus_per_trial, gpus) for node in nodes)
     if found >= search.concurrency:
         return None
+    grows = any(node.room(search.cpus_per_trial, gpus) for node in coming)
     return (
         f"search.concurrency is {search.concurrency}, but the nodes have room for {found} trials at a time when "
-        "nothing else runs there; the others wait."
+        f"nothing else runs there; the others wait{' until the cluster has grown' if grows else ''}."
     )
 
 
@@ -62,6 +70,7 @@ def gpus_at_least(search: SearchFields) -> float:
     return 0.125 if search.gpus_per_trial == "auto" else search.gpus_per_trial
 
 
-def _short(asked: float, kind: str, most: float, num_nodes: int) -> str:
+def _short(asked: float, kind: str, most: float, num_nodes: int, may_grow: bool) -> str:
     nodes = "the only node has" if num_nodes == 1 else f"of {num_nodes} nodes none has more than"
+    nodes = "no node that is there or that the cluster can add has more than" if may_grow else nodes
     return f"one trial asks for {asked:g} {kind}, but {nodes} {most:g}. Lower it, or add a node that has them."

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from neurosearch.cluster.settings import ClusterSettings, Head, Pool
+from neurosearch.cluster.settings import CONFIG_MAP, GROWS_KEY, ClusterSettings, Head, Pool
+from neurosearch.search.coming_nodes import MAY_GROW, coming_words
 
 #: Ports of every Ray pod, fixed so that network policies can name them.
 GCS, DASHBOARD, AGENT, METRICS = 6379, 8265, 52365, 8080
@@ -46,13 +47,43 @@ def labels(component: str) -> dict[str, str]:
     return {**LABELS, "app.kubernetes.io/component": component}
 
 
-def ray_cluster(settings: ClusterSettings, workers: list[dict[str, Any]], config_map: str | None) -> dict[str, Any]:
+def cluster_of_a_search(settings: ClusterSettings, pool: Pool, workers: int, config_map: str) -> dict[str, Any]:
+    """Returns the spec of the Ray cluster of one search.
+
+    Args:
+        settings: What the cluster offers.
+        pool: The kind of node that trials run on.
+        workers: How many of them.
+        config_map: ConfigMap with the config of the study that the head searches.
+    """
+    group = _worker_group(settings, pool, at_least=0 if settings.autoscaling else workers, at_most=workers)
+    return _ray_cluster(settings, [group], config_map, {"name": MAY_GROW, "value": coming_words([pool.coming])})
+
+
+def cluster_that_stays(settings: ClusterSettings) -> dict[str, Any]:
+    """Returns the spec of the Ray cluster that stays, for searches that are submitted to its address.
+
+    At rest it has one worker without a GPU, or, with autoscaling, none. What it may grow by differs from overlay to
+    overlay, and so is read from the overlay's ConfigMap.
+    """
+    groups = [
+        _worker_group(settings, pool, at_least=0 if settings.autoscaling or pool.gpus else 1, at_most=pool.max_workers)
+        for pool in settings.pools
+    ]
+    reference = {"configMapKeyRef": {"key": GROWS_KEY, "name": CONFIG_MAP}}
+    return _ray_cluster(settings, groups, None, {"name": MAY_GROW, "valueFrom": reference})
+
+
+def _ray_cluster(
+    settings: ClusterSettings, workers: list[dict[str, Any]], config_map: str | None, may_grow: dict[str, Any]
+) -> dict[str, Any]:
     """Returns the spec of a Ray cluster with token authentication.
 
     Args:
         settings: What the cluster offers.
         workers: Groups of workers, as `worker_group` returns them.
         config_map: ConfigMap with the config of a study that the head searches; None for a cluster without one.
+        may_grow: Variable that tells the driver which nodes may come, where an autoscaler adds them.
     """
     scaling = {"autoscalerOptions": _autoscaler(), "enableInTreeAutoscaling": True} if settings.autoscaling else {}
     return {
@@ -66,14 +97,14 @@ def ray_cluster(settings: ClusterSettings, workers: list[dict[str, Any]], config
                 "port": str(GCS),
                 **_start_parameters(),
             },
-            "template": _head(settings, config_map),
+            "template": _head(settings, config_map, [may_grow] if settings.autoscaling else []),
         },
         "rayVersion": settings.ray_version,
         "workerGroupSpecs": workers,
     }
 
 
-def worker_group(settings: ClusterSettings, pool: Pool, *, at_least: int, at_most: int) -> dict[str, Any]:
+def _worker_group(settings: ClusterSettings, pool: Pool, *, at_least: int, at_most: int) -> dict[str, Any]:
     """Returns a group of workers, one on each node of a pool."""
     gpus = {"num-gpus": str(pool.gpus)} if pool.gpus else {}
     return {
@@ -100,7 +131,7 @@ def secret(variable: str, name: str, key: str) -> dict[str, Any]:
     return {"name": variable, "valueFrom": {"secretKeyRef": {"key": key, "name": name}}}
 
 
-def _head(settings: ClusterSettings, config_map: str | None) -> dict[str, Any]:
+def _head(settings: ClusterSettings, config_map: str | None, may_grow: list[dict[str, Any]]) -> dict[str, Any]:
     head: Head = settings.head
     container = {
         **_container("ray-head", settings.image, _same(str(head.cpus), head.memory, head.disk)),
@@ -114,6 +145,7 @@ def _head(settings: ClusterSettings, config_map: str | None) -> dict[str, Any]:
         secret("MLFLOW_TRACKING_USERNAME", TRACKING, "username"),
         secret("MLFLOW_TRACKING_PASSWORD", TRACKING, "password"),
         *_s3_keys(),
+        *may_grow,
     ]
     container["volumeMounts"] += [_mount("study-database", _PASSWORD_FOLDER, read_only=True), _shared_mount()]
     volumes = [

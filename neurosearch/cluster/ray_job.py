@@ -12,7 +12,14 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.placement import Placement, place
-from neurosearch.cluster.pods import CONFIG_FOLDER, LABELS, WORK_FOLDER, ray_cluster, submitter, worker_group
+from neurosearch.cluster.pods import (
+    CONFIG_FOLDER,
+    LABELS,
+    WORK_FOLDER,
+    cluster_of_a_search,
+    cluster_that_stays,
+    submitter,
+)
 from neurosearch.cluster.settings import ClusterSettings
 from neurosearch.config.load import StudyConfig, load_study_for_elsewhere, study_from_mapping
 from neurosearch.config.yaml_source import to_yaml
@@ -60,19 +67,12 @@ def render(study: StudyConfig, settings: ClusterSettings) -> list[dict[str, Any]
 
 
 def standing_cluster(settings: ClusterSettings) -> dict[str, Any]:
-    """Returns the Ray cluster that stays, for searches that are submitted to its address.
-
-    At rest it has one worker without a GPU, or, with autoscaling, none.
-    """
-    groups = [
-        worker_group(settings, pool, at_least=0 if settings.autoscaling or pool.gpus else 1, at_most=pool.max_workers)
-        for pool in settings.pools
-    ]
+    """Returns the Ray cluster that stays, for searches that are submitted to its address."""
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayCluster",
         "metadata": _metadata("ray", settings),
-        "spec": ray_cluster(settings, groups, None),
+        "spec": cluster_that_stays(settings),
     }
 
 
@@ -146,8 +146,6 @@ def _config_map(name: str, study: StudyConfig, settings: ClusterSettings) -> dic
 
 
 def _ray_job(name: str, placement: Placement, settings: ClusterSettings) -> dict[str, Any]:
-    at_least = 0 if settings.autoscaling else placement.workers
-    workers = worker_group(settings, placement.pool, at_least=at_least, at_most=placement.workers)
     metadata = _metadata(name, settings)
     if settings.queue:
         metadata["labels"] = {**metadata["labels"], _QUEUE_LABEL: settings.queue}
@@ -159,7 +157,7 @@ def _ray_job(name: str, placement: Placement, settings: ClusterSettings) -> dict
             # Every retry is a new cluster, and the same command goes on with the study where its storage has it.
             "backoffLimit": settings.retries,
             "entrypoint": f"neurosearch search {CONFIG_FOLDER}/{CONFIG_FILE} --address auto --resume --progress json",
-            "rayClusterSpec": ray_cluster(settings, [workers], name),
+            "rayClusterSpec": cluster_of_a_search(settings, placement.pool, placement.workers, name),
             "shutdownAfterJobFinishes": True,
             "submissionMode": "K8sJobMode",
             "submitterPodTemplate": submitter(settings),

@@ -14,9 +14,10 @@ from neurosearch.cluster.errors import ClusterError
 from neurosearch.config.base import Count, Fields, Index, dotted
 from neurosearch.config.s3 import S3Fields
 from neurosearch.config.yaml_source import parse_yaml
+from neurosearch.search.coming_nodes import ComingNode, coming_words
 
-#: Name of the ConfigMap, and its key with the settings.
-CONFIG_MAP, KEY = "neurosearch", "cluster.yaml"
+#: Name of the ConfigMap; its keys: the settings, and the nodes that the cluster which stays may grow by.
+CONFIG_MAP, KEY, GROWS_KEY = "neurosearch", "cluster.yaml", "may-grow"
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 _GIBIBYTES = r"^[1-9][0-9]*Gi$"
@@ -50,6 +51,11 @@ class Pool(Fields):
     node_selector: tuple[Label, ...] = Field((), description="Labels of the nodes")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints of the nodes")
 
+    @property
+    def coming(self) -> ComingNode:
+        """One of its workers, as the autoscaler may add it."""
+        return ComingNode(self.cpus, self.gpus, int(self.memory.removesuffix("Gi")))
+
 
 class Head(Fields):
     """The pod that drives a search; no trial runs on it."""
@@ -81,6 +87,11 @@ class ClusterSettings(Fields):
     queue: Name | None = Field(None, description="Kueue's LocalQueue that searches wait in; absent: no queue")
     retries: Index = Field(3, description="New clusters that a search which was lost is given")
     kept_seconds: Index = Field(600, description="Seconds that a finished search's pods stay, for their logs")
+
+    @property
+    def may_grow(self) -> str:
+        """The nodes that the cluster which stays may grow by, as its head is told; empty without autoscaling."""
+        return coming_words(pool.coming for pool in self.pools) if self.autoscaling else ""
 
     @model_validator(mode="after")
     def _image_carries_this_ray(self) -> "ClusterSettings":

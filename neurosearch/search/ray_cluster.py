@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError
 
+from neurosearch.search.coming_nodes import coming_nodes
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.log_files import ray_log, session_line
@@ -97,8 +98,12 @@ def gpu_bytes() -> int:
 
 
 def node_memory() -> int:
-    """Returns how many bytes of memory the node with the most of it has, or may have; inside `cluster`."""
-    return int(max((node.get("memory", 0.0) for node in (*_nodes(), *_coming())), default=0.0))
+    """Returns how many bytes of memory the node with the most of it has, or may have; inside `cluster`.
+
+    Nodes without a CPU for trials, such as a head that only drives, do not count.
+    """
+    nodes = (*_nodes(), *(node.resources for node in coming_nodes()))
+    return int(max((node.get("memory", 0.0) for node in nodes if node.get("CPU")), default=0.0))
 
 
 def check_address(address: str) -> None:
@@ -129,13 +134,13 @@ def check_resources(workers: Workers) -> None:
     Raises:
         StudyError: None has, and none may.
     """
-    nodes, coming = _nodes(), _coming()
+    nodes, coming = _nodes(), [node.resources for node in coming_nodes()]
     for field, kind, needed in (
         ("search.cpus_per_trial", "CPU", workers.cpus_per_trial),
         ("search.gpus_per_trial", "GPU", workers.gpus_per_trial),
     ):
         most = max((node.get(kind, 0.0) for node in nodes), default=0.0)
-        if needed <= max(most, *(node.get(kind, 0.0) for node in coming), 0.0):
+        if needed <= max(most, *(node[kind] for node in coming), 0.0):
             continue
         grown = ", nor may one that the cluster can add" if coming else ""
         raise StudyError(
@@ -171,10 +176,3 @@ def _nodes() -> list[Mapping[str, float]]:
     """Returns what each living node has."""
     found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node["Resources"] for node in found if node["Alive"]]
-
-
-def _coming() -> list[Mapping[str, float]]:
-    """Returns what each kind of node has that the cluster's autoscaler may add; empty where there is none."""
-    config = ray._private.state.state.get_cluster_config()  # noqa: SLF001  # Ray offers no public way
-    groups = [] if config is None else config.node_group_configs
-    return [dict(group.resources) for group in groups if group.max_count]

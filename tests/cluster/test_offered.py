@@ -47,6 +47,15 @@ def test_a_share_of_a_gpu_needs_a_gpu():
     assert "the only node has 0" in text
 
 
+def test_what_the_cluster_may_add_may_be_asked_for_while_no_worker_is_there():
+    head, coming = Node(0.0, 0.0), Node(8.0, 1.0)
+    assert list(shortages(search(gpus_per_trial=1.0), (head,), (coming,))) == []
+    ((_, text),) = shortages(search(gpus_per_trial=2.0), (head,), (coming,))
+    assert text.startswith("one trial asks for 2 GPU, but no node that is there or that the cluster can add has more")
+    remark = fewer_at_once(search(concurrency=4), (head,), (coming,))
+    assert "room for 0 trials at a time when nothing else runs there; the others wait until the cluster" in remark
+
+
 @pytest.mark.parametrize(
     ("fields", "room"),
     [

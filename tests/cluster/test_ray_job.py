@@ -14,6 +14,7 @@ from neurosearch.cluster.ray_job import (
 )
 from neurosearch.config.base import ConfigError
 from neurosearch.config.yaml_source import parse_yaml
+from neurosearch.search import ray_cluster
 from tests.cluster.kubernetes_settings import PLAIN, settings
 
 
@@ -70,6 +71,33 @@ def test_with_autoscaling_workers_begin_at_none_and_without_it_all_are_there(tmp
     (scaled,) = render(study, settings("autoscaling: true"))[1]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     assert [fixed[name] for name in ("minReplicas", "replicas", "maxReplicas")] == [3, 3, 3]
     assert [scaled[name] for name in ("minReplicas", "replicas", "maxReplicas")] == [0, 0, 3]
+
+
+def test_with_autoscaling_the_driver_knows_which_nodes_may_come(tmp_path, monkeypatch):
+    study = loaded(tmp_path, PLAIN, "search.gpus_per_trial=2", "search.cpus_per_trial=9")
+    (said,) = growing(render(study, settings("autoscaling: true"))[1]["spec"]["rayClusterSpec"])
+    assert said == {"name": "NEUROSEARCH_MAY_GROW", "value": "cpu=16,gpu=2,memory=60Gi"}
+    monkeypatch.setattr(ray_cluster, "_nodes", lambda: [{"memory": 1.0}])  # the head alone, without a CPU for trials
+    monkeypatch.setenv(said["name"], said["value"])
+    ray_cluster.check_resources(ray_cluster.Workers(1, 9.0, 2.0, "auto"))
+
+
+def test_without_autoscaling_nothing_is_said_to_come(tmp_path):
+    assert growing(render(loaded(tmp_path), settings())[1]["spec"]["rayClusterSpec"]) == []
+    assert growing(standing_cluster(settings())["spec"]) == []
+    assert settings().may_grow == ""
+
+
+def test_the_head_of_a_cluster_that_stays_reads_what_may_come_from_its_overlay():
+    scaled = settings("autoscaling: true")
+    (said,) = growing(standing_cluster(scaled)["spec"])
+    assert said["valueFrom"] == {"configMapKeyRef": {"key": "may-grow", "name": "neurosearch"}}
+    assert scaled.may_grow == "cpu=8,memory=28Gi;cpu=16,gpu=2,memory=60Gi"
+
+
+def growing(spec):
+    (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+    return [each for each in head["env"] if each["name"] == "NEUROSEARCH_MAY_GROW"]
 
 
 def test_a_cluster_that_stays_holds_no_gpu_at_rest():

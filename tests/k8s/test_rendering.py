@@ -1,7 +1,7 @@
 import pytest
 
 from neurosearch.cluster.ray_job import standing_cluster
-from neurosearch.cluster.settings import CONFIG_MAP, KEY, read_settings
+from neurosearch.cluster.settings import CONFIG_MAP, GROWS_KEY, KEY, read_settings
 from tests.k8s.manifests import OVERLAYS, needs_kubectl, one, rendered
 from tests.k8s.rules import problems
 from tests.k8s.schemas import (
@@ -50,6 +50,12 @@ def test_the_cluster_that_stays_is_as_the_package_renders_it_from_the_overlays_s
     objects = rendered(f"overlays/{overlay}")
     data = one(objects, "ConfigMap", CONFIG_MAP)["data"]
     assert one(objects, "RayCluster", "ray") == standing_cluster(read_settings(data[KEY], data["image"], overlay))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_head_of_the_cluster_that_stays_is_told_what_the_autoscaler_may_add(overlay):
+    data = one(rendered(f"overlays/{overlay}"), "ConfigMap", CONFIG_MAP)["data"]
+    assert data.get(GROWS_KEY, "") == read_settings(data[KEY], data["image"], overlay).may_grow
 
 
 def test_with_kueue_no_cluster_stays_and_searches_name_a_queue_that_is_there():

@@ -1,6 +1,7 @@
 """A Ray cluster as a search meets it: who is let in, what its nodes have, and what its workers do not know."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from neurosearch.search import ray_cluster
+from neurosearch.search.coming_nodes import MAY_GROW
 from neurosearch.search.errors import StudyError
 from neurosearch.search.ray_cluster import SECRETS, Workers, check_address, check_resources
 
@@ -28,12 +30,30 @@ def test_a_cluster_that_does_not_answer_is_refused_at_once():
 
 def test_what_no_node_has_is_refused_though_all_have_it_together(monkeypatch):
     monkeypatch.setattr(ray_cluster, "_nodes", lambda: [{"CPU": 2.0}, {"CPU": 2.0, "GPU": 1.0}])
-    monkeypatch.setattr(ray_cluster, "_coming", list)
     check_resources(Workers(4, 2.0, 1.0, None))
     with pytest.raises(StudyError, match=r"search\.gpus_per_trial is 2, but no node has more than 1 of GPU\. Lower it"):
         check_resources(Workers(1, 1.0, 2.0, None))
     with pytest.raises(StudyError, match=r"search\.cpus_per_trial is 3, but no node has more than 2 of CPU"):
         check_resources(Workers(1, 3.0, 0.0, None))
+
+
+def test_what_the_cluster_may_come_to_have_is_waited_for(monkeypatch):
+    monkeypatch.setattr(ray_cluster, "_nodes", lambda: [{"CPU": 0.0, "memory": 64 * 2.0**30}])
+    at_rest = "search.cpus_per_trial is 2, but no node has more than 0 of CPU. Lower it, or add a node."
+    with pytest.raises(StudyError, match=re.escape(at_rest)):
+        check_resources(Workers(1, 2.0, 0.0, None))
+    monkeypatch.setenv(MAY_GROW, "cpu=8,memory=28Gi;cpu=4,gpu=2,memory=16Gi")
+    check_resources(Workers(1, 8.0, 2.0, None))
+    with pytest.raises(StudyError, match="more than 0 of GPU, nor may one that the cluster can add"):
+        check_resources(Workers(1, 1.0, 4.0, None))
+
+
+def test_the_memory_of_a_node_without_cpus_is_not_for_trials(monkeypatch):
+    head, worker = {"memory": 64 * 2.0**30}, {"CPU": 2.0, "memory": 4 * 2.0**30}
+    monkeypatch.setattr(ray_cluster, "_nodes", lambda: [head, worker])
+    assert ray_cluster.node_memory() == 4 * 2**30
+    monkeypatch.setenv(MAY_GROW, "cpu=8,memory=28Gi")
+    assert ray_cluster.node_memory() == 28 * 2**30
 
 
 # Runs in a process of its own: Ray reads its token once.
@@ -42,11 +62,9 @@ import json, os, sys
 from pathlib import Path
 
 import ray
-from ray.core.generated import autoscaler_pb2
 
-from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
-from neurosearch.search.ray_cluster import Workers, check_resources, cluster, node_memory
+from neurosearch.search.ray_cluster import Workers, cluster, node_memory
 
 found = {}
 with cluster(Workers(1, 1.0, 0.0, sys.argv[1]), StudyFolder(Path(sys.argv[2]), "moons")):
@@ -57,25 +75,6 @@ with cluster(Workers(1, 1.0, 0.0, sys.argv[1]), StudyFolder(Path(sys.argv[2]), "
 
     found["started_with"], found["finds"] = ray.get(environment.remote())
     found["memory"] = node_memory()
-    many = Workers(1, 1.0, 2.0, None)
-    for groups in ([], [autoscaler_pb2.NodeGroupConfig(name="gpu", resources={"GPU": 2}, max_count=3)]):
-        config = autoscaler_pb2.ClusterConfig(node_group_configs=groups)
-        ray._private.worker.global_worker.gcs_client.internal_kv_put(
-            ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY.encode(),
-            config.SerializeToString(),
-            True,
-            ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE.encode(),
-        )
-        try:
-            check_resources(many)
-        except StudyError as error:
-            found["refused"] = str(error)
-    try:
-        check_resources(Workers(1, 1.0, 4.0, None))
-    except StudyError as error:
-        found["refused_still"] = str(error)
-    key, place = ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE
-    ray._private.worker.global_worker.gcs_client.internal_kv_del(key.encode(), False, place.encode())
 print(json.dumps(found))
 """
 
@@ -110,9 +109,5 @@ def test_workers_are_started_without_the_secrets_of_the_search(looked):
 
 @pytest.mark.ray
 @pytest.mark.servers
-def test_what_the_cluster_may_come_to_have_is_waited_for(looked):
-    assert (
-        "search.gpus_per_trial is 2, but no node has more than 0 of GPU. Lower it, or add a node." in looked["refused"]
-    )
-    assert "more than 0 of GPU, nor may one that the cluster can add" in looked["refused_still"]
+def test_the_memory_of_a_real_node_is_told(looked):
     assert looked["memory"] > 2**28

@@ -121,10 +121,19 @@ def _lines(now: Standing, study: Any) -> Iterator[str]:
     yield from (f"  {each}" for each in now.waiting)
     if study is None:
         yield "its head does not run, so the study itself cannot be asked; MLflow has what it told."
+        if now.has_ended:
+            yield f"whether the study is finished, and if not why, says the last line of job/{now.name}'s log."
+        return
+    if not study.get("ok", True):
+        yield f"the study cannot be told: {study.get('error')}"
+        if not now.has_ended:
+            yield "a search makes its study in its first minutes, when data and services have been checked; ask again."
         return
     counts = ", ".join(f"{count} {state}" for state, count in study.get("counts", {}).items() if count) or "none yet"
     budget = study.get("budget", {})
     yield f"trials: {budget.get('trials_used')} of {budget.get('trials')} ({counts})"
+    if now.has_ended and study.get("unfinished"):
+        yield f"the study is not finished; why its driver ended says the last line of job/{now.name}'s log."
     best = study.get("best")
     yield f"best: trial {best['number']}, {best.get('value')}" if best else "best: nothing feasible yet"
 
@@ -133,6 +142,7 @@ def _next(now: Standing, name: str, namespace: str) -> Iterator[str]:
     at = ["kubectl", f"--namespace={namespace}"]
     if now.has_ended:
         yield _again("resume", name, namespace)
+        yield " ".join([*at, "logs", f"job/{now.name}"])
     else:
         yield _again("status", name, namespace)
         yield " ".join([*at, "logs", "--follow", f"job/{now.name}"])

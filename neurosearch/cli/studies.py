@@ -110,6 +110,7 @@ def study_facts(study: "StoredStudy") -> dict[str, Any]:
         "database": study.folder.database,
         "searched_by": searcher(study),
         "stop_requested": study.stop_requested,
+        "unfinished": study.is_unfinished,
         "objectives": [objective.model_dump(mode="json") for objective in search.objectives],
         "size_limit": study.config.study.model_dump(mode="json")["size_limit"],
         "counts": dict(counts(trials)),

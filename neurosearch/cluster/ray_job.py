@@ -155,8 +155,11 @@ def _ray_job(name: str, placement: Placement, settings: ClusterSettings) -> dict
         "metadata": metadata,
         "spec": {
             # Every retry is a new cluster, and the same command goes on with the study where its storage has it.
+            # KubeRay retries whatever the code of failure, so the command itself ends well where a retry is in vain.
             "backoffLimit": settings.retries,
-            "entrypoint": f"neurosearch search {CONFIG_FOLDER}/{CONFIG_FILE} --address auto --resume --progress json",
+            "entrypoint": (
+                f"neurosearch search {CONFIG_FOLDER}/{CONFIG_FILE} --address auto --resume --retried --progress json"
+            ),
             "rayClusterSpec": cluster_of_a_search(settings, placement.pool, placement.workers, name),
             "shutdownAfterJobFinishes": True,
             "submissionMode": "K8sJobMode",

@@ -118,6 +118,42 @@ def test_a_running_search_tells_of_itself_through_its_head(config):
     assert report.facts["standing"] == facts
 
 
+def test_a_search_in_its_first_minutes_has_no_study_yet_and_says_so(config):
+    facts = {
+        "ok": False,
+        "error": "there is no study 'a' in postgresql://studies@postgres:5432/studies.",
+        "exit_code": 2,
+    }
+    kubectl = cluster(answer=lambda words: (2, json.dumps(facts)))
+    submit(config, kubectl)
+    running(kubectl)
+    report = standing_report("a", "neurosearch", kubectl)
+    assert report.lines[1:] == (
+        f"the study cannot be told: {facts['error']}",
+        "a search makes its study in its first minutes, when data and services have been checked; ask again.",
+    )
+    running(kubectl, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    assert standing_report("a", "neurosearch", kubectl).lines[1:] == (f"the study cannot be told: {facts['error']}",)
+
+
+def test_a_job_that_is_complete_does_not_pass_for_a_finished_study(config):
+    facts = {"counts": {}, "budget": {"trials": 8, "trials_used": 4}, "best": None, "unfinished": True}
+    kubectl = cluster(answer=lambda words: (0, json.dumps(facts)))
+    submit(config, kubectl)
+    running(kubectl, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    report = standing_report("a", "neurosearch", kubectl)
+    assert "the study is not finished; why its driver ended says the last line of job/search-a's log." in report.lines
+    assert report.next[:2] == (
+        "neurosearch resume a --kubernetes",
+        "kubectl --namespace=neurosearch logs job/search-a",
+    )
+    del kubectl.objects["pod", "head"]
+    assert (
+        "why its driver ended, and whether the study is finished"
+        in standing_report("a", "neurosearch", kubectl).lines[-1]
+    )
+
+
 def test_what_pods_wait_for_is_told(config):
     kubectl = cluster()
     submit(config, kubectl)

@@ -111,6 +111,8 @@ def _job_problems(spec):
         yield "a count is negative"
     if spec.get("backoffLimit", 0) and "--resume" not in spec["entrypoint"].split():
         yield "a retry is a new cluster, and its entrypoint does not resume"
+    if spec.get("backoffLimit", 0) and "--retried" not in spec["entrypoint"].split():
+        yield "a retry is a new cluster, and its entrypoint asks for one where that is in vain"
     if "clusterSelector" in spec or spec.get("submissionMode") != "K8sJobMode":
         yield "a retried job needs a cluster of its own and K8sJobMode"
     submitter = spec["submitterPodTemplate"]["spec"]

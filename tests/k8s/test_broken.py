@@ -109,6 +109,10 @@ BROKEN = {
         lambda made: job(made)["spec"].update(entrypoint="neurosearch search study.yaml"),
         "its entrypoint does not resume",
     ),
+    "a retry of what cannot succeed": (
+        lambda made: job(made)["spec"].update(entrypoint="neurosearch search study.yaml --resume"),
+        "asks for one where that is in vain",
+    ),
     "replicas out of order": (
         lambda made: cluster(made)["workerGroupSpecs"][0].update(replicas=99),
         "minReplicas, replicas and maxReplicas are not in order",

@@ -64,6 +64,7 @@ def test_a_retried_search_goes_on_where_its_storage_has_it():
     _, job = render(load_for_kubernetes(CONFIG, ()), dev())
     assert job["spec"]["entrypoint"].split()[:2] == ["neurosearch", "search"]
     assert "--resume" in job["spec"]["entrypoint"].split()
+    assert "--retried" in job["spec"]["entrypoint"].split()
     assert job["spec"]["backoffLimit"] > 0
     assert job["metadata"]["name"] == job_name("digits")
 

@@ -25,6 +25,7 @@ from neurosearch.search.folders import StudyFolder
 
 CONFIG = "study.yaml"
 _FILES = "files"
+_ELSEWHERE = ("/", "~", "$")  # begins what names a file of the nodes
 _MOST_BYTES = 90 * 2**20  # Ray's job server takes 100 MiB
 _RUBBISH = frozenset({"__pycache__", "Thumbs.db", "desktop.ini"})  # beside all whose name begins with a dot
 
@@ -58,8 +59,9 @@ def packed(path: Path, overrides: tuple[str, ...]) -> Package:
         ConfigError: With everything that is wrong; a file that is not there or too large is named with its field.
     """
     files: dict[str, Path] = {}
-    kept_in = _study_folder(path, overrides)
-    study = load_study_for_elsewhere(path, overrides, partial(_moved, path.resolve().parent, kept_in, files))
+    kept_in, is_shared = _study_folder(path, overrides)
+    moved = partial(_moved, path.resolve().parent, kept_in, files) if is_shared else _refused
+    study = load_study_for_elsewhere(path, overrides, moved)
     problems = tuple(_not_kept(study))
     if problems:
         raise ConfigError(problems)
@@ -78,16 +80,28 @@ def place(package: Path, study: StudyFolder) -> None:
             (Path(arriving) / source.name).rename(target)
 
 
-def _study_folder(path: Path, overrides: tuple[str, ...]) -> str:
+def _study_folder(path: Path, overrides: tuple[str, ...]) -> tuple[str, bool]:
+    """Returns the study's folder, and whether its nodes must see it; what is wrong with either is told later."""
     values = with_overrides(read_yaml(path), overrides).values
     storage = values.get("storage")
-    root = storage.get("folder") if isinstance(storage, dict) else None
-    return f"{root}/{values.get('name')}"  # what is wrong with either is told when the config is validated
+    stored = storage if isinstance(storage, dict) else {}
+    return f"{stored.get('folder')}/{values.get('name')}", stored.get("artifacts") is None
+
+
+def _refused(file: str, field: FieldPath) -> str:
+    """Returns the name of a file that every node has; one that would travel would reach the head alone."""
+    if file.startswith(_ELSEWHERE):
+        return file
+    on_s3 = "on S3 (s3://...) or " if field[0] == "data" and "ca_bundle" not in field else ""
+    raise ValueError(
+        f"{file!r} is relative and would travel into the study's folder, which with storage.artifacts no other node "
+        f"than the head has. Put it {on_s3}into a folder that every node has, and write its absolute path."
+    )
 
 
 def _moved(beside: Path, kept_in: str, files: dict[str, Path], file: str, field: FieldPath) -> str:
     """Returns what a file that the config names is called on the cluster; one that travels is added to `files`."""
-    if file.startswith(("/", "~", "$")):
+    if file.startswith(_ELSEWHERE):
         return file
     source = beside / file
     if not source.exists():

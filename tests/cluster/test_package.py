@@ -117,3 +117,14 @@ def test_a_study_is_not_kept_where_a_job_works(config, storage):
     field = storage.rpartition(", ")[2].partition(":")[0]
     with pytest.raises(ConfigError, match=rf"storage.{field}: .* is relative, and a job's working directory goes away"):
         packed(config, (f"storage={{{storage}}}", "model.weights=null"))
+
+
+def test_nothing_travels_where_the_nodes_share_no_folder(config):
+    kept = "storage.artifacts=s3://studies/team"
+    with pytest.raises(ConfigError) as refused:
+        packed(config, (kept,))
+    data, weights = refused.value.problems
+    assert (data.where, data.field, weights.field) == (f"{config}:2", "data.path", "model.weights.options[0]")
+    assert "no other node than the head has. Put it on S3 (s3://...) or into a folder that every node" in data.text
+    assert "no other node than the head has. Put it into a folder that every node has" in weights.text
+    assert packed(config, (kept, "data.path=/sets/mine.npz", "model.weights=/shared/other.pt")).files == {}

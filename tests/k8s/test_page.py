@@ -4,10 +4,14 @@ from fractions import Fraction
 
 import pytest
 
+from ruamel.yaml import YAML
+
 from k8s.make_secrets import drawn, manifest
 from neurosearch.cluster.pods import SECRETS
+from neurosearch.cluster.ray_job import load_for_kubernetes, on_cluster
 from tests.k8s.manifests import JOB, OVERLAYS, containers, needs_kubectl, pod_templates, rendered, spec_of_cluster
 from tests.k8s.page import PAGE, rows
+from tests.k8s.test_jobs import CONFIG, dev
 
 UNITS = {"m": Fraction(1, 1000), "Mi": Fraction(1, 1024), "Gi": Fraction(1), "": Fraction(1)}
 
@@ -95,3 +99,10 @@ def test_every_secret_is_drawn_anew_and_taken_from_the_environment_where_it_is_s
 def test_the_way_from_an_empty_cluster_takes_ten_commands():
     block = PAGE.read_text("utf-8").split("```")[1].removeprefix("sh\n")
     assert len([line for line in block.splitlines() if line and not line.startswith(" ")]) == 10
+
+
+def test_a_search_on_the_cluster_that_stays_is_kept_where_one_with_a_cluster_of_its_own_is():
+    (block,) = [each.removeprefix("yaml\n") for each in PAGE.read_text("utf-8").split("```") if each.startswith("yaml")]
+    stated = YAML(typ="safe", pure=True).load(block)
+    kept = on_cluster(load_for_kubernetes(CONFIG, ()), dev()).to_mapping()
+    assert stated == {name: kept[name] for name in ("storage", "tracking")}

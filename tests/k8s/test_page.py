@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import pytest
-
 from ruamel.yaml import YAML
 
 from k8s.make_secrets import drawn, manifest

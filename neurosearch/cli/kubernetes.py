@@ -73,7 +73,7 @@ def standing_report(name: str, namespace: str, kubectl: Kubectl | None = None) -
         "waiting": list(now.waiting),
         "standing": study,
     }
-    code = FAILED if now.deployment == "Failed" else OK
+    code = FAILED if now.deployment in ("Failed", "ValidationFailed") else OK
     return Report(facts, tuple(_lines(now, study)), next=tuple(_next(now, name, namespace)), code=code)
 
 

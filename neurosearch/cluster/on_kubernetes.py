@@ -9,14 +9,15 @@ from typing import Any
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.kubectl import Kubectl, NotAllowed
 from neurosearch.cluster.pods import SECRETS
-from neurosearch.cluster.ray_job import CONFIG_FILE, job_name, render, to_text
+from neurosearch.cluster.ray_job import CONFIG_FILE, job_name, on_cluster, render, to_text
 from neurosearch.cluster.settings import CONFIG_MAP, KEY, ClusterSettings, read_settings
 from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.config.overrides import with_overrides
 from neurosearch.config.yaml_source import Source, parse_yaml
+from neurosearch.search.differences import words_of_difference
 
 _JOB, _CLUSTER_LABEL, _TYPE_LABEL = "rayjobs.ray.io", "ray.io/cluster", "ray.io/node-type"
-_ENDED = ("Complete", "Failed")
+_ENDED = ("Complete", "Failed", "ValidationFailed")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Standing:
 
     Attributes:
         name: Of its RayJob.
-        deployment: KubeRay's word for it: Initializing, Running, Complete, Failed, Retrying, Suspended ...; None
-            where there is no RayJob of this name.
+        deployment: KubeRay's word for it: Initializing, Running, Complete, Failed, ValidationFailed, Retrying,
+            Suspended ...; None where there is no RayJob of this name.
         job: Ray's word for the entrypoint, such as RUNNING or FAILED; None before it has started.
         message: What went wrong.
         head: Name of the head's running pod; None if none runs.
@@ -87,13 +88,14 @@ def submit(study: StudyConfig, kubectl: Kubectl, settings: ClusterSettings) -> s
     """Starts the search of a study; returns the RayJob's name.
 
     Raises:
-        ClusterError: It does not fit, or runs already.
+        ClusterError: It does not fit, runs already, or is not the study that was submitted under its name.
     """
     objects = render(study, settings)
     name = job_name(study.study.name)
     now = standing(name, kubectl)
     if not now.has_ended:
         raise ClusterError(f"the RayJob {name} searches {study.study.name} already ({now.deployment}). Follow it.")
+    _check_same_study(on_cluster(study, settings), kubectl, settings.namespace)
     if now.deployment is not None:
         kubectl.delete(_JOB, name)  # a RayJob runs once; what it knew lies in the study's storage
     kubectl.apply(to_text(objects))
@@ -107,12 +109,10 @@ def stored_study(name: str, kubectl: Kubectl, overrides: tuple[str, ...]) -> Stu
         ClusterError: None was submitted.
         ConfigError: The changes are wrong.
     """
-    found = kubectl.get("configmap", job_name(name))
+    found = _submitted(name, kubectl, overrides)
     if found is None:
         raise ClusterError(f"no study {name} was submitted to this namespace. Submit its config first.")
-    source = parse_yaml(found["data"][CONFIG_FILE], job_name(name))
-    changed = with_overrides(Source(source.values, source.places, source.name), overrides)
-    return study_from_mapping(dict(changed.values), name)
+    return found
 
 
 def standing(name: str, kubectl: Kubectl) -> Standing:
@@ -146,6 +146,28 @@ def ask_head(now: Standing, kubectl: Kubectl, words: tuple[str, ...]) -> Mapping
 def stop_now(name: str, kubectl: Kubectl) -> None:
     """Ends a search and its cluster at once; its config stays, for `resume`."""
     kubectl.delete(_JOB, name)
+
+
+def _submitted(name: str, kubectl: Kubectl, overrides: tuple[str, ...] = ()) -> StudyConfig | None:
+    found = kubectl.get("configmap", job_name(name))
+    if found is None:
+        return None
+    source = parse_yaml(found["data"][CONFIG_FILE], job_name(name))
+    changed = with_overrides(Source(source.values, source.places, source.name), overrides)
+    return study_from_mapping(dict(changed.values), name)
+
+
+def _check_same_study(study: StudyConfig, kubectl: Kubectl, namespace: str) -> None:
+    """Checks that a config goes on with what was submitted under its name: its ConfigMap is what `resume` knows."""
+    name = study.study.name
+    stored = _submitted(name, kubectl)
+    difference = None if stored is None else words_of_difference(stored, study)
+    if difference is not None:
+        raise ClusterError(
+            f"another study was submitted as {name}: {difference}. Give this one another name, or restore these fields "
+            f"to go on with that study. If it came to nothing, forget its config first: `kubectl --namespace "
+            f"{namespace} delete configmap {job_name(name)}`."
+        )
 
 
 def _is_running_head(pod: Mapping[str, Any]) -> bool:

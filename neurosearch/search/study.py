@@ -16,11 +16,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.load import StudyConfig
-from neurosearch.config.search_nodes import SEARCHED_SECTIONS
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.budget import Spending
 from neurosearch.search.checkpoints import check_folder_is_free
-from neurosearch.search.differences import differing_fields
+from neurosearch.search.differences import words_of_difference
 from neurosearch.search.early_stopping import Halving, Verdict, last_judged_epoch, rung_levels, verdict
 from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
@@ -426,21 +425,12 @@ class Study:
 
 
 def _check_same_space(folder: StudyFolder, stored: StudyConfig, config: StudyConfig) -> None:
-    if stored.fingerprint() == config.fingerprint():
-        return
-    fields = differing_fields(_compared(stored), _compared(config))
-    verb = "differs" if len(fields) == 1 else "differ"
-    raise StudyError(
-        f"the study {folder.name!r} in {folder.place} has another space: {', '.join(fields)} {verb}. "
-        "Give this one another name, or restore these fields to go on with that study."
-    )
-
-
-def _compared(config: StudyConfig) -> dict[str, Any]:
-    """Returns what the fingerprint is made of, in the user's words."""
-    mapping = config.to_mapping()
-    searched = {name: mapping[name] for name in SEARCHED_SECTIONS if name in mapping}
-    return {**searched, **config.judged_by()}
+    difference = words_of_difference(stored, config)
+    if difference is not None:
+        raise StudyError(
+            f"the study {folder.name!r} in {folder.place} has another space: {difference}. "
+            "Give this one another name, or restore these fields to go on with that study."
+        )
 
 
 def _attributes(config: TrialConfig, role: Role, values: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:

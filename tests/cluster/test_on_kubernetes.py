@@ -1,3 +1,4 @@
+import copy
 import json
 
 import pytest
@@ -214,3 +215,28 @@ def test_a_search_that_has_not_begun_is_stopped_only_at_once(config):
 
 def test_where_nothing_runs_there_is_nothing_to_stop():
     assert stopped("a", "neurosearch", at_once=False, kubectl=cluster()).facts["stop_requested"] is False
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_another_study_under_a_name_that_was_submitted_is_refused_before_anything_is_applied(config, resume):
+    kubectl = cluster()
+    submit(config, kubectl)
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "Complete"}
+    before = copy.deepcopy(kubectl.objects)
+    with pytest.raises(ClusterError, match=r"another study was submitted as a: training.epochs differs. Give this one"):
+        resumed("a", ("training.epochs=9",), "neurosearch", kubectl) if resume else submit(
+            config, kubectl, "training.epochs=9"
+        )
+    assert kubectl.objects == before
+    submit(config, kubectl, "search.trials=50", "search.concurrency=1")
+    assert "status" not in kubectl.objects[JOB]
+
+
+def test_what_kuberay_has_refused_has_ended_and_may_be_submitted_again(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "ValidationFailed", "message": "no such field"}
+    report = standing_report("a", "neurosearch", kubectl)
+    assert (report.code, report.next[0]) == (FAILED, "neurosearch resume a --kubernetes")
+    submit(config, kubectl)
+    assert "status" not in kubectl.objects[JOB]

@@ -2,16 +2,24 @@
 
 What is random is drawn here and goes nowhere else. What others gave you (a database's password, keys of a bucket) is
 read from the environment; what is not set there is drawn too, which fits overlays/dev, whose database and S3 server are
-made with the same secrets.
+made with the same secrets. `--only NAME` prints that secret alone, and may be repeated: all others stay as they are.
 """
 
+import argparse
 import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from urllib.parse import quote
 
 _NAMESPACE = "neurosearch"
+_NAMES = ("ray-auth", "study-database", "mlflow-server", "mlflow-client", "s3-trials", "s3-mlflow", "postgres-dev")
+#: Values that stand in two secrets, which must agree.
+_IN_TWO = {
+    "MLFLOW_AUTH_ADMIN_PASSWORD": ("mlflow-server", "mlflow-client"),
+    "MLFLOW_DATABASE_PASSWORD": ("mlflow-server", "postgres-dev"),
+}
 _AUTH = """[mlflow]
 default_permission = NO_PERMISSIONS
 database_uri = {uri}
@@ -38,13 +46,26 @@ def drawn() -> dict[str, str]:
     return {name: os.environ.get(name) or secrets.token_hex(24) for name in names}
 
 
-def manifest(values: dict[str, str], namespace: str, database: str) -> dict[str, object]:
+def disagreement(only: Sequence[str]) -> str | None:
+    """Returns in words which value would be drawn anew though a secret that is not printed holds it; None if none."""
+    for variable, names in _IN_TWO.items():
+        others = [name for name in names if name not in only]
+        if len(others) == 1 and not os.environ.get(variable):
+            return (
+                f"{variable} stands in {others[0]}, too, which is not printed. Set it in the environment to what is "
+                f"there, or add --only {others[0]}, which changes it in both."
+            )
+    return None
+
+
+def manifest(values: dict[str, str], namespace: str, database: str, only: Sequence[str] = _NAMES) -> dict[str, object]:
     """Returns the secrets.
 
     Args:
         values: What `drawn` returns.
         namespace: Where they go.
         database: Host, port and database of MLflow's tables.
+        only: Names of those that are wanted.
     """
     password = quote(values["MLFLOW_DATABASE_PASSWORD"], safe="")
     uri = f"postgresql+pg8000://mlflow:{password}@{database}"
@@ -78,6 +99,7 @@ def manifest(values: dict[str, str], namespace: str, database: str) -> dict[str,
             "stringData": data,
         }
         for name, data in texts.items()
+        if name in only
     ]
     return {"apiVersion": "v1", "kind": "List", "items": items}
 
@@ -89,6 +111,16 @@ def _keys(values: dict[str, str], whose: str) -> dict[str, str]:
     }
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str] | None = None) -> None:
+    """Prints what a command line asks for."""
+    parser = argparse.ArgumentParser(description="Prints the secrets of a namespace as one manifest.")
+    parser.add_argument("--only", action="append", choices=_NAMES, help="print this secret alone; may be repeated")
+    only = parser.parse_args(words).only or _NAMES
+    if (why := disagreement(only)) is not None:
+        parser.error(why)
     where = os.environ.get("MLFLOW_DATABASE", "postgres:5432/mlflow")
-    json.dump(manifest(drawn(), os.environ.get("NAMESPACE", _NAMESPACE), where), sys.stdout)
+    json.dump(manifest(drawn(), os.environ.get("NAMESPACE", _NAMESPACE), where, only), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from typing import Any
 
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.kubectl import Kubectl, NotAllowed
-from neurosearch.cluster.pods import SECRETS
+from neurosearch.cluster.pods import SECRETS, TRACKING
 from neurosearch.cluster.ray_job import CONFIG_FILE, job_name, on_cluster, render, to_text
 from neurosearch.cluster.settings import CONFIG_MAP, KEY, ClusterSettings, read_settings
 from neurosearch.config.load import StudyConfig, study_from_mapping
@@ -16,6 +16,7 @@ from neurosearch.config.overrides import with_overrides
 from neurosearch.config.yaml_source import Source, parse_yaml
 from neurosearch.search.differences import words_of_difference
 
+_SERVER = "mlflow-server"  # what MLflow itself holds, of which no Ray pod knows
 _JOB, _CLUSTER_LABEL, _TYPE_LABEL = "rayjobs.ray.io", "ray.io/cluster", "ray.io/node-type"
 _ENDED = ("Complete", "Failed", "ValidationFailed")
 
@@ -69,17 +70,20 @@ def check_secrets(kubectl: Kubectl, namespace: str) -> tuple[str, ...]:
     Raises:
         ClusterError: One is missing; the text says which key, and where.
     """
-    missing: list[str] = []
+    missing: dict[str, list[str]] = {}
     try:
         for name, keys in SECRETS.items():
             found = kubectl.keys(name)
-            missing += [f"{name} (key {key})" for key in keys if key not in (found or ())]
+            if lacks := [key for key in keys if key not in (found or ())]:
+                missing[name] = lacks
+        is_empty = len(missing) == len(SECRETS) and kubectl.keys(_SERVER) is None
     except NotAllowed:
         return ("you may not look at secrets, so a missing one is told by the pods only.",)
     if missing:
         raise ClusterError(
-            f"namespace {namespace} lacks the secrets {', '.join(missing)}. Make them: "
-            "`python k8s/make_secrets.py | kubectl apply -f -`, or by hand as docs/kubernetes.md shows."
+            f"namespace {namespace} lacks the secrets "
+            f"{', '.join(f'{name} (key {key})' for name, keys in missing.items() for key in keys)}. Make them: "
+            f"`{_making(() if is_empty else tuple(missing), namespace)}`, or by hand as docs/kubernetes.md shows."
         )
     return ()
 
@@ -168,6 +172,20 @@ def _check_same_study(study: StudyConfig, kubectl: Kubectl, namespace: str) -> N
             f"to go on with that study. If it came to nothing, forget its config first: `kubectl --namespace "
             f"{namespace} delete configmap {job_name(name)}`."
         )
+
+
+def _making(only: tuple[str, ...], namespace: str) -> str:
+    """Returns the command that makes secrets, all or some; what a server knows already is not drawn anew."""
+    words = [
+        f"NAMESPACE={namespace}",
+        "python",
+        "k8s/make_secrets.py",
+        *(word for name in only for word in ("--only", name)),
+    ]
+    if TRACKING in only:
+        known = f"kubectl --namespace {namespace} get secret {_SERVER} --output jsonpath={{.data.admin-password}}"
+        words.insert(0, f'MLFLOW_AUTH_ADMIN_PASSWORD="$({known} | base64 --decode)"')
+    return " ".join([*words, "|", "kubectl", "apply", "--filename", "-"])
 
 
 def _is_running_head(pod: Mapping[str, Any]) -> bool:

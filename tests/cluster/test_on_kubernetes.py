@@ -65,6 +65,22 @@ def test_a_missing_secret_is_named_with_its_key_and_namespace(config, secret, ke
         submit(config, cluster(secrets=has))
 
 
+def test_what_makes_missing_secrets_leaves_the_others_as_they_are(config):
+    def told(*there):
+        with pytest.raises(ClusterError) as refused:
+            submit(config, cluster(secrets={name: SECRETS.get(name, ("auth.ini",)) for name in there}))
+        return str(refused.value).partition("Make them: `")[2].partition("`, or by hand")[0]
+
+    making, applying = "NAMESPACE=neurosearch python k8s/make_secrets.py", " | kubectl apply --filename -"
+    assert told() == making + applying
+    known = "kubectl --namespace neurosearch get secret mlflow-server --output jsonpath={.data.admin-password}"
+    same = f'MLFLOW_AUTH_ADMIN_PASSWORD="$({known} | base64 --decode)" '
+    assert told("study-database", "mlflow-client") == f"{making} --only ray-auth --only s3-trials{applying}"
+    others = ("ray-auth", "study-database", "s3-trials")
+    assert told(*others, "mlflow-server") == f"{same}{making} --only mlflow-client{applying}"
+    assert "--only ray-auth --only study-database --only mlflow-client --only s3-trials" in told("mlflow-server")
+
+
 def test_who_may_not_look_at_secrets_is_told_so_and_submits(config):
     report = submit(config, cluster(secrets=None))
     assert report.facts["notes"] == ["you may not look at secrets, so a missing one is told by the pods only."]

@@ -1,14 +1,15 @@
 """What docs/kubernetes.md says of secrets and of the cost at rest."""
 
+import json
 from fractions import Fraction
 
 import pytest
 from ruamel.yaml import YAML
 
-from k8s.make_secrets import drawn, manifest
+from k8s.make_secrets import drawn, main, manifest
 from neurosearch.cluster.pods import SECRETS
 from neurosearch.cluster.ray_job import load_for_kubernetes, on_cluster
-from tests.k8s.manifests import JOB, OVERLAYS, containers, needs_kubectl, pod_templates, rendered, spec_of_cluster
+from tests.k8s.manifests import JOB, OVERLAYS, containers, needs_kubectl, one, pod_templates, rendered, spec_of_cluster
 from tests.k8s.page import PAGE, rows
 from tests.k8s.test_jobs import CONFIG, dev
 
@@ -75,15 +76,43 @@ def test_every_secret_that_a_pod_names_is_made_with_that_key(folder):
 
 
 def named_secrets(objects):
+    """Yield (secret, key) that pods name; a key that a volume has not where a variable wants its file is None."""
     for thing in objects:
         for _, template in pod_templates(thing):
+            volumes = {each["name"]: each["secret"] for each in template["spec"].get("volumes", ()) if "secret" in each}
+            for secret in volumes.values():
+                yield from ((secret["secretName"], item["key"]) for item in secret.get("items", ()))
             for _, container in containers(template):
                 for variable in container.get("env", ()):
                     if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
                         yield reference["name"], reference["key"]
-            for volume in template["spec"].get("volumes", ()):
-                for item in volume.get("secret", {}).get("items", ()):
-                    yield volume["secret"]["secretName"], item["key"]
+                for mount in container.get("volumeMounts", ()):
+                    if mount["name"] in volumes:
+                        yield from files_of(volumes[mount["name"]], mount["mountPath"], container)
+
+
+def files_of(secret, folder, container):
+    """Yield (secret, key) of every file below a mounted secret's folder that the container's variables name."""
+    keys = {item["path"]: item["key"] for item in secret["items"]} if "items" in secret else None
+    values = [variable.get("value", "") for variable in container.get("env", ())]
+    names = [value.removeprefix(f"{folder}/") for value in values if value.startswith(f"{folder}/")]
+    assert names, f"nobody reads {folder}"
+    yield from ((secret["secretName"], name if keys is None else keys.get(name)) for name in names)
+
+
+def password_file(objects):
+    (head,) = [each for where, each in pod_templates(one(objects, "RayCluster", "ray")) if "headGroupSpec" in where]
+    (container,) = head["spec"]["containers"]
+    (variable,) = [each for each in container["env"] if each["name"] == "NEUROSEARCH_DATABASE_PASSWORD_FILE"]
+    return variable
+
+
+@needs_kubectl
+def test_a_file_that_a_mounted_secret_has_not_is_found():
+    objects = rendered("overlays/dev")
+    assert ("study-database", "password") in set(named_secrets(objects))
+    password_file(objects)["value"] += "-of-studies"
+    assert ("study-database", "password-of-studies") in set(named_secrets(objects))
 
 
 def test_every_secret_is_drawn_anew_and_taken_from_the_environment_where_it_is_set(monkeypatch):
@@ -93,6 +122,30 @@ def test_every_secret_is_drawn_anew_and_taken_from_the_environment_where_it_is_s
     made = {each["metadata"]["name"]: each["stringData"] for each in manifest(drawn(), "n", "db:1/m")["items"]}
     assert made["mlflow-server"]["backend-uri"] == "postgresql+pg8000://mlflow:tiger%20%26%2050%20%25@db:1/m"
     assert "mlflow:tiger%%20%%26%%2050%%20%%25@db" in made["mlflow-server"]["auth.ini"]
+
+
+def printed(capsys, *only):
+    main([word for name in only for word in ("--only", name)])
+    return {each["metadata"]["name"]: each["stringData"] for each in json.loads(capsys.readouterr().out)["items"]}
+
+
+def test_one_secret_is_made_alone_and_agrees_with_those_that_stay(capsys, monkeypatch):
+    monkeypatch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD", raising=False)
+    assert printed(capsys, "ray-auth").keys() == {"ray-auth"}
+    both = printed(capsys, "mlflow-client", "mlflow-server", "postgres-dev")
+    assert both["mlflow-client"]["password"] == both["mlflow-server"]["admin-password"]
+    with pytest.raises(SystemExit):
+        printed(capsys, "mlflow-client")
+    told = capsys.readouterr()
+    assert (told.out, "stands in mlflow-server, too, which is not printed" in told.err) == ("", True)
+    monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", "tiger")
+    assert printed(capsys, "mlflow-client")["mlflow-client"] == {"username": "admin", "password": "tiger"}
+
+
+def test_a_name_that_is_no_secrets_is_told(capsys):
+    with pytest.raises(SystemExit):
+        printed(capsys, "ray-token")
+    assert "invalid choice: 'ray-token'" in capsys.readouterr().err
 
 
 def test_the_way_from_an_empty_cluster_takes_ten_commands():

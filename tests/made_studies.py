@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from neurosearch.search.finalists import leaders
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome, TrialResult, mean_metrics, write_result
 from neurosearch.search.run import write_config
-from neurosearch.search.seams import TrialInfo
+from neurosearch.search.seams import Role, TrialInfo
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study
 
@@ -118,13 +119,18 @@ class MadeStudy:
     def confirm(self, *, test: bool = True) -> "MadeStudy":
         """Trains finalists, control and an arm on fresh seeds, and reads the test part for them."""
         stored, search = self.study.stored, self.study.config.study.search
-        best = leaders(stored.trials(), self.study.config.study, search.finalists)
-        for trial in best:
-            self._confirmed(dict(trial.config), "finalist", trial.params, test)
-        model = {**best[0].config["model"], "widths": [60, 20]}  # which no trial of the search has
-        static = {**best[0].config, "model": model, "growth": {"kind": "static"}}
-        self._confirmed(static, "control", {}, test)
-        self._confirmed({**static, "growth": {"kind": "recycle"}}, "recycle", {}, test)
+        for trial in leaders(stored.trials(), self.study.config.study, search.finalists):
+            self._confirmed(dict(trial.config), "finalist", stored.fresh_seeds, trial.params, test)
+        self.beside("control", stored.fresh_seeds, test=test)
+        return self.beside("recycle", stored.fresh_seeds, test=test)
+
+    def beside(self, role: Role, seeds: Sequence[int], *, test: bool = True) -> "MadeStudy":
+        """Trains the control, or the arm that recycles neurons, on some seeds; then all is done."""
+        (best,) = leaders(self.study.stored.trials(), self.study.config.study, 1)
+        model = {**best.config["model"], "widths": [60, 20]}  # which no trial of the search has
+        growth = "static" if role == "control" else "recycle"
+        config = {**best.config, "model": model, "growth": {"kind": growth}}
+        self._confirmed(config, role, seeds, {}, test)
         self.study.conclude()
         return self
 
@@ -133,11 +139,11 @@ class MadeStudy:
         self.study.close()
         return StoredStudy(self.folder)
 
-    def _confirmed(self, config: dict[str, Any], role: Any, values: Any, test: bool) -> None:
+    def _confirmed(self, config: dict[str, Any], role: Role, seeds: Sequence[int], values: Any, test: bool) -> None:
         from neurosearch.config.trial import TrialConfig
 
         model = TrialConfig.model_validate(config)
-        trial = self.study.ask_for(model, role, self.study.stored.fresh_seeds, values)
+        trial = self.study.ask_for(model, role, seeds, values)
         if trial is None:
             return
         per_seed = self._run(trial, "finished")

@@ -100,11 +100,23 @@ def _words(material: Material, contender: TrialSummary) -> str:
     control = material.control
     if control is None:
         return f"Trial {contender.number} ({contender.kind}) stands alone here: no control ended within the limits."
-    seeds = "on the same seeds" if contender.seeds == control.seeds else "on other seeds, so without a test"
+    best = material.best
+    itself = "The best network is the control itself. " if best is not None and best.number == control.number else ""
+    beside = f"{itself}Trial {contender.number} ({contender.kind}) beside the control, trial {control.number}, on "
+    if not _is_tested(material, contender, control):
+        is_same = contender.seeds == control.seeds
+        return (
+            f"{beside}{'seeds that are no fresh ones' if is_same else 'other seeds'}, so without intervals and tests."
+        )
     return (
-        f"Trial {contender.number} ({contender.kind}) beside the control, trial {control.number}, {seeds}. Intervals "
-        "are 95 % by the paired t-test; with many classes some are clear by chance."
+        f"{beside}the same fresh seeds. Intervals are 95 % by the paired t-test; with many classes some are clear by "
+        "chance."
     )
+
+
+def _is_tested(material: Material, contender: TrialSummary, control: TrialSummary) -> bool:
+    """Returns whether both were trained on the seeds that chose neither."""
+    return material.is_fresh(contender) and material.is_fresh(control)
 
 
 def _groups_table(material: Material, contender: TrialSummary, prefix: str) -> Table | None:
@@ -145,7 +157,7 @@ def _pair(
         return None
     control = material.control
     theirs = () if control is None else _values(_scores(material, control, prefix), name)
-    is_paired = control is not None and control.seeds == contender.seeds and len(ours) == len(theirs)
+    is_paired = control is not None and _is_tested(material, contender, control) and len(ours) == len(theirs)
     direction: Direction = "minimize" if metric.split("/", maxsplit=1)[0] in _LOWER_IS_BETTER else "maximize"
     comparison = compare(name, direction, ours, theirs) if is_paired and theirs else None
     return _Pair(label, ours, theirs, (counts or {}).get(label), comparison)

@@ -1,7 +1,7 @@
 """Studies side by side: the best network of each, with intervals, and each of them tested against the first one's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from neurosearch import names
@@ -45,8 +45,8 @@ class Difference:
 
     Attributes:
         how: `paired` seed by seed, or `unpaired` (Welch).
-        mean: Mean difference with its 95 % interval.
-        p: Two-sided; None with too few seeds.
+        mean: Mean difference with its 95 % interval; without one where it is not tested.
+        p: Two-sided; None with too few seeds, or with seeds that chose one of both.
         p_holm: The same, corrected for all contestants in this metric (Holm).
         is_better: Whether more of it is clearly better, less of it worse, or neither (None), by the interval.
     """
@@ -134,7 +134,8 @@ def _contestant(study: StoredStudy) -> Contestant | None:
     test: Sequence[Mapping[str, float]] = test_scores(study.folder, best) or [{}] * len(best.per_seed)
     merged = [{**metrics, **scores} for metrics, scores in zip(best.per_seed, test, strict=True)]
     by_seed = dict(zip(best.seeds, merged, strict=False))
-    return Contestant(study.folder.name, best, best.role != "search", by_seed, data_hashes(study.folder))
+    is_fresh = best.seeds == study.fresh_seeds
+    return Contestant(study.folder.name, best, is_fresh, by_seed, data_hashes(study.folder))
 
 
 def _candidates(objectives: Sequence[str]) -> tuple[str, ...]:
@@ -148,7 +149,7 @@ def _has(contestant: Contestant, metric: str) -> bool:
 
 
 def _row(metric: str, contestants: Sequence[Contestant]) -> Row:
-    means = tuple(estimate(each.values(metric)) for each in contestants)
+    means = tuple(_mean(each, metric) for each in contestants)
     first, *others = contestants
     tested = [_tested(metric, each, first) for each in others]
     corrected = holm([p for _, _, p in tested])
@@ -163,7 +164,16 @@ def _row(metric: str, contestants: Sequence[Contestant]) -> Row:
     )
 
 
+def _mean(contestant: Contestant, metric: str) -> Estimate:
+    """Returns a mean; with its interval where the seeds have not chosen what they measure."""
+    found = estimate(contestant.values(metric))
+    return found if contestant.is_fresh else replace(found, low=None, high=None)
+
+
 def _tested(metric: str, other: Contestant, first: Contestant) -> tuple[How, Estimate, float | None]:
+    if not (other.is_fresh and first.is_fresh):
+        seeds = min(len(other.by_seed), len(first.by_seed))
+        return "unpaired", Estimate(_mean(other, metric).mean - _mean(first, metric).mean, None, None, seeds), None
     pairs = _common_seeds(other, first)
     if len(pairs) >= _FEWEST_PAIRS:
         differences = [other.by_seed[seed][metric] - first.by_seed[seed][metric] for seed in pairs]
@@ -173,8 +183,8 @@ def _tested(metric: str, other: Contestant, first: Contestant) -> tuple[How, Est
 
 
 def _common_seeds(one: Contestant, other: Contestant) -> list[int]:
-    """Returns the seeds that make pairs: fresh ones of both, on data that is not known to differ."""
-    if not (one.is_fresh and other.is_fresh) or _data_differs(one, other):
+    """Returns the seeds of both that make pairs, on data that is not known to differ."""
+    if _data_differs(one, other):
         return []
     return [seed for seed in one.by_seed if seed in other.by_seed]
 
@@ -192,8 +202,8 @@ def _is_better(difference: Estimate, direction: str) -> bool | None:
 def _remarks(contestants: Sequence[Contestant], metrics: Sequence[str], objectives: Sequence[str]) -> list[str]:
     first, *others = contestants
     said = [
-        f"{each.study}: its best was chosen by the seeds it is shown on, so it is in part lucky; search.finalists "
-        "trains it again on fresh ones."
+        f"{each.study}: its best was chosen by the seeds it is shown on, so it is in part lucky and stands without "
+        "interval and test; search.finalists trains it again on fresh ones."
         for each in contestants
         if not each.is_fresh
     ]

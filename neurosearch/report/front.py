@@ -214,6 +214,14 @@ def _words(material: Material) -> str:
     share = f"{100 * material.reached.hypervolume:.1f} %"
     return (
         f"{plural(len(material.reached.front), 'network')} of the study dominate {share} of the box between the ideal "
-        "and the worst that counts (the hypervolume). Finalists and control show means over fresh seeds, which no "
-        "search chose; the others are in part lucky."
+        f"and the worst that counts (the hypervolume). {_luck(material)}"
     )
+
+
+def _luck(material: Material) -> str:
+    if any(material.is_fresh(each) and each.per_seed for each in material.trials):
+        return (
+            "What was trained on fresh seeds, finalists and control, shows means over them, which no search chose; the "
+            "others are in part lucky."
+        )
+    return "Nothing here was trained on fresh seeds, so what looks best is in part lucky."

@@ -22,7 +22,7 @@ from neurosearch.search.reached import Reached
 from neurosearch.search.reports import StoredReport, size_metric
 from neurosearch.search.seams import Record, TrialSummary
 from neurosearch.search.stored import StoredStudy
-from neurosearch.search.summaries import best_seed, counts, ranked
+from neurosearch.search.summaries import best_of, best_seed, counts, ranked
 from neurosearch.search.words import state_words
 
 _MOST_SHOWN = 8  # courses in one figure; more cannot be told apart
@@ -37,6 +37,7 @@ class Material:
         fields: Its config but for what is searched.
         config: The whole config as plain values.
         trials: All trials by number.
+        fresh_seeds: Seeds that the search has not seen; what was trained on them alone is evidence.
         best: The winner; None when nothing is feasible.
         reached: The front, and how it grew.
         answer: Whether changing neurons helped, with what the test part says; None without an answer.
@@ -56,6 +57,7 @@ class Material:
     fields: StudyFields
     config: Mapping[str, Any]
     trials: tuple[TrialSummary, ...]
+    fresh_seeds: tuple[int, ...]
     best: TrialSummary | None
     reached: Reached
     answer: Answered | None
@@ -102,8 +104,13 @@ class Material:
 
     @property
     def contender(self) -> TrialSummary | None:
-        """The network that stands for the search: what the answer compares with the control, or else the best."""
-        return self.best if self.answer is None else self.trial(self.answer.searched)
+        """The network that stands for the search: what the answer compares with the control, or else the best.
+
+        Where the best is the control itself, it is the best one beside it. None where the search has none.
+        """
+        if self.answer is not None:
+            return self.trial(self.answer.searched)
+        return _contender(self.trials, self.best, self.objectives[0])
 
     @property
     def control(self) -> TrialSummary | None:
@@ -111,6 +118,13 @@ class Material:
         if self.answer is not None:
             return self.trial(self.answer.control)
         return next(iter(ranked((each for each in self.trials if each.role == "control"), self.objectives[0])), None)
+
+    def is_fresh(self, trial: TrialSummary) -> bool:
+        """Returns whether a trial was trained on seeds that chose nothing, so that tests and intervals mean something.
+
+        Its role does not say so: without finalists the control is trained on the seeds of the search.
+        """
+        return trial.seeds == self.fresh_seeds
 
     def trial(self, number: int) -> TrialSummary:
         """Returns a trial by its number."""
@@ -126,7 +140,7 @@ def material_of(study: StoredStudy) -> Material:
     fields, trials = study.config.study, study.trials()
     best = study.best()
     answer = answered(trials, fields)
-    closely = _looked_at_closely(trials, best)
+    closely = _looked_at_closely(trials, best, _contender(trials, best, fields.search.objectives[0]))
     test = _test_scores(study.folder, closely)
     if answer is not None and answer.searched in test and answer.control in test:
         answer = answer.with_test(test[answer.searched], test[answer.control])
@@ -136,6 +150,7 @@ def material_of(study: StoredStudy) -> Material:
         fields=fields,
         config=study.config.to_mapping(),
         trials=trials,
+        fresh_seeds=study.fresh_seeds,
         best=best,
         reached=study.reached(),
         answer=answer,
@@ -164,10 +179,20 @@ def data_hashes(folder: StudyFolder) -> frozenset[str]:
     return frozenset(each.data_hash for each in _manifests(folder))
 
 
-def _looked_at_closely(trials: Sequence[TrialSummary], best: TrialSummary | None) -> list[TrialSummary]:
-    """Returns the trials of which more than their validation scores may be known: those beside the winner, and it."""
-    chosen = [each for each in trials if each.role != "search" and each.per_seed]
-    return chosen if best is None or best in chosen else [best, *chosen]
+def _contender(trials: Sequence[TrialSummary], best: TrialSummary | None, objective: Objective) -> TrialSummary | None:
+    if best is None or best.role != "control":
+        return best
+    return next((found for role in ("finalist", "search") if (found := _best_of(trials, role, objective))), None)
+
+
+def _best_of(trials: Sequence[TrialSummary], role: str, objective: Objective) -> TrialSummary | None:
+    return best_of((each for each in trials if each.role == role), objective)
+
+
+def _looked_at_closely(trials: Sequence[TrialSummary], *chosen: TrialSummary | None) -> list[TrialSummary]:
+    """Returns the trials of which more than their validation scores may be known: these, and those beside them."""
+    beside = (each for each in trials if each.role != "search" and each.per_seed)
+    return list({each.number: each for each in (*chosen, *beside) if each is not None}.values())
 
 
 def _test_scores(folder: StudyFolder, trials: Sequence[TrialSummary]) -> dict[int, tuple[Mapping[str, float], ...]]:

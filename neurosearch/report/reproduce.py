@@ -63,7 +63,7 @@ def _rows(material: Material) -> Iterator[tuple[str, str]]:
 
 
 def _fresh_seeds(material: Material) -> tuple[int, ...]:
-    return next((each.seeds for each in material.trials if each.role == "finalist"), ())
+    return material.fresh_seeds if any(material.is_fresh(each) for each in material.trials) else ()
 
 
 def _unknown() -> str:

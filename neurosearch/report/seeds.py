@@ -53,7 +53,7 @@ def seeds_exhibit(material: Material) -> Exhibit | Missing:
 def _confirmed(material: Material) -> list[TrialSummary]:
     """Returns the trials on fresh seeds, the control first, so that others are read as what differs from it."""
     order = {"control": 0, "finalist": 1}
-    chosen = [each for each in material.trials if each.role != "search" and each.per_seed]
+    chosen = [each for each in material.trials if material.is_fresh(each) and each.per_seed]
     return sorted(chosen, key=lambda each: (order.get(each.role, 2), each.number))
 
 

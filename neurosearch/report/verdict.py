@@ -59,9 +59,10 @@ def _found(material: Material) -> str:
         return _nothing(material)
     objective = material.objectives[0]
     values = [metrics[objective.metric] for metrics in best.per_seed]
-    score = estimate_words(estimate(values)) if values else value_words(objective.metric, best.value)
-    kind = "the largest fixed network" if best.role == "control" else _kind(best)
-    how = plural(len(best.seeds), "fresh seed") if best.role != "search" else "the seeds of the search, so in part luck"
+    is_fresh = material.is_fresh(best)
+    score = estimate_words(estimate(values)) if values and is_fresh else value_words(objective.metric, best.value)
+    kind = "the control itself, the largest fixed network" if best.role == "control" else _kind(best)
+    how = plural(len(best.seeds), "fresh seed") if is_fresh else "the seeds of the search, so in part luck"
     return (
         f"The best network is trial {best.number}, {kind}, with {title(objective.metric)} {score} on {how}, and "
         f"{_size(material, best)}."

@@ -4,17 +4,17 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
 from neurosearch.cli.mlflow_sync import study_store
 from neurosearch.cli.studies import on_study, outcome_facts, study_lines
-from neurosearch.longwork import long_work
-from neurosearch.report.delivering import deliver_report
+from neurosearch.report.delivering import upload_report, write_report
 from neurosearch.search.answer import answered
 from neurosearch.search.seams import TrialSummary
 from neurosearch.tracking.store import StoreError
-from neurosearch.tracking.study_page import StudyPage, write_study_page
+from neurosearch.tracking.study_page import StudyPage, holds_study_page, write_study_page
 from neurosearch.tracking.titles import study_note
 
 if TYPE_CHECKING:
@@ -23,31 +23,50 @@ if TYPE_CHECKING:
 FRONT_TABLE, FRONT_FACTS, TRIALS_TABLE = "front.csv", "front.json", "trials.csv"
 
 
-def publish(study: "StoredStudy") -> int:
+def last_lines(study: "StoredStudy") -> Iterator[str]:
+    """Writes the report of a study whose search has ended, and tells MLflow what came out.
+
+    Yields:
+        Where the report lies, or how to have it later; and how MLflow gets what it does not take now.
+    """
+    is_tracked = study.config.study.tracking.enabled
+    later = f"`{on_study('sync' if is_tracked else 'report', study)}`"
+    try:
+        path = write_report(study)
+    except OSError as error:
+        yield f"the report cannot be written: {error}. {later} writes it."
+        return
+    yield f"report: {path}"
+    if is_tracked:
+        try:
+            publish(study, path)
+        except StoreError as error:
+            yield f"{str(error).rstrip('.')}. {later} writes them."
+
+
+def publish(study: "StoredStudy", report: Path | None = None) -> int:
     """Writes on the study's run in MLflow what came out, the report with it; what is there is not written again.
 
     Args:
         study: A study that no process searches.
+        report: Its report, if it was written just now.
 
     Returns:
-        How many files were written.
+        How many files were written; 0 where MLflow does not know the study.
 
     Raises:
-        StoreError: MLflow does not take it.
+        StoreError: MLflow does not take it; all is written again next time.
         OSError: The study's folder does not take the report.
     """
     run_id = study.info.run_id
     if run_id is None:
         return 0
-    ended = max((trial.ended for trial in study.trials() if trial.ended is not None), default=0.0)
-    num_written = write_study_page(study_store(study), run_id, study_page(study), round(1000 * ended))
-    if num_written == 0:
+    store, page = study_store(study), study_page(study)
+    if holds_study_page(store, run_id, page):
         return 0
-    with long_work("building the report"):
-        delivered = deliver_report(study)
-    if delivered.remark is not None:
-        raise StoreError(delivered.remark)
-    return num_written + 1
+    upload_report(study, run_id, report or write_report(study))
+    ended = max((trial.ended for trial in study.trials() if trial.ended is not None), default=0.0)
+    return 1 + write_study_page(store, run_id, page, round(1000 * ended))
 
 
 def study_page(study: "StoredStudy") -> StudyPage:

@@ -92,7 +92,9 @@ def run_study(
         report = search_report(stored, result, tuple(_synced(stored)) if resume or result.untold else ())
         if result.stopped or result.halted is not None:
             return report
-        return replace(report, lines=(*report.lines, *_published(stored)))
+        from neurosearch.cli.publishing import last_lines  # brings Plotly along
+
+        return replace(report, lines=(*report.lines, *last_lines(stored)))
 
 
 def _searched(
@@ -164,21 +166,3 @@ def _synced(study: StoredStudy) -> Iterator[str]:
         sync_study(study, running=False)
     except StoreError as error:
         yield f"MLflow misses a part of this study ({error}) `{on_study('sync', study)}` writes it."
-
-
-def _published(study: StoredStudy) -> Iterator[str]:
-    """Writes on the study's run what came out, and yields where the report lies, or how to do it later."""
-    if not study.config.study.tracking.enabled:
-        return
-    from neurosearch.cli.publishing import publish
-    from neurosearch.report.delivering import FILE_NAME as REPORT_NAME
-    from neurosearch.tracking.store import StoreError
-
-    try:
-        publish(study)
-    except StoreError as error:
-        yield f"{error} `{on_study('sync', study)}` writes them."
-    except OSError as error:
-        yield f"the report cannot be written: {error}. `{on_study('report', study)}` writes it."
-    else:
-        yield f"report: {study.folder.path / REPORT_NAME}"

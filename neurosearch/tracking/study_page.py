@@ -40,8 +40,20 @@ class StudyPage:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
+def holds_study_page(store: Store, run_id: str, page: StudyPage) -> bool:
+    """Returns whether the study's run tells this page already, and so all that was written before it.
+
+    Raises:
+        StoreError: MLflow does not answer.
+    """
+    try:
+        return bool(connect(store).get_run(run_id).data.tags.get(PUBLISHED_TAG) == page.digest)
+    except Exception as error:  # whatever MLflow or a driver raises
+        raise _refused(store, error) from error
+
+
 def write_study_page(store: Store, run_id: str, page: StudyPage, time_ms: int) -> int:
-    """Writes the page on the study's run unless it is there.
+    """Writes the page on the study's run; the last of all that is written, for it says that the results are there.
 
     Args:
         store: Where runs are kept.
@@ -50,15 +62,13 @@ def write_study_page(store: Store, run_id: str, page: StudyPage, time_ms: int) -
         time_ms: When the search ended, in milliseconds since 1970.
 
     Returns:
-        How many files were written; 0 when MLflow holds this page already.
+        How many files were written.
 
     Raises:
         StoreError: MLflow does not take it.
     """
     try:
         client = connect(store)
-        if client.get_run(run_id).data.tags.get(PUBLISHED_TAG) == page.digest:
-            return 0
         with (
             patient(_UPLOAD_SECONDS),
             tempfile.TemporaryDirectory() as folder,
@@ -70,8 +80,12 @@ def write_study_page(store: Store, run_id: str, page: StudyPage, time_ms: int) -
             client.log_artifacts(run_id, folder)
             _log(store, run_id, page, time_ms)
     except Exception as error:  # whatever MLflow, a driver or a disk raises
-        raise StoreError(f"MLflow at {store.shown} does not take the study's results: {in_words(error)}") from error
+        raise _refused(store, error) from error
     return len(page.files)
+
+
+def _refused(store: Store, error: Exception) -> StoreError:
+    return StoreError(f"MLflow at {store.shown} does not take the study's results: {in_words(error)}")
 
 
 def _log(store: Store, run_id: str, page: StudyPage, time_ms: int) -> None:

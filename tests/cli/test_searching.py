@@ -28,6 +28,8 @@ def test_a_search_is_drawn_and_ends_with_its_report(
         assert words in drawn, words
     assert "exported trial" in after
     assert "next: neurosearch ui tiny" in after
+    assert "report: runs/tiny/report.html" in after
+    assert (tmp_path / "runs/tiny/report.html").exists()
     assert (tmp_path / "runs/tiny/logs/mlflow.log").exists()
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from neurosearch.tracking.store import Store, StoreError, choose_store, connect, experiment_id
-from neurosearch.tracking.study_page import StudyPage, write_study_page
+from neurosearch.tracking.study_page import StudyPage, holds_study_page, write_study_page
 
 
 @pytest.fixture
@@ -25,9 +25,11 @@ def test_a_study_run_tells_what_came_out(embedded, run_id):
     assert {file.path for file in client.list_artifacts(run_id)} == {"front.csv", "front.json"}
 
 
-def test_the_same_again_writes_nothing_and_something_new_all(embedded, run_id):
+def test_a_run_holds_the_page_that_was_written_last_and_no_other(embedded, run_id):
+    assert not holds_study_page(embedded, run_id, page())
     write_study_page(embedded, run_id, page(), 1)
-    assert write_study_page(embedded, run_id, page(), 2) == 0
+    assert holds_study_page(embedded, run_id, page())
+    assert not holds_study_page(embedded, run_id, page("more came out"))
     assert write_study_page(embedded, run_id, page("more came out"), 3) == 2
     assert connect(embedded).get_run(run_id).data.tags["mlflow.note.content"] == "more came out"
 
@@ -35,3 +37,5 @@ def test_the_same_again_writes_nothing_and_something_new_all(embedded, run_id):
 def test_a_server_that_is_down_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"http://127.0.0.1:9 does not take the study's results"):
         write_study_page(choose_store(tmp_path, "http://127.0.0.1:9"), "0" * 32, page(), 1)
+    with pytest.raises(StoreError, match=r"http://127.0.0.1:9 does not take the study's results"):
+        holds_study_page(choose_store(tmp_path, "http://127.0.0.1:9"), "0" * 32, page())

@@ -1,5 +1,6 @@
 """The front: what each size can reach, and which network was chosen."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -99,12 +100,11 @@ def _figure(
         figure.update_yaxes(title_text=title(axes[0][0]), row=row, col=1)
         limit = material.fields.size_limit
         if limit is not None and limit.metric == metric:
-            figure.add_vline(
-                x=limit.maximum,
-                line={"dash": "dot", "width": 1.5, "color": GREY},
-                annotation_text="limit",
-                row=row,
-                col=1,
+            # Plotly takes a line's place in the axis's values, a text's on a logarithmic one as their exponent.
+            figure.add_vline(x=limit.maximum, line={"dash": "dot", "width": 1.5, "color": GREY}, row=row, col=1)
+            at = math.log10(limit.maximum) if is_log else limit.maximum
+            figure.add_annotation(
+                text="limit", x=at, y=1, yref="y domain", xanchor="left", yanchor="top", showarrow=False, row=row, col=1
             )
     height = _PANEL_HEIGHT + _MORE_HEIGHT * (len(across) - 1)
     return framed(figure, height, hovermode="closest")

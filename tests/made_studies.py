@@ -91,6 +91,7 @@ class MadeStudy:
         class_counts: Training examples of each class; empty where quantities are learned.
         targets: Names of the quantities that are learned, where there are several.
         gain: What changing neurons adds to the score.
+        class_word: What the names of classes begin with.
     """
 
     root: Path
@@ -98,6 +99,7 @@ class MadeStudy:
     class_counts: tuple[int, ...] = (300, 200, 130, 90, 60, 40, 27, 18, 12, 8)
     targets: tuple[str, ...] = ()
     gain: float = 0.02
+    class_word: str = "class"
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class MadeStudy:
         self.folder = StudyFolder(self.root, config.study.name)
         self.study = create_study(self.folder, config)
         write_config(self.folder, config)
-        self.class_names = [f"class {index}" for index in range(len(self.class_counts))]
+        self.class_names = [f"{self.class_word} {index}" for index in range(len(self.class_counts))]
         self._write_manifest()
 
     def search(self, count: int, *, failed: int = 0, running: int = 0) -> "MadeStudy":

@@ -12,12 +12,13 @@ from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
 from neurosearch.report.numbers import plural, title, value_words
-from neurosearch.report.style import CONTENDER, CONTROL, GREY, framed, plain
+from neurosearch.report.style import CONTENDER, CONTROL, GREY, framed, plain, rows_of
 from neurosearch.report.table import Table
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import Comparison, compare, figure
 
 _MOST_NAMED = 40  # classes with a line of their own; more are drawn by their number of examples
+_SHORT, _LONGEST = 18, 60  # characters of a class's name beside the figure and under the pointer
 _GROUPS = (
     names.ACCURACY,
     names.BALANCED_ACCURACY,
@@ -191,14 +192,11 @@ def _member_word(family: str) -> str:
 
 def _by_name(pairs: Sequence[_Pair], metric: str) -> go.Figure:
     """Draws one line for each class, from the control's value to the contender's."""
-    labels = [_label(each) for each in pairs]
     drawn = go.Figure()
     has_control = all(each.control for each in pairs)
     if has_control:
         ends = [
-            end
-            for each, label in zip(pairs, labels, strict=True)
-            for end in ((each.means[0], label), (each.means[1], label), (None, None))
+            end for row, each in enumerate(pairs) for end in ((each.means[0], row), (each.means[1], row), (None, None))
         ]
         drawn.add_trace(
             go.Scatter(
@@ -210,21 +208,24 @@ def _by_name(pairs: Sequence[_Pair], metric: str) -> go.Figure:
                 showlegend=False,
             )
         )
-        drawn.add_trace(_row_dots([each.means[1] for each in pairs], labels, CONTROL, "square", "control"))
-    drawn.add_trace(_row_dots([each.means[0] for each in pairs], labels, CONTENDER, "circle", "network of the search"))
-    drawn.update_yaxes(autorange="reversed", type="category")
+        drawn.add_trace(_row_dots(pairs, 1, CONTROL, "square", "control"))
+    drawn.add_trace(_row_dots(pairs, 0, CONTENDER, "circle", "network of the search"))
+    shown = rows_of([each.label for each in pairs], _SHORT)
+    texts = [f"{text}{_examples(each)}" for text, each in zip(shown["ticktext"], pairs, strict=True)]
+    drawn.update_yaxes(**{**shown, "ticktext": texts})
     drawn.update_xaxes(title_text=metric)
     return framed(drawn, 26 * len(pairs) + 110)
 
 
-def _row_dots(values: Sequence[float | None], labels: Sequence[str], colour: str, symbol: str, name: str) -> go.Scatter:
+def _row_dots(pairs: Sequence[_Pair], index: int, colour: str, symbol: str, name: str) -> go.Scatter:
     return go.Scatter(
-        x=values,
-        y=labels,
+        x=[each.means[index] for each in pairs],
+        y=list(range(len(pairs))),
+        text=[f"{plain(each.label, _LONGEST)}{_examples(each)}" for each in pairs],
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 10},
         name=name,
-        hovertemplate="%{y}<br>%{x:.3f}<extra>" + name + "</extra>",
+        hovertemplate="%{text}<br>%{x:.3f}<extra>" + name + "</extra>",
     )
 
 
@@ -251,8 +252,8 @@ def _by_examples(pairs: Sequence[_Pair], metric: str) -> go.Figure:
     return framed(drawn, 420, hovermode="closest")
 
 
-def _label(pair: _Pair) -> str:
-    return plain(pair.label, 18) if pair.examples is None else f"{plain(pair.label, 18)} ({pair.examples:,})"
+def _examples(pair: _Pair) -> str:
+    return "" if pair.examples is None else f" ({pair.examples:,})"
 
 
 def _summary(pairs: Sequence[_Pair], family: str) -> str:

@@ -9,7 +9,7 @@ from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
 from neurosearch.report.numbers import plural, title
-from neurosearch.report.style import BLUE, GREY, framed, plain
+from neurosearch.report.style import BLUE, GREY, framed, plain, rows_of
 from neurosearch.report.table import Table
 from neurosearch.search.influence import FEWEST_TRIALS, Influence, Influences
 
@@ -76,7 +76,7 @@ def _figure(influences: Sequence[Influences]) -> go.Figure:
     )
     for row, each in enumerate(influences, start=1):
         figure.add_trace(_dots(each.found[:_MOST]), row=row, col=1)
-        figure.update_yaxes(autorange="reversed", row=row, col=1)
+        figure.update_yaxes(**rows_of([_short(found.name) for found in each.found[:_MOST]], 24), row=row, col=1)
         figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", showticklabels=True, row=row, col=1)
     figure.update_annotations(font_size=13, x=0, xanchor="left")
     return framed(figure, height, showlegend=False)
@@ -86,7 +86,7 @@ def _dots(found: Sequence[Influence]) -> go.Scatter:
     colours = [BLUE if each.beyond_chance else GREY for each in found]
     return go.Scatter(
         x=[each.share for each in found],
-        y=[_short(each.name) for each in found],
+        y=list(range(len(found))),
         mode="markers",
         marker={
             "size": 10,
@@ -109,7 +109,7 @@ def _dots(found: Sequence[Influence]) -> go.Scatter:
 
 def _short(name: str) -> str:
     """Returns the end of a hyperparameter's name, as far as a phone has room for it."""
-    return plain(".".join(name.split(".")[-2:]), 24)
+    return ".".join(name.split(".")[-2:])
 
 
 def _table(influences: Sequence[Influences]) -> Table:

@@ -8,7 +8,7 @@ from neurosearch.names import NEURONS_PREFIX
 from neurosearch.report.exhibit import Exhibit, Missing
 from neurosearch.report.material import Material
 from neurosearch.report.numbers import plural
-from neurosearch.report.style import BLUE_SHADES, framed, plain
+from neurosearch.report.style import BLUE_SHADES, framed, rows_of
 from neurosearch.report.table import Table
 
 _MOST_EPOCHS = 200
@@ -45,7 +45,6 @@ def _figure(sizes: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> go.F
         go.Heatmap(
             z=[[value / max(*values, 1.0) for value in values] for values in sizes.values()],
             x=list(epochs),
-            y=[plain(name, 20) for name in sizes],
             customdata=list(sizes.values()),
             zmin=0,
             zmax=1,
@@ -55,7 +54,7 @@ def _figure(sizes: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> go.F
             hovertemplate="%{y}<br>epoch %{x}: %{customdata:.0f} neurons<extra></extra>",
         )
     )
-    drawn.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    drawn.update_yaxes(showgrid=False, **rows_of(list(sizes), 20))
     drawn.update_xaxes(title_text="epoch", showgrid=False)
     return framed(drawn, 24 * len(sizes) + 110)
 

@@ -1,6 +1,6 @@
 """The colours and the frame of figures, on a light page and on a dark one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -76,3 +76,21 @@ def plain(text: str, longest: int = _LONGEST) -> str:
     """Returns a text of others for a figure: Plotly reads tags in texts, so what looks like one is escaped."""
     short = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return escape(short, quote=False)
+
+
+def places(names: Sequence[str], longest: int = _LONGEST) -> dict[str, Any]:
+    """Returns an axis of names, each of which stands at its number.
+
+    The short texts only label it: names that begin alike would be one and the same place if they were its keys.
+    """
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": [plain(name, longest) for name in names],
+        "zeroline": False,
+    }
+
+
+def rows_of(names: Sequence[str], longest: int = _LONGEST) -> dict[str, Any]:
+    """Returns an upright axis of names, the first one above."""
+    return {**places(names, longest), "range": [len(names) - 0.5, -0.5]}

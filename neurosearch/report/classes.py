@@ -1,5 +1,6 @@
 """Class by class, or quantity by quantity: the network that stands for the search beside its control."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from neurosearch.report.numbers import plural, title, value_words
 from neurosearch.report.style import CONTENDER, CONTROL, GREY, framed, plain, rows_of
 from neurosearch.report.table import Table
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.statistics import Comparison, compare, figure
+from neurosearch.search.statistics import Comparison, answer_of, compare, figure, holm
 
 _MOST_NAMED = 40  # classes with a line of their own; more are drawn by their number of examples
 _SHORT, _LONGEST = 18, 60  # characters of a class's name beside the figure and under the pointer
@@ -110,8 +111,8 @@ def _words(material: Material, contender: TrialSummary) -> str:
             f"{beside}{'seeds that are no fresh ones' if is_same else 'other seeds'}, so without intervals and tests."
         )
     return (
-        f"{beside}the same fresh seeds. Intervals are 95 % by the paired t-test; with many classes some are clear by "
-        "chance."
+        f"{beside}the same fresh seeds. Intervals are 95 % by the paired t-test, each for itself: with many classes "
+        "some leave 0 out by chance."
     )
 
 
@@ -261,10 +262,12 @@ def _summary(pairs: Sequence[_Pair], family: str) -> str:
     compared = [each.comparison for each in pairs if each.comparison is not None]
     if not compared:
         return f"{plural(len(pairs), word)}, with the most training examples first."
-    better, worse = (sum(each.answer == answer for each in compared) for answer in ("helped", "harmed"))
+    corrected = zip(compared, holm([each.p for each in compared]), strict=True)
+    answers = Counter(answer_of(each.difference, p, each.direction) for each, p in corrected)
     examples = " In brackets: training examples." if any(each.examples for each in pairs) else ""
     return (
-        f"Of {len(pairs)}, the search's network is clearly better on {better} and clearly worse on {worse}.{examples}"
+        f"Of {len(pairs)}, the search's network is clearly better on {answers['helped']} and clearly worse on "
+        f"{answers['harmed']}, with p corrected for their number (Holm).{examples}"
     )
 
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from neurosearch import names
 from neurosearch.report.material import data_hashes, test_scores
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.statistics import Estimate, estimate, holm, paired_t, welch
+from neurosearch.search.statistics import FEWEST_SEEDS, Answer, Estimate, answer_of, estimate, holm, paired, welch
 from neurosearch.search.stored import StoredStudy
 
 #: What is compared where all have it, beside the objectives of the first study.
 _SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL, names.FEW_RECALL, *names.TARGET_SCORES)
-_FEWEST_PAIRS = 2
+_IS_BETTER: Mapping[Answer, bool] = {"helped": True, "harmed": False}
 How = Literal["paired", "unpaired"]
 
 
@@ -48,7 +48,8 @@ class Difference:
         mean: Mean difference with its 95 % interval; without one where it is not tested.
         p: Two-sided; None with too few seeds, or with seeds that chose one of both.
         p_holm: The same, corrected for all contestants in this metric (Holm).
-        is_better: Whether more of it is clearly better, less of it worse, or neither (None), by the interval.
+        is_better: Whether it is clearly better (True), clearly worse (False), or neither (None), by the corrected p; of
+            fewer than three seeds nothing is clear.
     """
 
     how: How
@@ -122,6 +123,19 @@ def compare_studies(studies: Sequence[StoredStudy]) -> SideBySide:
     if not contestants:
         return SideBySide((), (), tuple(remarks))
     objectives = [each.metric for each in studies[0].config.study.search.objectives]
+    return side_by_side(contestants, objectives, remarks)
+
+
+def side_by_side(
+    contestants: Sequence[Contestant], objectives: Sequence[str], remarks: Sequence[str] = ()
+) -> SideBySide:
+    """Sets networks side by side: a pure function of what is known of them.
+
+    Args:
+        contestants: At least one; the first one is what the others are compared with.
+        objectives: What stands first, where all have it.
+        remarks: What is known of those that are left out.
+    """
     metrics = [metric for metric in _candidates(objectives) if all(_has(each, metric) for each in contestants)]
     rows = tuple(_row(metric, contestants) for metric in metrics)
     return SideBySide(tuple(contestants), rows, (*remarks, *_remarks(contestants, metrics, objectives)))
@@ -158,7 +172,7 @@ def _row(metric: str, contestants: Sequence[Contestant]) -> Row:
         metric,
         means,
         tuple(
-            Difference(how, difference, p, p_holm, _is_better(difference, direction))
+            Difference(how, difference, p, p_holm, _IS_BETTER.get(answer_of(difference, p_holm, direction)))
             for (how, difference, p), p_holm in zip(tested, corrected, strict=True)
         ),
     )
@@ -175,10 +189,10 @@ def _tested(metric: str, other: Contestant, first: Contestant) -> tuple[How, Est
         seeds = min(len(other.by_seed), len(first.by_seed))
         return "unpaired", Estimate(_mean(other, metric).mean - _mean(first, metric).mean, None, None, seeds), None
     pairs = _common_seeds(other, first)
-    if len(pairs) >= _FEWEST_PAIRS:
+    if len(pairs) >= FEWEST_SEEDS:
         differences = [other.by_seed[seed][metric] - first.by_seed[seed][metric] for seed in pairs]
-        return "paired", estimate(differences), paired_t(differences)
-    difference, p = welch(other.values(metric), first.values(metric))
+        return "paired", *paired(metric, differences)
+    difference, p = welch(metric, other.values(metric), first.values(metric))
     return "unpaired", difference, p
 
 
@@ -193,12 +207,6 @@ def _data_differs(one: Contestant, other: Contestant) -> bool:
     return bool(one.data and other.data) and one.data.isdisjoint(other.data)
 
 
-def _is_better(difference: Estimate, direction: str) -> bool | None:
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return None
-    return (difference.low > 0) == (direction == "maximize")
-
-
 def _remarks(contestants: Sequence[Contestant], metrics: Sequence[str], objectives: Sequence[str]) -> list[str]:
     first, *others = contestants
     said = [
@@ -210,10 +218,10 @@ def _remarks(contestants: Sequence[Contestant], metrics: Sequence[str], objectiv
     for each in others:
         if _data_differs(each, first):
             said.append(f"{each.study} has other data than {first.study}: what differs may be the data's doing.")
-        elif each.is_fresh and first.is_fresh and len(_common_seeds(each, first)) < _FEWEST_PAIRS:
+        elif each.is_fresh and first.is_fresh and len(_common_seeds(each, first)) < FEWEST_SEEDS:
             said.append(
-                f"{each.study} and {first.study} share no fresh seeds, so the test is unpaired (Welch); studies with "
-                "the same seed and fresh_seeds in their configs make pairs."
+                f"{each.study} and {first.study} share fewer than {FEWEST_SEEDS} fresh seeds, so the test is unpaired "
+                "(Welch); studies with the same seed and fresh_seeds in their configs make pairs."
             )
     if not any(metric in objectives for metric in metrics):
         said.append("The studies have no objective in common.")

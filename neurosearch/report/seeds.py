@@ -194,9 +194,8 @@ def _test_cells(comparison: Comparison) -> tuple[str, ...]:
     decimals = 0 if comparison.metric in names.SIZES else 3
     found = comparison.difference
     mean = figure(found.mean, decimals, signed=True)
-    if found.low is None or found.high is None:
-        return mean, "-", "-", "-"
-    interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}"
+    has_interval = found.low is not None and found.high is not None
+    interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}" if has_interval else "-"
     return mean, interval, _p(comparison.p), _p(comparison.p_sign_flip)
 
 

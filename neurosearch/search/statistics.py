@@ -8,18 +8,21 @@ the other sign; with n seeds its p cannot fall below 2 / 2^n (.0625 for five), s
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from neurosearch import names
 from neurosearch.config.search import Direction
 
 #: `too_few`: fewer than three seeds, whose interval says nothing.
 Answer = Literal["helped", "unclear", "harmed", "too_few"]
 CONFIDENCE = 0.95
-_FEWEST_SEEDS = 3
+#: Below it nothing is called clear.
+FEWEST_SEEDS = 3
+_ROUNDING = 2**-40  # far above what sums round by, as a share of them, and far below any score
 _MOST_FLIPPED = 20  # a million sums; more seeds need no exact test
 
 
@@ -49,7 +52,7 @@ class Comparison:
         direction: Whether more or less of it is better.
         winner: The winner on each seed and over all.
         control: The control likewise.
-        difference: Mean of winner minus control, with the interval of the paired t-test.
+        difference: Mean of winner minus control, with the interval of the paired t-test (see `paired`).
         p: Two-sided p of the paired t-test, the headline; None for a single seed.
         p_sign_flip: Two-sided p of the exact sign-flip test; None for a single seed, or for more than 20.
         answer: What that says about changing neurons.
@@ -88,38 +91,45 @@ def compare(metric: str, direction: Direction, winner: Sequence[float], control:
         control: The control's value on the same seeds, in the same order.
     """
     differences = [ours - theirs for ours, theirs in zip(winner, control, strict=True)]
-    difference = estimate(differences)
+    difference, p = paired(metric, differences)
     return Comparison(
         metric,
         direction,
         estimate(winner),
         estimate(control),
         difference,
-        paired_t(differences),
+        p,
         sign_flip(differences),
-        _answer(difference, direction),
+        answer_of(difference, p, direction),
     )
 
 
-def paired_t(differences: Sequence[float]) -> float | None:
-    """Returns the two-sided p of the paired t-test; None for a single difference.
+def paired(metric: str, differences: Sequence[float]) -> tuple[Estimate, float | None]:
+    """Tests values that are pairs by their differences (paired t-test).
 
-    Differences that are all the same, as those of sizes may be, leave no doubt: 1 if they are 0, otherwise 0.
+    Differences that are all the same have no spread to test by. Those of sizes leave no doubt: p is 1 if they are 0,
+    otherwise 0. Scores that differ so are coarse, not certain: they have no interval, and p is that of the sign flips.
+
+    Returns:
+        The mean difference with its 95 % interval, and the two-sided p; of a single difference there is neither.
     """
-    if len(differences) < 2:
-        return None
-    mean, error = math.fsum(differences) / len(differences), _standard_error(differences)
-    if error == 0:
-        return float(mean == 0)
-    return 2 * float(stdtr(len(differences) - 1, -abs(mean) / error))
+    found, count = estimate(differences), len(differences)
+    if count < 2:
+        return found, None
+    error = _standard_error(differences)
+    if error > 0:
+        return found, 2 * float(stdtr(count - 1, -abs(found.mean) / error))
+    if _is_size(metric):
+        return found, float(found.mean == 0)
+    return replace(found, low=None, high=None), 2.0 ** (1 - count) if found.mean else 1.0
 
 
-def welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[Estimate, float | None]:
+def welch(metric: str, ours: Sequence[float], theirs: Sequence[float]) -> tuple[Estimate, float | None]:
     """Compares values that are no pairs (Welch's t-test, for unequal variances).
 
     Returns:
         Mean of ours minus theirs with its 95 % interval, whose number of seeds is the smaller of both, and the
-        two-sided p. With a single value on either side there is neither interval nor p.
+        two-sided p. There is neither with a single value on either side, nor where scores do not vary on both.
     """
     mean = math.fsum(ours) / len(ours) - math.fsum(theirs) / len(theirs)
     num_seeds = min(len(ours), len(theirs))
@@ -128,7 +138,8 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[Estimate, flo
     errors = [_standard_error(values) ** 2 for values in (ours, theirs)]
     error = math.sqrt(sum(errors))
     if error == 0:
-        return Estimate(mean, mean, mean, num_seeds), float(mean == 0)
+        exact = Estimate(mean, mean, mean, num_seeds), float(mean == 0)
+        return exact if _is_size(metric) else (Estimate(mean, None, None, num_seeds), None)
     freedom = error**4 / sum(each**2 / (len(values) - 1) for each, values in zip(errors, (ours, theirs), strict=True))
     room = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     return Estimate(mean, mean - room, mean + room, num_seeds), 2 * float(stdtr(freedom, -abs(mean) / error))
@@ -155,8 +166,7 @@ def sign_flip(differences: Sequence[float]) -> float | None:
     sums = np.zeros(1)
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])
-    # Patterns of equal sums may round apart; 2^-40 of the largest sum is far above that and far below any score.
-    slack = math.fsum(map(abs, differences)) * 2**-40
+    slack = math.fsum(map(abs, differences)) * _ROUNDING  # patterns of equal sums may round apart
     return float((np.abs(sums) >= abs(math.fsum(differences)) - slack).mean())
 
 
@@ -196,17 +206,19 @@ def difference_words(comparison: Comparison) -> str:
     """Writes +.021 (95 % interval .004 to .038, 5 seeds, p = .02)."""
     mean, low, high = comparison.difference.mean, comparison.difference.low, comparison.difference.high
     seeds = comparison.difference.num_seeds
-    if low is None or high is None or comparison.p is None:
+    if comparison.p is None:
         return f"{figure(mean, _decimals(mean), signed=True)} (1 seed)"
-    decimals = _decimals((high - low) / 2 or mean)
     p = "p < .001" if comparison.p < 0.001 else f"p = {figure(comparison.p, _decimals(comparison.p))}"
+    if low is None or high is None:
+        return f"{figure(mean, _decimals(mean), signed=True)} (the same on all {seeds} seeds, {p})"
+    decimals = _decimals((high - low) / 2 or mean)
     interval = f"{figure(low, decimals)} to {figure(high, decimals)}"
     return f"{figure(mean, decimals, signed=True)} (95 % interval {interval}, {seeds} seeds, {p})"
 
 
 def estimate_words(found: Estimate) -> str:
-    """Writes .871 (95 % interval .852 to .890)."""
-    if found.low is None or found.high is None:
+    """Writes .871 (95 % interval .852 to .890); the mean alone of values that are all the same."""
+    if found.low is None or found.high is None or found.low == found.high:
         return figure(found.mean, _decimals(found.mean))
     decimals = _decimals((found.high - found.low) / 2 or found.mean)
     interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}"
@@ -226,16 +238,27 @@ def _decimals(scale: float) -> int:
     return 0 if scale == 0 else min(max(1 - math.floor(math.log10(abs(scale))), 0), 6)
 
 
-def _answer(difference: Estimate, direction: Direction) -> Answer:
-    if difference.num_seeds < _FEWEST_SEEDS or difference.low is None or difference.high is None:
+def answer_of(difference: Estimate, p: float | None, direction: Direction) -> Answer:
+    """Returns what a difference says: it is clear where p is below .05.
+
+    Args:
+        difference: The difference.
+        p: Its p, corrected where several are looked at together; None where there is none.
+        direction: Whether more or less is better.
+    """
+    if difference.num_seeds < FEWEST_SEEDS:
         return "too_few"
-    if difference.low <= 0 <= difference.high:
+    if p is None or p >= 1 - CONFIDENCE:
         return "unclear"
-    return "helped" if (difference.low > 0) == (direction == "maximize") else "harmed"
+    return "helped" if (difference.mean > 0) == (direction == "maximize") else "harmed"
+
+
+def _is_size(metric: str) -> bool:
+    return metric in names.SIZES
 
 
 def _standard_error(values: Sequence[float]) -> float:
-    """Returns the standard error of the mean; exactly 0 for equal values, whose deviations might round to more."""
-    if min(values) == max(values):
+    """Returns the standard error of the mean; exactly 0 for values that differ by no more than rounding."""
+    if max(values) - min(values) <= _ROUNDING * max(map(abs, values)):
         return 0.0
     return float(np.std(values, ddof=1)) / math.sqrt(len(values))

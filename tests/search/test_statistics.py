@@ -12,7 +12,7 @@ from neurosearch.search.statistics import (
     estimate,
     figure,
     holm,
-    paired_t,
+    paired,
     sign_flip,
     welch,
     words,
@@ -41,13 +41,27 @@ def test_one_value_has_no_interval():
 @given(values)
 def test_p_is_that_of_the_paired_t_test(differences):
     if len(set(differences)) > 1:
-        assert paired_t(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+        found, p = paired("accuracy", differences)
+        assert p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+        assert found == estimate(differences)
 
 
-def test_equal_differences_leave_no_doubt():
-    assert paired_t([0.0, 0.0, 0.0]) == 1
-    assert paired_t([0.1, 0.1, 0.1]) == 0
-    assert paired_t([0.1]) is None
+def test_equal_differences_of_sizes_leave_no_doubt():
+    assert paired("parameters", [0.0, 0.0, 0.0]) == (Estimate(0.0, 0.0, 0.0, 3), 1)
+    assert paired("parameters", [8.0, 8.0, 8.0]) == (Estimate(8.0, 8.0, 8.0, 3), 0)
+    assert paired("parameters", [8.0]) == (Estimate(8.0, None, None, 1), None)
+
+
+@pytest.mark.parametrize(("seeds", "answer"), [(3, "unclear"), (5, "unclear"), (6, "helped")])
+def test_equal_differences_of_scores_are_as_clear_as_the_sign_flips_say(seeds, answer):
+    ours, theirs = [0.21, 0.91, 0.71, 0.61, 0.85, 0.75], [0.20, 0.90, 0.70, 0.60, 0.84, 0.74]  # differ by rounding
+    assert len({one - other for one, other in zip(ours, theirs, strict=True)}) > 1
+    found = compare("accuracy", "maximize", ours[:seeds], theirs[:seeds])
+    assert (found.difference.low, found.difference.high) == (None, None)
+    assert found.p == found.p_sign_flip == 2 / 2**seeds
+    assert found.answer == answer
+    (sentence, *_) = words([found], fixed_winner=False, subject="It")
+    assert f"accuracy +.010 (the same on all {seeds} seeds, p = " in sentence
 
 
 @given(values)
@@ -177,7 +191,7 @@ def test_facts_are_plain():
 
 @given(values, values)
 def test_values_that_are_no_pairs_are_compared_as_welch_does(ours, theirs):
-    found, p = welch(ours, theirs)
+    found, p = welch("accuracy", ours, theirs)
     assert found.mean == pytest.approx(np.mean(ours) - np.mean(theirs))
     if len(set(ours)) > 1 and len(set(theirs)) > 1:  # scipy warns of constants
         expected = stats.ttest_ind(ours, theirs, equal_var=False)
@@ -186,10 +200,14 @@ def test_values_that_are_no_pairs_are_compared_as_welch_does(ours, theirs):
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
-def test_constants_that_are_no_pairs_leave_no_doubt_and_single_values_no_answer():
-    assert welch([1.0, 1.0], [1.0, 1.0]) == (Estimate(0.0, 0.0, 0.0, 2), 1.0)
-    assert welch([2.0, 2.0], [1.0, 1.0]) == (Estimate(1.0, 1.0, 1.0, 2), 0.0)
-    assert welch([2.0], [1.0, 1.0]) == (Estimate(1.0, None, None, 1), None)
+def test_constant_sizes_that_are_no_pairs_leave_no_doubt_and_single_values_no_answer():
+    assert welch("neurons", [1.0, 1.0], [1.0, 1.0]) == (Estimate(0.0, 0.0, 0.0, 2), 1.0)
+    assert welch("neurons", [2.0, 2.0], [1.0, 1.0]) == (Estimate(1.0, 1.0, 1.0, 2), 0.0)
+    assert welch("neurons", [2.0], [1.0, 1.0]) == (Estimate(1.0, None, None, 1), None)
+
+
+def test_constant_scores_that_are_no_pairs_are_not_tested():
+    assert welch("accuracy", [1.0, 1.0], [0.5, 0.5]) == (Estimate(0.5, None, None, 2), None)
 
 
 def test_p_values_are_corrected_step_by_step():

@@ -213,6 +213,7 @@ class MadeStudy:
             "neurons/layer2": float(widths[-1]),
             "training_multiply_adds": 3.0 * parameters * 800 * epoch,
             "epoch_seconds": 0.3,
+            "latency_seconds": 2e-4 + 1e-8 * parameters + 2e-6 * score,
             "task_loss": 1 - score,
             "validation_loss": 1 - score,
         }

@@ -15,7 +15,6 @@ from neurosearch.cli.report import NOTHING_FEASIBLE, CommandError, Report
 
 if TYPE_CHECKING:
     from neurosearch.report.comparing import Contestant, Difference, SideBySide
-    from neurosearch.search.statistics import Estimate
 
 _COLUMNS = ("study", "trial", "growth", "role", "seeds", "fresh_seeds", "metric", "mean", "low", "high")
 _TEST_COLUMNS = ("test", "difference", "difference_low", "difference_high", "p", "p_holm")
@@ -55,6 +54,7 @@ def _folder(study: str, folder: Path) -> Path:
 
 def _lines(found: "SideBySide") -> Iterator[str]:
     from neurosearch.cli.columns import aligned
+    from neurosearch.report.numbers import mean_words
     from neurosearch.search.words import role_words
 
     contestants = found.contestants
@@ -63,7 +63,7 @@ def _lines(found: "SideBySide") -> Iterator[str]:
         ["best trial", *(f"{each.trial.number}, {each.trial.kind}" for each in contestants)],
         ["role", *(role_words(each.trial.role) for each in contestants)],
         ["seeds", *(_seeds(each) for each in contestants)],
-        *([row.metric, *(_estimate(row.metric, each) for each in row.means)] for row in found.rows),
+        *([row.metric, *(mean_words(row.metric, each) for each in row.means)] for row in found.rows),
     ]
     yield from aligned(rows)
     for index, other in enumerate(contestants[1:]):
@@ -77,32 +77,12 @@ def _seeds(contestant: "Contestant") -> str:
     return f"{len(contestant.by_seed)}{' fresh' if contestant.is_fresh else ' of the search'}"
 
 
-def _estimate(metric: str, found: "Estimate") -> str:
-    from neurosearch import names
-    from neurosearch.search.statistics import figure
-
-    decimals = 0 if metric in names.SIZES else 3
-    mean = figure(found.mean, decimals)
-    if found.low is None or found.high is None or found.low == found.high:
-        return mean
-    return f"{mean} ({figure(found.low, decimals)} to {figure(found.high, decimals)})"
-
-
 def _test(metric: str, test: "Difference") -> list[str]:
-    from neurosearch import names
-    from neurosearch.search.statistics import figure
+    from neurosearch.report.numbers import change_words
 
-    decimals, found = 0 if metric in names.SIZES else 3, test.mean
-    interval = "" if found.low is None or found.high is None else _interval(found.low, found.high, decimals)
     ps = [_p("p", test.p), _p("Holm", test.p_holm) if test.p_holm != test.p else ""]
     word = {True: "clearly better", False: "clearly worse", None: "unclear"}[test.is_better]
-    return [figure(found.mean, decimals, signed=True), interval, test.how, *ps, word]
-
-
-def _interval(low: float, high: float, decimals: int) -> str:
-    from neurosearch.search.statistics import figure
-
-    return f"{figure(low, decimals)} to {figure(high, decimals)}"
+    return [*change_words(metric, test.mean), test.how, *ps, word]
 
 
 def _p(name: str, value: float | None) -> str:

@@ -12,11 +12,11 @@ from neurosearch.report.confusions import confusion_content
 from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
-from neurosearch.report.numbers import plural, title, value_words
+from neurosearch.report.numbers import change_words, plural, title, value_words
 from neurosearch.report.style import CONTENDER, CONTROL, GREY, framed, plain, rows_of
 from neurosearch.report.table import Table
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.statistics import Comparison, answer_of, compare, figure, holm
+from neurosearch.search.statistics import Comparison, answer_of, compare, holm
 
 _MOST_NAMED = 40  # classes with a line of their own; more are drawn by their number of examples
 _SHORT, _LONGEST = 18, 60  # characters of a class's name beside the figure and under the pointer
@@ -284,9 +284,7 @@ def _row(pair: _Pair) -> tuple[str, ...]:
 def _difference(comparison: Comparison | None) -> tuple[str, str]:
     if comparison is None:
         return "", ""
-    found = comparison.difference
-    interval = "" if found.low is None or found.high is None else f"{figure(found.low, 3)} to {figure(found.high, 3)}"
-    return figure(found.mean, 3, signed=True), interval
+    return change_words(comparison.metric, comparison.difference)
 
 
 def _table(pairs: Sequence[_Pair], on_test: Mapping[str, _Pair], metric: str, family: str) -> Table:

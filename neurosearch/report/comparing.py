@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from neurosearch import names
+from neurosearch.config.search import Direction
 from neurosearch.report.material import data_hashes, test_scores
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import FEWEST_SEEDS, Answer, Estimate, answer_of, estimate, holm, paired, welch
@@ -167,7 +168,8 @@ def _row(metric: str, contestants: Sequence[Contestant]) -> Row:
     first, *others = contestants
     tested = [_tested(metric, each, first) for each in others]
     corrected = holm([p for _, _, p in tested])
-    direction = names.OBJECTIVES[metric.removeprefix(names.TEST_PREFIX)]
+    rises = names.OBJECTIVES[metric.removeprefix(names.TEST_PREFIX)] == "maximize"
+    direction: Direction = "maximize" if rises else "minimize"
     return Row(
         metric,
         means,

@@ -8,7 +8,7 @@ from neurosearch import names
 from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
-from neurosearch.report.numbers import plural, title, value_words
+from neurosearch.report.numbers import change_words, mean_words, plural, title, value_words
 from neurosearch.report.style import CONTENDER, CONTROL, GREY, TEAL, framed, plain
 from neurosearch.report.table import Table
 from neurosearch.search.cause import compared
@@ -163,12 +163,7 @@ def _mean_words(material: Material, trial: TrialSummary, metric: str, is_test: b
     values = [each[metric] for each in per_seed if metric in each]
     if not values or len(values) < len(per_seed):
         return "-"
-    found = estimate(values)
-    decimals = 0 if metric in names.SIZES else 3
-    mean = figure(found.mean, decimals)
-    if found.low is None or found.high is None or found.low == found.high:
-        return mean
-    return f"{mean} ({figure(found.low, decimals)} to {figure(found.high, decimals)})"
+    return mean_words(metric, estimate(values))
 
 
 def _comparisons(material: Material) -> Table:
@@ -191,12 +186,8 @@ def _share_seeds(trial: TrialSummary, control: TrialSummary) -> bool:
 
 
 def _test_cells(comparison: Comparison) -> tuple[str, ...]:
-    decimals = 0 if comparison.metric in names.SIZES else 3
-    found = comparison.difference
-    mean = figure(found.mean, decimals, signed=True)
-    has_interval = found.low is not None and found.high is not None
-    interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}" if has_interval else "-"
-    return mean, interval, _p(comparison.p), _p(comparison.p_sign_flip)
+    mean, interval = change_words(comparison.metric, comparison.difference)
+    return mean, interval or "-", _p(comparison.p), _p(comparison.p_sign_flip)
 
 
 def _p(value: float | None) -> str:

@@ -30,6 +30,19 @@ def test_studies_stand_side_by_side(type_in: TypeIn, runs: Path) -> None:
     assert " paired " in done.out
 
 
+def test_a_latency_is_told_in_milliseconds(type_in: TypeIn, tmp_path: Path) -> None:
+    objectives = [{"metric": "latency_seconds", "direction": "minimize"}]
+    for name in ("one", "two"):
+        changes = {"search.trials": 3, "search.objectives": objectives, "training.measure_latency": True}
+        MadeStudy(tmp_path, config_with(name=name, **changes)).search(3).confirm().done()
+    told = [
+        each for each in type_in("compare", "one", "two", "--folder", tmp_path).out.splitlines() if "latency" in each
+    ]
+    mean, difference = told
+    assert mean.count(" ms") == 2
+    assert " ms " in difference
+
+
 def test_figures_come_as_json_and_as_csv(type_in: TypeIn, runs: Path) -> None:
     facts = type_in("compare", "one", "two", "--folder", runs, "--json").facts
     rows = list(csv.DictReader(type_in("compare", "one", "two", "--folder", runs, "--csv").out.splitlines()))

@@ -1,8 +1,10 @@
 """A whole run on real servers, after which no secret stands in any log, artifact, database, job or command line."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
+from zipfile import ZIP_DEFLATED, ZipFile, is_zipfile
 
 import pytest
 
@@ -41,15 +43,52 @@ def searched(ray_cluster, postgres, s3_server, mlflow_server, type_in, write_con
 
 
 def secrets(cluster):
-    plain = [cluster.token, database.PASSWORD, s3.SECRET, tracking.PASSWORD]
-    return {form for secret in plain for form in (secret, quote(secret))}
+    return forms(cluster.token, database.PASSWORD, s3.SECRET, tracking.PASSWORD)
+
+
+def forms(*plain):
+    """What secrets look like in texts: as they are, quoted for an address, and within base64."""
+    return {form for secret in plain for form in (secret, quote(secret), *in_base64(secret))}
+
+
+def in_base64(secret):
+    """What any base64 has of a secret that stands in it, such as a login's of NAME:PASSWORD, wherever it begins."""
+    for before, shared in (
+        (0, 0),
+        (1, 2),
+        (2, 3),
+    ):  # bytes of a group before it, and characters that they have a part in
+        content = b"." * before + secret.encode()
+        yield b64encode(content).decode()[shared : len(content) * 8 // 6]
 
 
 def holding(secrets, folder, *but):
-    """The files below a folder that hold one of the secrets."""
+    """The files below a folder that hold one of the secrets; packages are looked into."""
     wanted = [secret.encode() for secret in secrets]
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in but)
-    return [str(path) for path in files if any(each in path.read_bytes() for each in wanted)]
+    return [str(path) for path in files if any(each in text for text in contents(path) for each in wanted)]
+
+
+def contents(path):
+    """A file's content, and of a zip package that of each file in it."""
+    yield path.read_bytes()
+    if is_zipfile(path):
+        with ZipFile(path) as package:
+            yield from (package.read(name) for name in package.namelist())
+
+
+@pytest.mark.parametrize("user", ["", "a", "ann", "admin"])
+def test_a_secret_is_found_plain_quoted_in_a_login_and_in_a_package(tmp_path, user):
+    secret = "tiger & 50 %"
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    login = b64encode(f"{user}:{secret}".encode()).decode()
+    for name, text in {"plain": secret, "quoted": quote(secret), "login": f"Basic {login}", "none": user}.items():
+        (hidden / name).write_text(f"before {text} after")
+        with ZipFile(hidden / f"{name}.zip", "w", ZIP_DEFLATED) as package:
+            package.writestr("working_dir/file", f"before {text} after" * 9)
+    found = {path.rpartition("/")[2] for path in holding(forms(secret), hidden)}
+    assert found == {"plain", "plain.zip", "quoted", "quoted.zip", "login", "login.zip"}
 
 
 def test_the_search_left_something_everywhere(searched, s3_server, mlflow_server):

@@ -17,12 +17,18 @@ BROWSER = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Mode": "cors"}
 
 def asked(address, method, path, body=None, **headers):
     """Status and text of the answer; a dash in a header's name is written as an underscore."""
+    status, text, _ = answered(address, method, path, body, **headers)
+    return status, text
+
+
+def answered(address, method, path, body=None, **headers):
+    """Status, text and headers of the answer."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
     try:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"Content-Type": "application/json", **names})
         answer = connection.getresponse()
-        return answer.status, answer.read().decode(errors="replace")
+        return answer.status, answer.read().decode(errors="replace"), answer.headers
     finally:
         connection.close()
 
@@ -55,11 +61,27 @@ class TestStrangersAtTheDashboard:
         status, text = asked(ray_cluster.url, method, path, JOB, Authorization=token)
         assert (status, text) == (403, "Forbidden: Invalid authentication token")
 
-    def test_a_foreign_name_lets_nobody_in(self, ray_cluster, member):
-        """A page whose name leads to the cluster (DNS rebinding) sends its own name as host, and has no token."""
-        status, _ = asked(ray_cluster.url, "GET", "/api/jobs/", Host="evil.example")
-        assert status == 401
-        assert asked(ray_cluster.url, "POST", "/api/jobs/", JOB, Host="evil.example", **BROWSER, **member)[0] == 405
+    @pytest.mark.parametrize(("token", "status"), [(None, 401), ("Bearer wrong", 403), ("right", 200)])
+    def test_the_token_decides_under_whatever_name_the_dashboard_is_called(self, ray_cluster, member, token, status):
+        """A page whose name leads here (DNS rebinding) sends its own name as host: Ray heeds none, it has no token."""
+        known = {None: {}, "right": member}.get(token, {"Authorization": token})
+        for name in ({}, {"Host": "evil.example"}):
+            assert asked(ray_cluster.url, "GET", "/api/jobs/", **name, **known)[0] == status
+
+    def test_a_browser_keeps_the_token_from_foreign_names_pages_and_scripts(self, ray_cluster, member):
+        status, _, headers = answered(ray_cluster.url, "POST", "/api/authenticate", **member)
+        (cookie,) = headers.get_all("Set-Cookie")
+        (name, value), *attributes = (part.strip().partition("=")[::2] for part in cookie.split(";"))
+        kept = {key.lower(): text for key, text in attributes}
+        assert (status, name, value) == (200, "ray-authentication-token", ray_cluster.token)
+        assert (kept["samesite"], "httponly" in kept, "domain" in kept) == ("Strict", True, False)
+
+    @pytest.mark.parametrize("host", [{}, {"Host": "evil.example"}])
+    def test_even_a_page_with_the_token_starts_and_stops_nothing(self, ray_cluster, member, host):
+        for path in ("/api/jobs/", "/api/jobs/any/stop"):
+            status, text = asked(ray_cluster.url, "POST", path, JOB, **host, **BROWSER, **member)
+            assert (status, text) == (405, "'POST' method not allowed for browser traffic.")
+        assert not any("stranger" in job["entrypoint"] for job in ray_cluster.get("/api/jobs/"))
 
     def test_a_foreign_page_starts_no_job_with_its_visitors_token(self, ray_cluster):
         cookie = f"ray-authentication-token={ray_cluster.token}"

@@ -2,7 +2,9 @@
 
 - `tiny_speedup`: trial-steps per CPU second of nimble networks (9 neurons, 32 points, the size an input and a gate, as
   published) by the compiled step of `training.packed`, over those of our trainer, one network after the other by
-  autograd; compilation not counted. `tiny` has the rates, and that of as many trainers in one `training.pack.Pack`.
+  autograd; compilation not counted. `tiny` has the rates.
+- `tiny_pack_speedup`: the same for as many trainers in one `training.pack.Pack`, as a search packs them: any growth, any
+  optimizer, nothing compiled. Their growth is in it, so longer epochs save more.
 - `bessel_cpu_ratio`: CPU seconds of one published Bessel trial (10 neurons under the controller mask, 32,768 points,
   four fifths of them for training, Adam, 5,000 epochs) as a process of its own that runs our trainer, over its share of
   one process that trains 16 of them by the compiled step. Imports are in both, compilation is in the second.
@@ -302,7 +304,7 @@ def main() -> None:
         torch.set_flush_denormal(asked.part[0] == "together")
         (bessel_alone if asked.part[0] == "alone" else bessel_together)(int(asked.part[1]), int(asked.part[2]))
         return
-    rates = tiny(32 if quick else 256, 20 if quick else 400)
+    rates = tiny(32 if quick else 256, 20 if quick else 1000)
     print(f"tiny: {rates}", flush=True)
     torch.set_flush_denormal(True)
     step_seconds = rounded(lambda_step_seconds(int(SWEEP.epochs * (0.01 if quick else 1.0))))
@@ -314,6 +316,7 @@ def main() -> None:
     print(f"bessel: {trial}", flush=True)
     figures = {
         "tiny_speedup": rounded(rates["compiled"] / rates["alone"]),
+        "tiny_pack_speedup": rounded(rates["pack"] / rates["alone"]),
         "bessel_cpu_ratio": trial["ratio"],
         "mlp_speedup": min(value for name, value in mlp.items() if "drawn" in name),
         "lambda_step_cpu_seconds": step_seconds,

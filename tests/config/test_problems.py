@@ -1,3 +1,5 @@
+"""What is said of every kind of wrong config: one table, and long because there are many."""
+
 from collections.abc import Callable
 
 import pytest

@@ -8,6 +8,7 @@ from neurosearch.config.s3 import S3Fields
 from neurosearch.search.folders import ArtifactsPlace, StudyFolder
 from neurosearch.search.lease import Lease
 from neurosearch.search.outcome import TrialOutcome
+from neurosearch.search.study import create_study
 from neurosearch.search.trial import trial_updates
 from neurosearch.training.records import EpochRecord
 
@@ -49,6 +50,13 @@ def make_config():
 @pytest.fixture
 def folder(tmp_path):
     return StudyFolder(tmp_path / "runs", "moons")
+
+
+@pytest.fixture
+def study(folder, make_config):
+    study = create_study(folder, make_config())
+    yield study
+    study.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,8 @@
+import socket
+from threading import Thread
+
 import pytest
+from sqlalchemy import create_engine
 
 from neurosearch.tracking.server_schema import is_current, main, upgrade, wait
 
@@ -48,3 +52,34 @@ def test_a_wrong_call_is_refused(words, uri, monkeypatch):
 def test_the_address_comes_from_the_environment(made, monkeypatch):
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", made)
     assert main(["wait"]) == 0
+
+
+@pytest.fixture
+def database_without_tls():
+    """An address whose server says that it has no TLS, and what it is sent afterwards."""
+    sent = []
+
+    def answer():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(8)
+            connection.sendall(b"N")
+            sent.append(connection.recv(1024))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        thread = Thread(target=answer)
+        thread.start()
+        yield f"postgresql+pg8000://mlflow:tiger@127.0.0.1:{server.getsockname()[1]}/mlflow", sent
+        thread.join()
+
+
+def test_mlflows_driver_goes_on_unencrypted_where_the_server_has_no_tls(database_without_tls):
+    address, sent = database_without_tls
+    assert not is_current(address)
+    assert b"user\0mlflow\0" in sent[0]
+
+
+def test_mlflows_driver_cannot_be_told_by_its_address_to_check_a_certificate():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sslmode'"):
+        create_engine("postgresql+pg8000://mlflow@127.0.0.1:1/mlflow?sslmode=verify-full").connect()

@@ -19,9 +19,7 @@ def layers_exhibit(material: Material) -> Exhibit | Missing:
     best = material.best
     if best is None or not material.layers:
         return Missing("The epochs of the best network are not here, so its layers cannot be shown.")
-    step = max(len(material.layers) // _MOST_EPOCHS, 1)
-    records = material.layers[::step]
-    sizes = _sizes([record["metrics"] for record in records])
+    sizes = _sizes([record["metrics"] for record in material.layers])
     if not sizes:
         return Missing("The best network has no layer whose neurons could be counted.")
     changing = sum(len(set(each)) > 1 for each in sizes.values())
@@ -29,7 +27,7 @@ def layers_exhibit(material: Material) -> Exhibit | Missing:
         key="layers",
         title=f"Neurons in each layer of trial {best.number}.",
         summary=f"{changing} of {plural(len(sizes), 'layer')} changed. A row is darkest where its layer was largest.",
-        figure=_figure(sizes, [record["epoch"] for record in records]),
+        figure=_figure(sizes, [record["epoch"] for record in material.layers]),
         table=_table(sizes),
     )
 
@@ -41,11 +39,14 @@ def _sizes(metrics: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def _figure(sizes: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> go.Figure:
+    """Draws the sizes of some epochs, the last one among them, where there are more than can be told apart."""
+    step = -(-len(epochs) // _MOST_EPOCHS)
+    drawn_epochs = sorted({*range(0, len(epochs), step), len(epochs) - 1})
     drawn = go.Figure(
         go.Heatmap(
-            z=[[value / max(*values, 1.0) for value in values] for values in sizes.values()],
-            x=list(epochs),
-            customdata=list(sizes.values()),
+            z=[[values[index] / max(*values, 1.0) for index in drawn_epochs] for values in sizes.values()],
+            x=[epochs[index] for index in drawn_epochs],
+            customdata=[[values[index] for index in drawn_epochs] for values in sizes.values()],
             zmin=0,
             zmax=1,
             colorscale=BLUE_SHADES,

@@ -31,9 +31,9 @@ def _commands(material: Material) -> Iterator[str]:
     yield f"neurosearch check {name}.yaml --data    # the data is there and the same"
     yield f"neurosearch search {name}.yaml          # the whole study"
     if material.best is not None:
-        yield f"neurosearch best {name}"
-        yield f"neurosearch export {name} --trial {material.best.number}"
-    yield f"neurosearch report {name}"
+        yield material.folder.command("best")
+        yield material.folder.command("export", "--trial", material.best.number)
+    yield material.folder.command("report")
 
 
 def _facts(material: Material) -> Table:

@@ -21,6 +21,7 @@ from neurosearch.search.outcome import read_result
 from neurosearch.search.reached import Reached
 from neurosearch.search.reports import StoredReport, size_metric
 from neurosearch.search.seams import Record, TrialSummary
+from neurosearch.search.snapshot import Snapshot
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.summaries import best_of, best_seed, counts, ranked
 from neurosearch.search.words import state_words
@@ -33,7 +34,8 @@ class Material:
     """What is known of a study.
 
     Attributes:
-        study: The study as it is stored.
+        folder: Where it lies.
+        snapshot: Its trials at the one moment that all is told of.
         fields: Its config but for what is searched.
         config: The whole config as plain values.
         trials: All trials by number.
@@ -53,7 +55,8 @@ class Material:
         manifests: What is known of the prepared data; several where data is searched.
     """
 
-    study: StoredStudy
+    folder: StudyFolder
+    snapshot: Snapshot
     fields: StudyFields
     config: Mapping[str, Any]
     trials: tuple[TrialSummary, ...]
@@ -72,15 +75,10 @@ class Material:
     confusions: Mapping[int, Mapping[Part, Matrix]]
     manifests: tuple[Manifest, ...]
 
-    @property
-    def folder(self) -> StudyFolder:
-        """Where it lies."""
-        return self.study.folder
-
     @cached_property
     def influences(self) -> tuple[Influences, ...]:
         """Which hyperparameters mattered, for each objective; empty with too few trials. Takes a second or two."""
-        return influences(self.study)
+        return influences(self.snapshot)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -137,8 +135,8 @@ def material_of(study: StoredStudy) -> Material:
     Raises:
         StudyError: Its storage cannot be read.
     """
-    fields, trials = study.config.study, study.trials()
-    best = study.best()
+    snapshot = study.snapshot()  # once: while a search goes on, each look would show another moment
+    fields, trials, best = study.config.study, snapshot.trials, snapshot.best()
     answer = answered(trials, fields)
     closely = _looked_at_closely(trials, best, _contender(trials, best, fields.search.objectives[0]))
     test = _test_scores(study.folder, closely)
@@ -146,20 +144,21 @@ def material_of(study: StoredStudy) -> Material:
         answer = answer.with_test(test[answer.searched], test[answer.control])
     shown = _shown(trials, best, fields)
     return Material(
-        study=study,
+        folder=study.folder,
+        snapshot=snapshot,
         fields=fields,
         config=study.config.to_mapping(),
         trials=trials,
-        fresh_seeds=study.fresh_seeds,
+        fresh_seeds=snapshot.fresh_seeds,
         best=best,
-        reached=study.reached(),
+        reached=snapshot.reached(),
         answer=answer,
         unanswered=unanswered(trials, fields),
         state=state_words(study, holder(study.folder)),
         seconds_used=study.seconds_used,
         provenance=study.provenance,
         shown=shown,
-        reports={each.number: _on_first_seed(study.reports(each.number)) for each in shown},
+        reports={each.number: _on_first_seed(snapshot.reports(each.number)) for each in shown},
         layers=_records(study.folder, best),
         test=test,
         confusions=_confusions(study.folder, closely, fields),

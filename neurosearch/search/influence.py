@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from neurosearch.config.search import Objective
 from neurosearch.randomness import derive_seed
 from neurosearch.search.front import Floats
-from neurosearch.search.stored import ROLE, StoredStudy
+from neurosearch.search.snapshot import Snapshot
+from neurosearch.search.stored import ROLE
 
 if TYPE_CHECKING:
     from optuna.importance import PedAnovaImportanceEvaluator
@@ -67,25 +68,25 @@ class Influences:
     found: tuple[Influence, ...]
 
 
-def influences(study: StoredStudy) -> tuple[Influences, ...]:
+def influences(snapshot: Snapshot) -> tuple[Influences, ...]:
     """Returns the influences for each objective in the order of the config; none with too few finished trials.
 
     Only trials of the search count, also those beyond a bound; the same study gives the same figures.
     """
-    trials = [_bare(each) for each in study.frozen_trials() if _counts(each)]
+    trials = [_bare(each) for each in snapshot.frozen if _counts(each)]
     if len(trials) < FEWEST_TRIALS:
         return ()
     from optuna.importance import PedAnovaImportanceEvaluator  # brings scikit-learn along, a second's import
 
     best_share = min(max(_LEAST_BEST, _BEST_TRIALS / len(trials)), _MOST_BEST)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best_share)
-    generator = np.random.default_rng(derive_seed(study.config.study.seed, "influence") % 2**32)
+    generator = np.random.default_rng(derive_seed(snapshot.study.seed, "influence") % 2**32)
     whole = _study_of(trials)
     draws = [generator.integers(len(trials), size=len(trials)) for _ in range(_NUM_DRAWS)]
     resampled = [_study_of([trials[row] for row in rows]) for rows in draws]
     dealt = [generator.permutation(len(trials)) for _ in range(_NUM_DEALT)]
     found = []
-    for index, objective in enumerate(study.config.study.search.objectives):
+    for index, objective in enumerate(snapshot.study.search.objectives):
         losses = _losses(trials, index, objective)
         by_chance = [_values(evaluator, whole, losses[order]) for order in dealt]
         shares = [_shares(_values(evaluator, each, losses[rows])) for each, rows in zip(resampled, draws, strict=True)]

@@ -13,11 +13,11 @@ from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import ArtifactsPlace, StudyFolder
 from neurosearch.search.front import pareto_front
 from neurosearch.search.outcome import TrialOutcome
-from neurosearch.search.reached import Reached, reached
+from neurosearch.search.reached import Reached
 from neurosearch.search.reports import StoredReport, from_attributes
 from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
+from neurosearch.search.snapshot import Snapshot
 from neurosearch.search.storage import open_storage, storage_exists, stored_names
-from neurosearch.search.summaries import best_of
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
@@ -120,8 +120,13 @@ class StoredStudy:
 
     def trials(self) -> tuple[TrialSummary, ...]:
         """Returns all trials by number."""
-        attributes = self.attributes()
-        return tuple(_summary(trial, attributes.get(trial_run_id(trial.number))) for trial in self.frozen_trials())
+        return self.snapshot().trials
+
+    def snapshot(self) -> Snapshot:
+        """Returns all trials as they are now, for questions whose answers must fit together."""
+        attributes, frozen = self.attributes(), tuple(self.frozen_trials())
+        trials = tuple(_summary(trial, attributes.get(trial_run_id(trial.number))) for trial in frozen)
+        return Snapshot(self.config.study, self.fresh_seeds, trials, frozen)
 
     def trial(self, number: int) -> TrialSummary:
         """Returns one trial.
@@ -133,16 +138,8 @@ class StoredStudy:
         return _summary(trial, self.attributes().get(trial_run_id(number)))
 
     def best(self, role: Role | None = None) -> TrialSummary | None:
-        """Returns the best feasible trial by the first objective; None when nothing is feasible.
-
-        Without a role: once finalists are done, the best of them and of the control on the same fresh seeds, because
-        the search's own best value is in part luck; before that, the best trial of any role. Arms are never the best:
-        they are there to be compared with.
-        """
-        trials = [trial for trial in self.trials() if (trial.role not in ARMS if role is None else trial.role == role)]
-        fresh = [trial for trial in trials if trial.role != "search" and trial.seeds == self.fresh_seeds]
-        confirmed = any(trial.role == "finalist" and trial.state == "finished" for trial in fresh)
-        return best_of(fresh if role is None and confirmed else trials, self.config.study.search.objectives[0])
+        """Returns the best feasible trial now, as `Snapshot.best` has it; None when nothing is feasible."""
+        return self.snapshot().best(role)
 
     def front(self) -> tuple[TrialSummary, ...]:
         """Returns the feasible trials that none dominates, best first by the first objective."""
@@ -157,9 +154,7 @@ class StoredStudy:
 
     def reached(self) -> Reached:
         """Returns the front and how it grew; by every epoch at rest, if `search.candidates` says so."""
-        study, trials = self.config.study, self.trials()
-        counted = [trial for trial in trials if trial.role == "search" and study.search.candidates == "at_rest"]
-        return reached(trials, study, {trial.number: self.reports(trial.number) for trial in counted})
+        return self.snapshot().reached()
 
     @property
     def search_seeds(self) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ def searched(make_config, make_outcome, tmp_path_factory):
 
 
 def test_what_makes_the_score_comes_first_and_beyond_chance(searched):
-    (found,) = influences(searched)
+    (found,) = influences(searched.snapshot())
     assert (found.objective.metric, found.num_trials, found.best_share) == ("balanced_accuracy", NUM_TRIALS, 0.1)
     first = found.found[0]
     assert (first.name, first.beyond_chance) == ("training.learning_rate", True)
@@ -40,7 +40,7 @@ def test_what_makes_the_score_comes_first_and_beyond_chance(searched):
 
 
 def test_the_same_study_gives_the_same_figures(searched):
-    assert influences(searched) == influences(searched)
+    assert influences(searched.snapshot()) == influences(searched.snapshot())
 
 
 @pytest.mark.filterwarnings("ignore:.*(regimes|low `target`)")
@@ -48,7 +48,7 @@ def test_shares_are_optuna_s(searched):
     study = optuna.create_study()
     study.add_trials(searched.frozen_trials())
     values = PedAnovaImportanceEvaluator(target_quantile=0.1).evaluate(study, target=lambda trial: -trial.value)
-    (found,) = influences(searched)
+    (found,) = influences(searched.snapshot())
     total = sum(values.values())
     assert {each.name: each.share for each in found.found} == pytest.approx(
         {name: value / total for name, value in values.items()}
@@ -61,7 +61,7 @@ def test_what_has_no_influence_is_seldom_beyond_chance(make_config, make_outcome
     scores = np.random.default_rng(5).random(NUM_TRIALS)
     for score in scores:
         study.tell(study.ask().number, make_outcome(float(score)))
-    (found,) = influences(study.stored)
+    (found,) = influences(study.stored.snapshot())
     study.close()
     assert sum(each.beyond_chance for each in found.found) <= 1
 
@@ -70,5 +70,5 @@ def test_too_few_trials_say_nothing(make_config, make_outcome, folder):
     study = create_study(folder, make_config(**{"search.trials": FEWEST_TRIALS - 1, "search.sampler": "random"}))
     for _ in range(FEWEST_TRIALS - 1):
         study.tell(study.ask().number, make_outcome(0.5))
-    assert influences(study.stored) == ()
+    assert influences(study.stored.snapshot()) == ()
     study.close()

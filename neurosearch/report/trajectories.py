@@ -19,15 +19,27 @@ from neurosearch.search.seams import TrialSummary
 from neurosearch.search.words import role_words
 
 _MOST_EPOCHS = 150  # of one course; more are closer than a pixel or two
+_MOST_CHANGES = 150  # of one course that are marked; a network may change in every epoch
 _VISIBLE = 2
 _HEIGHT = 520
 
 
+#: An epoch that changed the network: with neurons added and removed, and the policy's reasons.
+_Change = tuple[StoredReport, int, int, str]
+
+
 @dataclass(frozen=True)
 class _Course:
-    """A trial's epochs on its first seed, thinned."""
+    """A trial's training on its first seed.
+
+    Attributes:
+        trial: The trial.
+        reports: All of its epochs.
+        epochs: Those that are shown.
+    """
 
     trial: TrialSummary
+    reports: tuple[StoredReport, ...]
     epochs: tuple[StoredReport, ...]
 
     @property
@@ -39,12 +51,21 @@ class _Course:
         role = "" if self.trial.role == "search" else f" {self.trial.role}"
         return plain(f"{self.trial.number} {self.trial.kind}{role}", 22)
 
-    def changes(self) -> Iterator[tuple[StoredReport, int, int, str]]:
-        """Yields epochs that changed the network: with neurons added and removed, and the policy's reasons."""
-        for each in self.epochs:
-            added, removed = (sum(event[what] for event in each.events) for what in ("added", "removed"))
-            if added or removed:
-                yield each, added, removed, "; ".join(dict.fromkeys(str(event["reason"]) for event in each.events))
+    @property
+    def changes(self) -> list[_Change]:
+        """All epochs that changed the network."""
+        return list(_changes(self.reports))
+
+    @property
+    def shown_changes(self) -> list[_Change]:
+        """Those of them that are shown."""
+        return list(_changes(self.epochs))
+
+    @property
+    def left_out(self) -> str:
+        """How many changes are not shown, in words; empty where all are."""
+        changes, shown = len(self.changes), len(self.shown_changes)
+        return f"of trial {self.trial.number} {shown:,} of {changes:,} epochs" if shown < changes else ""
 
 
 def trajectories_section(material: Material) -> Section:
@@ -62,7 +83,7 @@ def trajectories_section(material: Material) -> Section:
 
 def trajectories_exhibit(material: Material) -> Exhibit | Missing:
     """Returns the figure: sizes above, scores below."""
-    courses = [_Course(each, _thinned(material.reports[each.number])) for each in material.shown]
+    courses = [_course(each, material.reports[each.number]) for each in material.shown]
     courses = [each for each in courses if each.epochs]
     if not courses:
         return Missing("No trial has ended an epoch yet.")
@@ -82,11 +103,27 @@ def _score_index(material: Material) -> int | None:
     return next((i for i, each in enumerate(material.objectives) if each.metric not in sizes), None)
 
 
-def _thinned(reports: Sequence[StoredReport]) -> tuple[StoredReport, ...]:
-    """Returns the reports, or where they are many some of them: the ends, and all that changed the network."""
-    step = max(len(reports) // _MOST_EPOCHS, 1)
-    last = len(reports) - 1
-    return tuple(each for index, each in enumerate(reports) if each.events or index % step == 0 or index == last)
+def _course(trial: TrialSummary, reports: tuple[StoredReport, ...]) -> _Course:
+    """Returns a course that shows some of the epochs where they are many: the ends, and what changed the network."""
+    changed = [index for index, each in enumerate(reports) if each.events]
+    shown = {*_spread(range(len(reports)), _MOST_EPOCHS), *_spread(changed, _MOST_CHANGES)}
+    return _Course(trial, reports, tuple(reports[index] for index in sorted(shown)))
+
+
+def _spread(indices: Sequence[int], most: int) -> Iterator[int]:
+    """Yields indices that are evenly spread, the first and the last among them: at most so many."""
+    last = len(indices) - 1
+    if last < most:
+        yield from indices
+        return
+    yield from (indices[round(place * last / (most - 1))] for place in range(most))
+
+
+def _changes(reports: Sequence[StoredReport]) -> Iterator[_Change]:
+    for each in reports:
+        added, removed = (sum(event[what] for event in each.events) for what in ("added", "removed"))
+        if added or removed:
+            yield each, added, removed, "; ".join(dict.fromkeys(str(event["reason"]) for event in each.events))
 
 
 def _figure(material: Material, courses: Sequence[_Course], score: int | None) -> go.Figure:
@@ -125,7 +162,7 @@ def _figure(material: Material, courses: Sequence[_Course], score: int | None) -
 
 
 def _markers(course: _Course, colour: str) -> Iterator[go.Scatter]:
-    changes = list(course.changes())
+    changes = course.shown_changes
     for symbol, what in (("triangle-up", "grew"), ("triangle-down", "shrank")):
         chosen = [each for each in changes if (each[1] >= each[2]) == (what == "grew")]
         if chosen:
@@ -147,7 +184,7 @@ def _event_words(report: StoredReport, added: int, removed: int, reason: str) ->
 def _table(material: Material, courses: Sequence[_Course], score: int | None) -> Table:
     rows = []
     for course in courses:
-        changed = {each.epoch: (added, removed) for each, added, removed, _ in course.changes()}
+        changed = {each.epoch: (added, removed) for each, added, removed, _ in course.shown_changes}
         for each in course.epochs:
             added, removed = changed.get(each.epoch, (0, 0))
             scores = (
@@ -162,12 +199,14 @@ def _table(material: Material, courses: Sequence[_Course], score: int | None) ->
 
 
 def _summary(courses: Sequence[_Course]) -> str:
-    first = courses[0]
-    changes = list(first.changes())
+    first, left_out = courses[0], [each.left_out for each in courses if each.left_out]
+    changes = first.changes
     grown, shrunk = sum(added for _, added, _, _ in changes), sum(removed for _, _, removed, _ in changes)
     if not changes:
-        return f"{first.name.capitalize()}, never changed its neurons."
-    return (
-        f"{first.name.capitalize()}, changed its neurons in {plural(len(changes), 'epoch')}: {grown} came and "
-        f"{shrunk} went."
-    )
+        told = f"{first.name.capitalize()}, never changed its neurons."
+    else:
+        told = (
+            f"{first.name.capitalize()}, changed its neurons in {plural(len(changes), 'epoch')}: {grown:,} came and "
+            f"{shrunk:,} went."
+        )
+    return f"{told} Not all changes are marked: {'; '.join(left_out)}." if left_out else told

@@ -40,7 +40,9 @@ def test_all_that_is_told_is_of_one_moment_while_the_search_goes_on(searched: St
     assert {each.trial for each in material.reached.history} <= numbers
     assert {each.trial for each in material.reached.front} <= numbers
     assert set(material.reports) <= numbers
-    assert material.influences[0].num_trials == sum(each.state in ("finished", "infeasible") for each in material.trials)
+    assert material.influences[0].num_trials == sum(
+        each.state in ("finished", "infeasible") for each in material.trials
+    )
 
 
 def test_a_page_is_built_while_the_search_goes_on(searched: StoredStudy) -> None:

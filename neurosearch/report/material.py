@@ -21,8 +21,7 @@ from neurosearch.search.outcome import read_result
 from neurosearch.search.reached import Reached
 from neurosearch.search.reports import StoredReport, size_metric
 from neurosearch.search.seams import Record, TrialSummary
-from neurosearch.search.snapshot import Snapshot
-from neurosearch.search.stored import StoredStudy
+from neurosearch.search.stored import Snapshot, StoredStudy
 from neurosearch.search.summaries import best_of, best_seed, counts, ranked
 from neurosearch.search.words import state_words
 

@@ -18,8 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from neurosearch.config.search import Objective
 from neurosearch.randomness import derive_seed
 from neurosearch.search.front import Floats
-from neurosearch.search.snapshot import Snapshot
-from neurosearch.search.stored import ROLE
+from neurosearch.search.stored import ROLE, Snapshot
 
 if TYPE_CHECKING:
     from optuna.importance import PedAnovaImportanceEvaluator

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ from neurosearch.search.folders import ArtifactsPlace, StudyFolder
 
 _T = TypeVar("_T")
 _MARK = ".sha256-"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SECONDS_PER_TRY = 12.0  # a server is restarted in a minute, and trials go on meanwhile
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 3.0
 _PROBE = "probe.txt"
@@ -131,7 +133,20 @@ class S3Artifacts:
 
     def _listed(self, prefix: str) -> list[S3Object]:
         found = self._patiently(lambda: self._store.listed(self._bucket, prefix, may_mend=True))
-        return [each for each in found.values() if _MARK in each.key]
+        marked = [each for each in found.values() if _MARK in each.key]
+        inside = self._near.resolve()
+        strange = [each for each in marked if not self._stays_below(each.key, inside)]
+        for each in strange:
+            text = f"{each.address}: this object's name leads out of the study's folder, or is none that we give."
+            warnings.warn(f"{text} It is not used; whoever else writes into this bucket made it.", stacklevel=3)
+        return [each for each in marked if each not in strange]
+
+    def _stays_below(self, key: str, inside: Path) -> bool:
+        """Tells whether an object's place lies in the study's folder: whoever writes into the bucket names objects."""
+        parts = key.removeprefix(self._prefix).rpartition(_MARK)[0].split("/")
+        if not {"", ".", ".."}.isdisjoint(parts) or not _DIGEST.fullmatch(_digest_in(key)):
+            return False
+        return self._path(key).resolve().is_relative_to(inside)
 
     def _key(self, path: Path) -> str:
         return f"{self._prefix}{path.relative_to(self._near).as_posix()}"

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from neurosearch.data.s3 import S3Object
 from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.errors import StorageLost, StudyError
 from neurosearch.search.far_artifacts import S3Artifacts
 from neurosearch.search.folders import StudyFolder
+
+MARK = f".sha256-{'0' * 64}"
 
 
 class ArtifactsConformance:
@@ -102,6 +105,40 @@ class TestS3Artifacts(ArtifactsConformance):
         with pytest.warns(UserWarning, match="is damaged"):
             assert artifacts_of(other).fetch(other.result(1))
         assert other.result(1).read_text() == "whole"
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            f"../../../escaped{MARK}",
+            f"trials/../../../../escaped{MARK}",
+            f"trials/./00001/escaped{MARK}",
+            f"/escaped{MARK}",
+            f"trials//escaped{MARK}",
+            f"..{MARK}",
+            "trials/00001/escaped.sha256-../../../escaped",
+        ],
+    )
+    def test_an_object_whose_name_leads_elsewhere_is_not_listed_fetched_or_removed(self, folder, name, monkeypatch):
+        artifacts_of(folder).keep(written(folder.result(1), "mine"))
+        artifacts = S3Artifacts(folder, folder.artifacts)
+        key = artifacts._prefix + name
+        planted = S3Object(artifacts._bucket, key, "tag", 7)
+        listed = artifacts._store.listed
+        monkeypatch.setattr(artifacts._store, "listed", lambda *words, **more: {**listed(*words, **more), key: planted})
+        with pytest.warns(UserWarning, match="this object's name leads out of the study's folder"):
+            assert artifacts.kept(folder.near) == [folder.result(1)]
+        with pytest.warns(UserWarning, match="leads out of the study's folder"):
+            assert not artifacts.fetch(folder.result(2))
+        assert not list(folder.near.parents[2].rglob("*escaped*"))
+
+    def test_a_link_in_the_cache_does_not_lead_an_object_out_of_it(self, folder, tmp_path):
+        artifacts_of(folder).keep(written(folder.result(1), "mine"))
+        (tmp_path / "elsewhere").mkdir()
+        shutil.rmtree(folder.trials)
+        folder.trials.symlink_to(tmp_path / "elsewhere")
+        with pytest.warns(UserWarning, match="leads out of the study's folder"):
+            assert not artifacts_of(folder).fetch(folder.result(1))
+        assert list((tmp_path / "elsewhere").iterdir()) == []
 
     def test_what_did_not_get_through_may_be_kept_later(self, far_folder, other, s3_proxy, bucket):
         folder = far_folder(endpoint=s3_proxy.endpoint)

@@ -140,7 +140,7 @@ def _head(settings: ClusterSettings, config_map: str | None, may_grow: list[dict
     }
     # The driver alone tells MLflow and holds the database's password: as a file, which no other process inherits.
     container["env"] += [
-        {"name": "NEUROSEARCH_DATA_ROOTS", "value": WORK_FOLDER},  # no config may name another file, such as a secret
+        {"name": "NEUROSEARCH_DATA_ROOTS", "value": _data_roots(settings)},
         {"name": "NEUROSEARCH_DATABASE_PASSWORD_FILE", "value": f"{_PASSWORD_FOLDER}/password"},
         secret("MLFLOW_TRACKING_USERNAME", TRACKING, "username"),
         secret("MLFLOW_TRACKING_PASSWORD", TRACKING, "password"),
@@ -160,6 +160,12 @@ def _head(settings: ClusterSettings, config_map: str | None, may_grow: list[dict
     if settings.autoscaling:  # its sidecar asks the API server for workers
         pod["automountServiceAccountToken"] = True
     return {"metadata": {"labels": labels("ray-head")}, "spec": pod}
+
+
+def _data_roots(settings: ClusterSettings) -> str:
+    """Returns what configs may name: no other file, such as a secret, but the certificates that the operator names."""
+    authority = settings.storage.s3 and settings.storage.s3.ca_bundle
+    return f"{WORK_FOLDER}:{authority}" if authority else WORK_FOLDER
 
 
 def _worker(settings: ClusterSettings, pool: Pool) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from neurosearch.cluster.ray_job import (
     standing_cluster,
     to_text,
 )
+from neurosearch.cluster.settings import read_settings
 from neurosearch.config.base import ConfigError
 from neurosearch.config.yaml_source import parse_yaml
 from neurosearch.search import ray_cluster
-from tests.cluster.kubernetes_settings import PLAIN, settings
+from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT, settings
 
 
 def loaded(tmp_path, text=PLAIN, *changes):
@@ -93,6 +94,14 @@ def test_the_head_of_a_cluster_that_stays_reads_what_may_come_from_its_overlay()
     (said,) = growing(standing_cluster(scaled)["spec"])
     assert said["valueFrom"] == {"configMapKeyRef": {"key": "may-grow", "name": "neurosearch"}}
     assert scaled.may_grow == "cpu=8,memory=28Gi;cpu=16,gpu=2,memory=60Gi"
+
+
+def test_configs_may_name_the_operators_certificates_and_what_lies_in_the_heads_own_folder():
+    own = TEXT.replace("path_style: true", "path_style: true, ca_bundle: /etc/ssl/own.pem")
+    for text, roots in ((TEXT, "/scratch"), (own, "/scratch:/etc/ssl/own.pem")):
+        spec = standing_cluster(read_settings(text, IMAGE, "cluster.yaml"))["spec"]
+        (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+        assert {"name": "NEUROSEARCH_DATA_ROOTS", "value": roots} in head["env"]
 
 
 def growing(spec):

@@ -150,6 +150,19 @@ class TestHarmfulFiles:
         text = refused(data=f"{{kind: npz, path: {path}}}")
         assert "lies outside the folders that a config may name on this machine (NEUROSEARCH_DATA_ROOTS is" in text
 
+    @pytest.mark.parametrize(
+        "sections",
+        [
+            {"data": "{kind: npz, path: 'a://../../../../../../../etc/x.npz'}"},
+            {"tracking": "{uri: 'sqlite:////var/tmp/neurosearch-outside.db'}"},
+            {"tracking": "{uri: 'file:///var/tmp/neurosearch-outside'}"},
+            {"search": "{trials: 2, warm_start: {study: a, folder: /etc}}"},
+        ],
+    )
+    def test_no_other_field_names_what_is_outside_the_data_roots(self, refused, sections):
+        assert "lies outside the folders that a config may name" in refused(**sections)
+        assert not list(Path("/var/tmp").glob("neurosearch-outside*"))
+
     def test_links_do_not_lead_out_of_the_data_roots(self, refused, tmp_path):
         (tmp_path / "inside.npz").symlink_to("/etc/passwd")
         text = refused(data=f"{{kind: npz, path: {tmp_path}/inside.npz}}")

@@ -1,4 +1,6 @@
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,65 @@ def test_a_study_is_not_kept_outside(roots, storage, monkeypatch, tmp_path):
     assert study_from_mapping({**values, "storage": {"folder": "runs"}}, "stored").study.name == "mine"
     with pytest.raises(ConfigError, match=r"storage\.(folder|database): .* lies outside the folders"):
         study_from_mapping({**values, "storage": storage}, "stored")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "field"),
+    [
+        ("data", {"kind": "npz", "path": "ROOT/a://../../../etc/x.npz"}, "data.path"),
+        ("data", {"kind": "npz", "path": "S3://../../../../../../etc/x.npz"}, "data.path"),
+        ("data", {"kind": "npz", "path": "s3://a/b.npz", "s3": {"cache_folder": "/etc/x"}}, "data.s3.cache_folder"),
+        ("tracking", {"uri": "sqlite:////etc/x.db"}, "tracking.uri"),
+        ("tracking", {"uri": "sqlite+pysqlite:////etc/x.db?timeout=3"}, "tracking.uri"),
+        ("tracking", {"uri": "sqlite:///file:/etc/%78.db?uri=true"}, "tracking.uri"),
+        ("tracking", {"uri": "sqlite:///ROOT/../../x.db"}, "tracking.uri"),
+        ("tracking", {"uri": "file:///etc/x"}, "tracking.uri"),
+        ("tracking", {"uri": "file://ROOT/%2e%2e/x"}, "tracking.uri"),
+        ("tracking", {"uri": "/etc/x"}, "tracking.uri"),
+        ("storage", {"artifacts": "s3://abc", "s3": {"cache_folder": "/etc/x"}}, "storage.s3.cache_folder"),
+        (
+            "storage",
+            {"artifacts": "s3://abc", "s3": {"cache_folder": "ROOT/$PWD/../../../x"}},
+            "storage.s3.cache_folder",
+        ),
+        ("storage", {"artifacts": "s3://abc", "s3": {"ca_bundle": "/etc/ssl/x.pem"}}, "storage.s3.ca_bundle"),
+        ("storage", {"folder": "ROOT/$PWD/../../../x"}, "storage.folder"),
+        ("search", {"warm_start": {"study": "a", "folder": "/etc"}}, "search.warm_start.folder"),
+        ("search", {"warm_start": {"study": "../../../etc"}}, "search.warm_start.study"),
+    ],
+)
+def test_every_field_that_names_a_file_is_looked_at(roots, section, values, field):
+    with pytest.raises(ConfigError, match=rf"{re.escape(field)}: .* lies outside the folders"):
+        study_from_mapping(within(roots, section, values), "stored")
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("data", {"kind": "npz", "path": "s3://a-bucket/b.npz", "s3": {"cache_folder": "~/.cache/neurosearch/s3"}}),
+        ("tracking", {"uri": "http://mlflow:5000"}),
+        ("tracking", {"uri": "sqlite:///ROOT/mlflow.db"}),
+        ("tracking", {"uri": "file://ROOT/mlruns"}),
+        ("storage", {"artifacts": "s3://abc", "s3": {"cache_folder": "ROOT/cache", "ca_bundle": "ROOT/ca.pem"}}),
+        ("search", {"warm_start": {"study": "a", "folder": "ROOT"}}),
+    ],
+)
+def test_what_lies_within_the_roots_or_on_a_server_may_be_named(roots, section, values):
+    assert study_from_mapping(within(roots, section, values), "stored").study.name == "mine"
+
+
+def within(roots, section, values):
+    """Return a whole study that is kept within the roots, with a section's values added."""
+    text = json.dumps(values).replace("ROOT", str(roots[0]))
+    whole = {
+        "name": "mine",
+        "data": {"kind": "digits"},
+        "model": {"kind": "mlp", "widths": [8]},
+        "training": {"epochs": 1},
+        "growth": {"kind": "static"},
+        "storage": {"folder": str(roots[1])},
+    }
+    return {**whole, section: {**(whole[section] if section == "storage" else {}), **json.loads(text)}}
 
 
 def test_what_search_nodes_choose_from_is_looked_at(roots, written):

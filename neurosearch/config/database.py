@@ -15,8 +15,13 @@ _TAKE_IT_OUT = (
     "holds a password, which would be stored and shown; take it out of the address and set "
     "NEUROSEARCH_DATABASE_PASSWORD, or NEUROSEARCH_DATABASE_PASSWORD_FILE, in the environment"
 )
+# Not every key: sslkey and ssl_key name a file.
+_HIDDEN = r"pass|pwd|secret|token|credential|auth|signature|(?:api|access)[-_]?key"
+#: What the name of an option has in it that hands over a secret.
+SECRET_OPTION = re.compile(_HIDDEN, re.IGNORECASE)
 # A password reaches to the last @, for it may hold anything.
-_AFTER_USER, _IN_QUERY = re.compile(r"(://[^\s/:@]*):\S*@"), re.compile(r"(?<=[?&])password=[^\s&]*&?")
+_AFTER_USER = re.compile(r"(://[^\s/:@]*):\S*@")
+_IN_QUERY = re.compile(rf"(?<=[?&;#])[^=&;#\s]*(?:{_HIDDEN})[^=&;#\s]*=[^\s&]*&?", re.IGNORECASE)
 
 #: How a connection is encrypted; the same words as PostgreSQL's own clients use.
 SslMode = Literal["disable", "prefer", "require", "verify-full"]

@@ -1,12 +1,14 @@
 """The config of a study: the trial, what may be deployed, and how the search over it runs."""
 
+import re
 from typing import Annotated, Self
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from neurosearch.config.base import Count, Fields, Index
-from neurosearch.config.database import database_address
+from neurosearch.config.database import SECRET_OPTION, database_address
 from neurosearch.config.s3 import S3Fields, artifacts_address
 from neurosearch.config.search import SearchFields
 
@@ -39,6 +41,11 @@ class SizeLimit(Fields):
         return value
 
 
+def _names_secret(uri: str) -> bool:
+    """Tells whether an address hands over a secret among its options."""
+    return any(SECRET_OPTION.search(unquote(name)) for name in re.findall(r"[?&;#]([^=&;#]*)=", uri))
+
+
 class TrackingFields(Fields):
     """Where MLflow keeps what it is told."""
 
@@ -51,7 +58,7 @@ class TrackingFields(Fields):
     @field_validator("uri")
     @classmethod
     def _holds_no_secret(cls, uri: str | None) -> str | None:
-        if uri is not None and "@" in uri.split("?")[0]:
+        if uri is not None and ("@" in uri.split("?")[0] or _names_secret(uri)):
             raise PydanticCustomError(
                 "secret",
                 "a password does not belong in a config file; set MLFLOW_TRACKING_USERNAME and "

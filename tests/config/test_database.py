@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurosearch.config.database import PostgresAddress, SqliteAddress, database_address
+from neurosearch.config.database import PostgresAddress, SqliteAddress, database_address, without_password
 
 
 def test_a_sqlite_file_is_relative_to_the_working_directory_or_absolute():
@@ -78,3 +78,18 @@ def test_a_config_with_a_password_is_refused_without_repeating_it(text):
     with pytest.raises(ConfigError, match="storage.database") as raised:
         study_from_mapping(mapping, "test.yaml")
     assert "ger" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tracking.uri=http://h:5000?token=abc", "tracking.uri=http://h:5000?"),
+        (
+            "tracking.uri=postgresql://h/db?user=ann&Password=a&sslmode=require",
+            "tracking.uri=postgresql://h/db?user=ann&sslmode=require",
+        ),
+        ("postgresql://ann:tiger@h/db?sslkey=/a", "postgresql://ann@h/db?sslkey=/a"),
+    ],
+)
+def test_a_text_is_shown_without_the_secrets_in_its_address(text, shown):
+    assert without_password(text) == shown

@@ -237,6 +237,16 @@ ONE_PROBLEM = [
     (config(size_limit="{}"), 6, "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as param"),
     (config(size_limit="{neurons: 3, parameters: 3}"), 6, "size_limit", "name exactly one of parameters"),
     (config(tracking="{uri: 'http://me:secret@host'}"), 6, "tracking.uri", "a password does not belong in a config"),
+    *(
+        (config(tracking=f"{{uri: '{uri}'}}"), 6, "tracking.uri", "a password does not belong in a config")
+        for uri in (
+            "postgresql://db/mlflow?user=ann&password=tiger",
+            "postgresql://db/mlflow?sslmode=require&sslPassword=tiger",
+            "http://127.0.0.1:5000?token=abc",
+            "http://127.0.0.1:5000/?a=b;api%5Fkey=abc",
+            "https://mlflow.example/#access_token=abc",
+        )
+    ),
     # A node of several hyperparameters.
     (config(model=WIDTHS % ", lo: 3"), 3, "model.widths.lo", "unknown key. Did you mean 'low'? Known here: search, de"),
     (

@@ -40,7 +40,7 @@ def _report(study: FarStudy, job: Job, most: int) -> Report:
 def _from_last_lines(study: FarStudy, job: Job, most: int) -> Iterator[str]:
     """Yields what a job says from its last lines on; the server begins at the first."""
     said = study.server.log(job.id).splitlines(keepends=True)
-    left_out = len("".join(said[: len(said) - most]))
+    left_out = len("".join(said[: max(0, len(said) - most)]))
     for text in study.server.words(job.id):
         if len(text) > left_out:
             yield text[left_out:]

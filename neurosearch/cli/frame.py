@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from neurosearch.cli.bars import showing_work
-from neurosearch.cli.options import RUNS
+from neurosearch.cli.options import NAMESPACE, RUNS
 from neurosearch.cli.report import FAILED, WRONG, CommandError, Report, neurosearch, show
 
 INTERRUPTED = 130  # what shells use for Ctrl-C
@@ -98,7 +98,7 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     data = ["--data"] if arguments.get("data", True) else []
     again = _worth_typing(name, arguments, WRONG)
     if name == "submit":
-        again = (neurosearch(name, arguments["config"], "--address", arguments["address"], *overrides),)
+        again = (neurosearch(name, arguments["config"], *_where(name, arguments), *overrides),)
     elif "config" in arguments:
         again = (neurosearch("check", arguments["config"], *overrides, *data),)
     return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
@@ -111,10 +111,21 @@ def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str,
     database = ("--database", without_password(arguments["database"])) if arguments.get("database") else ()
     if arguments.get("name") and "folder" in arguments:
         folder = arguments["folder"]
-        return (neurosearch("status", arguments["name"], *(() if folder == RUNS else ("--folder", folder)), *database),)
+        there = () if folder == RUNS else ("--folder", folder)
+        return (neurosearch("status", arguments["name"], *_where(name, arguments), *there, *database),)
     if code == WRONG:
         return (neurosearch(name, "--help"),)
     return (neurosearch("check", arguments["config"], "--data") if "config" in arguments else neurosearch("--help"),)
+
+
+def _where(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the options that say on which cluster a command is to be run; none for this machine."""
+    if arguments.get("kubernetes"):
+        namespace = arguments.get("namespace", NAMESPACE)
+        return ("--kubernetes", *(() if namespace == NAMESPACE else ("--namespace", namespace)))
+    address = arguments.get("address")
+    is_job_server = name == "submit" or "://" in (address or "")  # any other is joined as a driver, and not asked
+    return ("--address", address) if address and is_job_server else ()
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -89,6 +89,22 @@ def test_a_config_error_lists_its_problems_and_what_to_type() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({"address": "http://h:8265"}, "--address http://h:8265"),
+        ({"address": None, "kubernetes": True, "namespace": "neurosearch"}, "--kubernetes"),
+        ({"address": None, "kubernetes": True, "namespace": "mine"}, "--kubernetes --namespace mine"),
+    ],
+)
+def test_a_config_that_was_submitted_is_submitted_again_where_it_was(arguments: dict[str, Any], where: str) -> None:
+    error = ConfigError((Problem("a.yaml:3", "seed", "is wrong."),))
+    report = failure(error, "submit", {"config": "a.yaml", "overrides": ["x=1"], **arguments})
+    assert report.next == (f"neurosearch submit a.yaml {where} --set x=1",)
+    named = failure(RuntimeError("a"), "status", {"name": "a", "folder": Path("runs"), **arguments})
+    assert named.next == (f"neurosearch status a {where}",)
+
+
+@pytest.mark.parametrize(
     ("error", "arguments", "command"),
     [
         (CommandError("a", next_commands=("do this",)), {}, "do this"),

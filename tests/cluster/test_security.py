@@ -153,7 +153,7 @@ class TestHarmfulFiles:
     @pytest.mark.parametrize(
         "sections",
         [
-            {"data": "{kind: npz, path: 'a://../../../../../../../etc/x.npz'}"},
+            {"data": "{kind: npz, path: '/var/a://../../etc/x.npz'}"},
             {"tracking": "{uri: 'sqlite:////var/tmp/neurosearch-outside.db'}"},
             {"tracking": "{uri: 'file:///var/tmp/neurosearch-outside'}"},
             {"search": "{trials: 2, warm_start: {study: a, folder: /etc}}"},

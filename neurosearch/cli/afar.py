@@ -14,7 +14,7 @@ from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError, Report, neurosearch
 from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
-from neurosearch.cluster.jobs import Job, of_study
+from neurosearch.cluster.jobs import Job, newest_of_each, of_study
 from neurosearch.cluster.server import JobServer
 from neurosearch.config.database import PostgresAddress, database_address
 from neurosearch.search.errors import StudyError
@@ -34,11 +34,13 @@ class FarStudy:
         server: The cluster's job server.
         folder: Where the study lies, as the head sees it.
         job: The newest job that searched it; None where the head knows none.
+        shares_name: Whether jobs there searched other studies of its name, too.
     """
 
     server: JobServer
     folder: StudyFolder
     job: Job | None
+    shares_name: bool = False
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class FarStudy:
 
     def command(self, command: str, *words: object) -> str:
         """Writes a command on the study as it is typed here."""
-        known = self.job is not None and self.job.study == self.folder
+        known = self.job is not None and self.job.study == self.folder and not self.shares_name
         place = () if known else self.place
         return neurosearch(command, self.folder.name, *words, "--address", self.server.address.url, *place)
 
@@ -83,17 +85,42 @@ def far_study(name: str, address: str, folder: Path, database: str | None) -> Fa
 
     Raises:
         ClusterError: The cluster cannot be used.
-        CommandError: Nobody there knows the study, and nobody says where it lies.
+        CommandError: Nobody there knows the study, or several of its name, and nobody says where it lies.
     """
     server = connect(address)
-    job = of_study(name, server.jobs())
-    if job is None and folder == RUNS and not database:
-        raise CommandError(
-            f"no job on {server.address.url} searched a study {name!r}; a head that was started anew knows none. Say "
-            "where the study lies, as the head sees it: --database ADDRESS, or --folder FOLDER. Or submit its config "
-            "again.",
-            next_commands=(neurosearch("submit", "CONFIG", "--address", server.address.url),),
-        )
-    known = job.study if job is not None else StudyFolder(RUNS, name)
+    same_name = newest_of_each(name, server.jobs())
+    job: Job | None
+    if folder == RUNS and not database:
+        job = _only_one(name, server, same_name)
+    else:
+        job = _of_place(StudyFolder(folder, name, database), same_name)
+    known = StudyFolder(RUNS, name) if job is None else job.study
     root = known.root if folder == RUNS else folder
-    return FarStudy(server, StudyFolder(root, name, database or known.database), job)
+    others = len(same_name) - (job is not None)
+    return FarStudy(server, StudyFolder(root, name, database or known.database), job, others > 0)
+
+
+def _only_one(name: str, server: JobServer, found: tuple[Job, ...]) -> Job:
+    url = server.address.url
+    if not found:
+        raise CommandError(
+            f"no job on {url} searched a study {name!r}; a head that was started anew knows none. Say where the study "
+            "lies, as the head sees it: --database ADDRESS, or --folder FOLDER. Or submit its config again.",
+            next_commands=(neurosearch("submit", "CONFIG", "--address", url),),
+        )
+    if len(found) > 1:
+        places = " and ".join(job.study.place for job in found)
+        raise CommandError(
+            f"jobs on {url} searched {len(found)} studies named {name!r}: in {places}. Say which one, by --folder or "
+            "--database.",
+            next_commands=tuple(FarStudy(server, each.study, each, True).command("status") for each in found),
+        )
+    return found[0]
+
+
+def _of_place(study: StudyFolder, found: tuple[Job, ...]) -> Job | None:
+    """Returns the job that searched the study in a place; a folder alone may be that of one in a database."""
+    job = of_study(study, found)
+    if job is not None or study.database is not None:
+        return job
+    return next((each for each in found if each.study.root == study.root), None)

@@ -73,14 +73,14 @@ def far_resume(name: str, address: str, folder: Path, database: str | None, over
         CommandError: A job searches it, or the head has something else against it.
     """
     study = far_study(name, address, folder, database)
-    check_nobody_submitted(name, study.job, address)
+    check_nobody_submitted(study)
     set_words = [word for text in overrides for word in ("--set", text)]
     found = study.ask("preflight", "--stored", *set_words)
     stored = Source({}, {}, name)  # what is wrong has no line: it comes from the storage
     check_preflight(found, study.server, stored)
     check_room(found, study.server, stored)
     words = ("resume", name, *study.place, "--address", "auto", *set_words)
-    return started(study.server, study.folder, found, words, None)
+    return started(study, found, words, None)
 
 
 def _asked_to_stop(study: FarStudy, *, at_once: bool) -> Report:

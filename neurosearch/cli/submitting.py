@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from neurosearch import __version__
+from neurosearch.cli.afar import FarStudy
 from neurosearch.cli.report import CommandError, Report, neurosearch
 from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.errors import ClusterError
-from neurosearch.cluster.jobs import Job, kept_with, new_job_id, of_study
+from neurosearch.cluster.jobs import kept_with, new_job_id, newest_of_each, of_study
 from neurosearch.cluster.offered import Node, fewer_at_once, shortages
 from neurosearch.cluster.package import CONFIG, Package
 from neurosearch.cluster.server import JobServer
@@ -31,28 +32,29 @@ def submit_study(package: Package, address: str) -> Report:
     server = connect(address)
     study, folder = package.study, StudyFolder.of(package.study.study)
     source = study.template.source
-    check_nobody_submitted(folder.name, of_study(folder.name, server.jobs()), address)
+    jobs = newest_of_each(folder.name, server.jobs())
+    job = of_study(folder, jobs)
+    far = FarStudy(server, StudyFolder(folder.root, folder.name, folder.database), job, len(jobs) > (job is not None))
+    check_nobody_submitted(far)
     with tempfile.TemporaryDirectory(prefix="neurosearch-package-") as temporary:
         package.write(Path(temporary))
         found = Report.from_dict(ask(server, ("preflight", CONFIG), package=Path(temporary)))
         check_preflight(found, server, source)
         check_room(found, server, source)
         words = ("search", CONFIG, "--address", "auto", "--resume", "--checked")
-        return started(server, folder, found, words, Path(temporary))
+        return started(far, found, words, Path(temporary))
 
 
-def started(
-    server: JobServer, folder: StudyFolder, found: Report, words: Sequence[str], package: Path | None
-) -> Report:
+def started(study: FarStudy, found: Report, words: Sequence[str], package: Path | None) -> Report:
     """Submits the job of a study that the head has nothing against, and says how to follow it.
 
     Args:
-        server: Where.
-        folder: The study, as the head sees it.
+        study: The study, as the head sees it.
         found: What the head said about it.
         words: The command that searches.
         package: What travels.
     """
+    server, folder = study.server, study.folder
     told, job_id = found.facts, new_job_id(folder.name)
     entrypoint = shlex.join((told["interpreter"], "-m", "neurosearch", *words))
     server.submit(entrypoint, job_id, kept_with(folder, told["interpreter"]), package)
@@ -72,30 +74,30 @@ def started(
     how = "goes on with" if told["goes_on"] else "searches"
     last = f"job {job_id} {how} {folder.name} in {folder.path}"
     lines = (*found.lines, *(f"note: {note}" for note in notes), last)
-    return Report(facts, lines, next=following(folder.name, server.address.url))
+    return Report(facts, lines, next=_following(study))
 
 
-def following(study: str, url: str) -> tuple[str, ...]:
-    """Returns how to follow a study on a cluster."""
-    at = ("--address", url)
-    return (
-        neurosearch("logs", study, *at, "--follow"),
-        neurosearch("status", study, *at),
-        neurosearch("stop", study, *at),
-    )
-
-
-def check_nobody_submitted(study: str, job: Job | None, url: str) -> None:
+def check_nobody_submitted(study: FarStudy) -> None:
     """Checks that a study's newest job does not search it still.
 
     Raises:
         CommandError: It does.
     """
-    if job is not None and job.runs:
+    if study.job is not None and study.job.runs:
         raise CommandError(
-            f"the job {job.id} searches {study} already. Follow it, or stop it first.",
-            next_commands=following(study, url),
+            f"the job {study.job.id} searches {study.folder.name} already. Follow it, or stop it first.",
+            next_commands=_following(study),
         )
+
+
+def _following(study: FarStudy) -> tuple[str, ...]:
+    """Returns how to follow a study whose job is known to the cluster."""
+    place = study.place if study.shares_name else ()
+    at = ("--address", study.server.address.url, *place)
+    return tuple(
+        neurosearch(command, study.folder.name, *at, *more)
+        for command, more in (("logs", ("--follow",)), ("status", ()), ("stop", ()))
+    )
 
 
 def check_room(found: Report, server: JobServer, source: Source) -> None:

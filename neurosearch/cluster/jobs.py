@@ -4,12 +4,13 @@ What is kept is shown by the cluster's dashboard: it holds places, and never a s
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from neurosearch.config.database import PostgresAddress, database_address
 from neurosearch.search.folders import StudyFolder
 
 JobState = Literal["pending", "running", "succeeded", "failed", "stopped"]
@@ -75,6 +76,27 @@ def new_job_id(study: str) -> str:
     return f"{study}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def of_study(name: str, jobs: Iterable[Job]) -> Job | None:
-    """Returns the newest of the jobs, newest first, that search the study of this name; None if there is none."""
-    return next((job for job in jobs if job.study.name == name), None)
+def newest_of_each(name: str, jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """Returns the newest job of every study of this name, given the jobs newest first; several may share a name."""
+    found: dict[Hashable, Job] = {}
+    for job in jobs:
+        if job.study.name == name:
+            found.setdefault(_identity(job.study), job)
+    return tuple(found.values())
+
+
+def of_study(study: StudyFolder, jobs: Iterable[Job]) -> Job | None:
+    """Returns the newest of the jobs, newest first, that search this very study; None if there is none."""
+    found = newest_of_each(study.name, jobs)
+    return next((job for job in found if _identity(job.study) == _identity(study)), None)
+
+
+def _identity(study: StudyFolder) -> Hashable:
+    """Returns what tells studies of one name apart: their database, however it is reached, else their folder."""
+    if study.database is None:
+        return study.root
+    try:
+        address = database_address(study.database)
+    except ValueError:  # whoever has the token may have written what is kept with a job
+        return study.database
+    return (address.host, address.port, address.database) if isinstance(address, PostgresAddress) else address.path

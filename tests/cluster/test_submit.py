@@ -142,3 +142,16 @@ def epochs_of(study):
         return sum(trial.epochs for trial in StoredStudy(study).trials())
     except NoStudy:
         return 0
+
+
+def test_of_two_studies_with_one_name_the_one_that_is_meant_is_stopped(there, write_config, tmp_path):
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder in folders:
+        folder.mkdir()
+        there("submit", write_config(folder, "twice", epochs=100_000))
+    assert "2 studies named 'twice'" in there("status", "twice", code=2)["error"]
+    first, second = (("twice", "--folder", folder / "runs") for folder in folders)
+    assert there("stop", *second, "--now")["stop_requested"]
+    assert there("logs", *first)["state"] in ("pending", "running")
+    assert there("logs", *second)["state"] not in ("pending", "running")
+    assert there("stop", *first, "--now")["stop_requested"]

@@ -165,10 +165,7 @@ def test_a_job_that_is_complete_does_not_pass_for_a_finished_study(config):
         "kubectl --namespace=neurosearch logs job/search-a",
     )
     del kubectl.objects["pod", "head"]
-    assert (
-        "why its driver ended, and whether the study is finished"
-        in standing_report("a", "neurosearch", kubectl).lines[-1]
-    )
+    assert "whether the study is finished, and if not why" in standing_report("a", "neurosearch", kubectl).lines[-1]
 
 
 def test_what_pods_wait_for_is_told(config):

@@ -55,15 +55,17 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
     problems: list[Problem] = []
     remarks: list[str] = []
     variants = tuple(_variants(study, problems))
+    unusable = tuple(storage_problems(study))
     problems += [
         *_model_problems(study, variants, remarks),
         *_folder_problems(study, variants),
-        *storage_problems(study),
+        *(problem for problem, _ in unusable),
         *(() if on_cluster else _gpu_problems(study)),
         *(() if is_resumed else _name_problems(study)),
     ]
     if problems:
-        raise ConfigError(tuple(dict.fromkeys(problems)))
+        # A server that is away looks like a wrong address; who starts the search again must tell them apart.
+        raise ConfigError(tuple(dict.fromkeys(problems))) from next((error for _, error in unusable), None)
     return tuple(dict.fromkeys([*remarks, *_left_out(variants), *_remarks(study, is_resumed, on_cluster)]))
 
 

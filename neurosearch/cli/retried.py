@@ -39,8 +39,10 @@ def worth_another_start(search: Callable[[], Report], arguments: Mapping[str, An
 
 def _is_outage(error: BaseException | None) -> bool:
     """Tells whether a server that could not be reached is behind an error."""
+    from neurosearch.data.s3 import BrokenTransfer
+
     while error is not None:
-        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror | BrokenTransfer):
             return True
         error = error.__cause__
     return False

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 from neurosearch.config.base import Problem
 from neurosearch.config.load import StudyConfig
+from neurosearch.search.errors import StudyError
 
 
-def storage_problems(study: StudyConfig) -> Iterator[Problem]:
-    """Yields what keeps a study from being written; a small file is kept in the bucket, found and removed."""
+def storage_problems(study: StudyConfig) -> Iterator[tuple[Problem, StudyError]]:
+    """Yields what keeps a study from being written, and why; a small file is kept in the bucket, found and removed."""
     from neurosearch.search.artifacts import artifacts_of
-    from neurosearch.search.errors import StudyError
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.storage import check_rights
 
@@ -22,4 +22,4 @@ def storage_problems(study: StudyConfig) -> Iterator[Problem]:
         try:
             check()
         except StudyError as error:
-            yield Problem(study.template.source.place(("storage", field)), f"storage.{field}", str(error))
+            yield Problem(study.template.source.place(("storage", field)), f"storage.{field}", str(error)), error

@@ -1,5 +1,6 @@
 """What a RayJob makes a whole new cluster for, and what not."""
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -50,13 +51,27 @@ def test_a_search_that_ended_well_is_told_as_it_is() -> None:
     assert ending(report) is report
 
 
-def test_a_database_that_is_away_is_worth_another_start(
-    tiny: Callable[..., StudyConfig], type_in: Callable[..., Any], tmp_path: Path
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"database": "postgresql://a@ADDRESS/studies"},
+        {"artifacts": "s3://studies", "s3": {"endpoint": "http://ADDRESS", "cache_folder": "CACHE", "tries": 1}},
+    ],
+)
+def test_a_storage_that_is_away_is_worth_another_start(
+    tiny: Callable[..., StudyConfig],
+    type_in: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    storage: dict[str, Any],
 ) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ann")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tiger")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    storage = {"folder": str(tmp_path), "database": f"postgresql://a@127.0.0.1:{port}/studies"}
-    (tmp_path / "study.yaml").write_text(to_yaml(tiny(storage=storage).to_mapping()))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    text = json.dumps(storage).replace("ADDRESS", address).replace("CACHE", str(tmp_path / "cache"))
+    study = tiny(storage={"folder": str(tmp_path / "runs"), **json.loads(text)})
+    (tmp_path / "study.yaml").write_text(to_yaml(study.to_mapping()))
     typed = type_in("search", "study.yaml", "--resume", "--retried")
     assert typed.code != OK
     assert "ended for good" not in typed.out

@@ -15,11 +15,8 @@ from urllib.parse import quote
 
 _NAMESPACE = "neurosearch"
 _NAMES = ("ray-auth", "study-database", "mlflow-server", "mlflow-client", "s3-trials", "s3-mlflow", "postgres-dev")
-#: Values that stand in two secrets, which must agree.
-_IN_TWO = {
-    "MLFLOW_AUTH_ADMIN_PASSWORD": ("mlflow-server", "mlflow-client"),
-    "MLFLOW_DATABASE_PASSWORD": ("mlflow-server", "postgres-dev"),
-}
+#: A value that stands in two secrets, which must agree.
+_SHARED, _IN_TWO = "MLFLOW_DATABASE_PASSWORD", ("mlflow-server", "postgres-dev")
 _AUTH = """[mlflow]
 default_permission = NO_PERMISSIONS
 database_uri = {uri}
@@ -36,6 +33,7 @@ def drawn() -> dict[str, str]:
         "STUDIES_PASSWORD",
         "MLFLOW_DATABASE_PASSWORD",
         "MLFLOW_AUTH_ADMIN_PASSWORD",
+        "MLFLOW_STUDIES_PASSWORD",
         "MLFLOW_FLASK_SERVER_SECRET_KEY",
         "TRIALS_AWS_ACCESS_KEY_ID",
         "TRIALS_AWS_SECRET_ACCESS_KEY",
@@ -48,14 +46,13 @@ def drawn() -> dict[str, str]:
 
 def disagreement(only: Sequence[str]) -> str | None:
     """Returns in words which value would be drawn anew though a secret that is not printed holds it; None if none."""
-    for variable, names in _IN_TWO.items():
-        others = [name for name in names if name not in only]
-        if len(others) == 1 and not os.environ.get(variable):
-            return (
-                f"{variable} stands in {others[0]}, too, which is not printed. Set it in the environment to what is "
-                f"there, or add --only {others[0]}, which changes it in both."
-            )
-    return None
+    others = [name for name in _IN_TWO if name not in only]
+    if len(others) != 1 or os.environ.get(_SHARED):
+        return None
+    return (
+        f"{_SHARED} stands in {others[0]}, too, which is not printed. Set it in the environment to what is there, or "
+        f"add --only {others[0]}, which changes it in both."
+    )
 
 
 def manifest(values: dict[str, str], namespace: str, database: str, only: Sequence[str] = _NAMES) -> dict[str, object]:
@@ -78,7 +75,7 @@ def manifest(values: dict[str, str], namespace: str, database: str, only: Sequen
             "flask-secret-key": values["MLFLOW_FLASK_SERVER_SECRET_KEY"],
             "admin-password": values["MLFLOW_AUTH_ADMIN_PASSWORD"],
         },
-        "mlflow-client": {"username": "admin", "password": values["MLFLOW_AUTH_ADMIN_PASSWORD"]},
+        "mlflow-client": {"username": "studies", "password": values["MLFLOW_STUDIES_PASSWORD"]},
         "s3-trials": _keys(values, "TRIALS"),
         "s3-mlflow": _keys(values, "MLFLOW"),
         "postgres-dev": {

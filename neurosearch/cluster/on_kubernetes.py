@@ -175,17 +175,17 @@ def _check_same_study(study: StudyConfig, kubectl: Kubectl, namespace: str) -> N
 
 
 def _making(only: tuple[str, ...], namespace: str) -> str:
-    """Returns the command that makes secrets, all or some; what a server knows already is not drawn anew."""
+    """Returns the command that makes secrets, all or some; and has the servers take them."""
     words = [
         f"NAMESPACE={namespace}",
         "python",
         "k8s/make_secrets.py",
         *(word for name in only for word in ("--only", name)),
     ]
-    if TRACKING in only:
-        known = f"kubectl --namespace {namespace} get secret {_SERVER} --output jsonpath={{.data.admin-password}}"
-        words.insert(0, f'MLFLOW_AUTH_ADMIN_PASSWORD="$({known} | base64 --decode)"')
-    return " ".join([*words, "|", "kubectl", "apply", "--filename", "-"])
+    words += ["|", "kubectl", "apply", "--filename", "-"]
+    if TRACKING in only:  # MLflow's pods let this user in when they start
+        words += ["&&", "kubectl", f"--namespace={namespace}", "rollout", "restart", "deployment/mlflow"]
+    return " ".join(words)
 
 
 def _is_running_head(pod: Mapping[str, Any]) -> bool:

@@ -130,16 +130,16 @@ def printed(capsys, *only):
 
 
 def test_one_secret_is_made_alone_and_agrees_with_those_that_stay(capsys, monkeypatch):
-    monkeypatch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD", raising=False)
+    monkeypatch.delenv("MLFLOW_DATABASE_PASSWORD", raising=False)
     assert printed(capsys, "ray-auth").keys() == {"ray-auth"}
-    both = printed(capsys, "mlflow-client", "mlflow-server", "postgres-dev")
-    assert both["mlflow-client"]["password"] == both["mlflow-server"]["admin-password"]
+    both = printed(capsys, "mlflow-server", "postgres-dev")
+    assert f":{both['postgres-dev']['mlflow-password']}@" in both["mlflow-server"]["backend-uri"]
     with pytest.raises(SystemExit):
-        printed(capsys, "mlflow-client")
+        printed(capsys, "mlflow-server")
     told = capsys.readouterr()
-    assert (told.out, "stands in mlflow-server, too, which is not printed" in told.err) == ("", True)
-    monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", "tiger")
-    assert printed(capsys, "mlflow-client")["mlflow-client"] == {"username": "admin", "password": "tiger"}
+    assert (told.out, "stands in postgres-dev, too, which is not printed" in told.err) == ("", True)
+    monkeypatch.setenv("MLFLOW_DATABASE_PASSWORD", "tiger")
+    assert ":tiger@" in printed(capsys, "mlflow-server")["mlflow-server"]["backend-uri"]
 
 
 def test_a_name_that_is_no_secrets_is_told(capsys):

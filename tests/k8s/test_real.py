@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+from base64 import b64encode
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -111,8 +113,8 @@ def mlflow(objects, node):
     """MLflow as its deployment starts it, after its tables were made by the job; returns its address."""
     job = one(objects, "Job", "mlflow-upgrade")["spec"]["template"]["spec"]
     pod = one(objects, "Deployment", "mlflow")["spec"]["template"]["spec"]
-    (upgrade,), (waiting,), (server,) = job["containers"], pod["initContainers"], pod["containers"]
-    for container, spec in ((upgrade, job), (waiting, pod)):
+    (upgrade,), (server,) = job["containers"], pod["containers"]
+    for container, spec in ((upgrade, job), *((each, pod) for each in pod["initContainers"])):
         code, said = node.run(
             node.words(container, spec), node.environment(container, spec), f"{container['name']}.log"
         )
@@ -248,6 +250,15 @@ def test_mlflow_takes_nobody_without_a_password_and_no_foreign_host(mlflow):
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
     assert answers(mlflow, path) == 401
     assert answers(mlflow, path, Host="evil.example.org") == 403
+
+
+def test_the_search_logs_in_to_mlflow_as_a_user_who_lets_nobody_else_in(searched, node, mlflow):
+    client = node.secrets["mlflow-client"]
+    login = b64encode(f"{client['username']}:{client['password']}".encode()).decode()
+    words = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+    new = json.dumps({"username": "stranger", "password": "tiger and lily"}).encode()
+    with pytest.raises(HTTPError, match="403"):
+        _open(Request(f"{mlflow}/api/2.0/mlflow/users/create", new, words), timeout=20)
 
 
 def test_ray_takes_no_job_without_the_token(ray):

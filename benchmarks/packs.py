@@ -1,7 +1,7 @@
 """What packs save, beside the same trainings one after the other; one thread, CPU seconds, both sides in turns.
 
-- `tiny_speedup`: trial-steps per CPU second of nimble networks (9 neurons, 32 points, the size an input and a gate, as
-  published) by the compiled step of `training.packed`, over those of our trainer, one network after the other by
+- `tiny_speedup`: trial-steps per CPU second of nimble networks (9 neurons, 32 points, the size an input and a gate,
+  as published) by the compiled step of `training.packed`, over those of our trainer, one network after the other by
   autograd; compilation not counted. `tiny` has the rates.
 - `tiny_pack_speedup`: the same for as many trainers in one `training.pack.Pack`, as a search packs them: any growth, any
   optimizer, nothing compiled. Their growth is in it, so longer epochs save more.

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from torch import nn
 
@@ -247,7 +247,11 @@ def test_the_same_seed_gives_the_same_bytes_and_plans_survive_json(seed, kind, a
     grown = []
     for is_written in (False, True):
         model, units, batch, counts = network(kind, activation, seed)
-        directions = gradmax_directions(model, units, [batch], counts)
+        try:
+            directions = gradmax_directions(model, units, [batch], counts)
+        except SurgeryError:  # rectified units behind which all are dead, as a rare seed draws them, have no slope
+            assert activation is nn.ReLU
+            reject()
         generator = torch.Generator().manual_seed(seed)
         plan = grow(units, counts, start="gradmax", generator=generator, directions=directions)
         if is_written:

@@ -3,7 +3,7 @@
 - `tiny_speedup`: trial-steps per CPU second of nimble networks (9 neurons, 32 points, the size an input and a gate,
   as published) by the compiled step of `training.packed`, over those of our trainer, one network after the other by
   autograd; compilation not counted. `tiny` has the rates.
-- `tiny_pack_speedup`: the same for as many trainers in one `training.pack.Pack`, as a search packs them: any growth, any
+- `tiny_pack_speedup`: the same for as many trainers in one `training.pack.Pack`, as a search packs them: any growth and
   optimizer, nothing compiled. Their growth is in it, so longer epochs save more.
 - `bessel_cpu_ratio`: CPU seconds of one published Bessel trial (10 neurons under the controller mask, 32,768 points,
   four fifths of them for training, Adam, 5,000 epochs) as a process of its own that runs our trainer, over its share of

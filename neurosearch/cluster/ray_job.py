@@ -21,6 +21,7 @@ from neurosearch.cluster.pods import (
     submitter,
 )
 from neurosearch.cluster.settings import ClusterSettings
+from neurosearch.config.base import Path as Field
 from neurosearch.config.load import StudyConfig, load_study_for_elsewhere, study_from_mapping
 from neurosearch.config.yaml_source import to_yaml
 
@@ -132,8 +133,10 @@ class _BlockRepresenter(SafeRepresenter):
 _BlockRepresenter.add_representer(str, _BlockRepresenter.represent_str)
 
 
-def _refused(file: str, _place: object) -> str:
-    raise ValueError(f"{file} is a file of this machine, which no pod has. Put it on S3 and write s3://BUCKET/KEY.")
+def _refused(file: str, field: Field) -> str:
+    may_be_on_s3 = field[0] == "data" and "ca_bundle" not in field
+    remedy = "Put it on S3 and write s3://BUCKET/KEY." if may_be_on_s3 else "Leave it out: only data come from S3."
+    raise ValueError(f"{file} is a file of this machine, which no pod has. {remedy}")
 
 
 def _config_map(name: str, study: StudyConfig, settings: ClusterSettings) -> dict[str, Any]:

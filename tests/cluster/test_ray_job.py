@@ -138,6 +138,11 @@ def test_a_file_of_this_machine_is_refused_with_its_line_and_the_remedy(tmp_path
         loaded(tmp_path, text)
 
 
+def test_weights_in_a_file_are_refused_without_advice_that_cannot_work(tmp_path):
+    with pytest.raises(ConfigError, match="model.weights: mine.safetensors is a file of this machine.*Leave it out"):
+        loaded(tmp_path, PLAIN, "model.weights=mine.safetensors")
+
+
 def test_data_on_s3_needs_no_file(tmp_path):
     text = PLAIN.replace("{kind: digits}", "{kind: npz, path: 's3://mine/data.npz'}")
     assert render(loaded(tmp_path, text), settings())

@@ -7,10 +7,9 @@ CORE_VENV ?= .venv-core
 MANIFESTS_VENV ?= .venv-manifests
 # More words for pytest, as in: make test TESTS="tests/config -x"
 TESTS ?=
-# Most tests run side by side, a file in one process. Those that start clusters or servers do so in a part of their own.
+# Most tests run side by side, a file in one process. Those that start clusters or servers fill the cores by themselves: they
+# run one after the other in a part of their own.
 SIDE_BY_SIDE ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
-# They are few at once: each starts processes of its own.
-A_FEW := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 STARTS_SERVERS := ray or servers
 # `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
 UPGRADE ?=
@@ -48,7 +47,7 @@ quickstart: setup ## set everything up in .venv and run the main job: a search o
 
 test: setup ## set everything up in .venv and run all tests
 	@code=0; \
-	for part in '-m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE)' '-m "$(STARTS_SERVERS)" $(A_FEW)'; do \
+	for part in '-m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE)' '-m "$(STARTS_SERVERS)"'; do \
 		eval "$(BIN)/python -m pytest $$part $(TESTS)" || { found=$$?; [ $$found -eq 5 ] || code=$$found; }; \
 	done; \
 	exit $$code

@@ -295,6 +295,8 @@ class Search:
         self._machines.settle()
         if self.starts > 1 or kills:  # what MLflow missed while it was down
             self._command("sync", self.name, "--database", self._machines.database)
+            # Where MLflow was down at the very end, the search has told that it has no model yet, and to do this.
+            self._command("export", self.name, "--database", self._machines.database)
 
     def outcome(self) -> list[Any]:
         """Returns what the study came to."""
@@ -365,6 +367,7 @@ class Search:
         done = Process([*COMMAND, *words], self._log, env=self._machines.environment, cwd=self._place)
         while done.code is None:
             time.sleep(0.2)
+        assert done.code == 0, f"{words[0]}\n{self._log.read_text()[-3000:]}"
 
     def _wait(self, driver: Process, seconds: float, *, past: bool = False) -> None:
         """Waits so long; with `past`, until an epoch was told since the last kill, and so long after it.

@@ -18,7 +18,7 @@ _END_SECONDS = 6.0  # the last words to MLflow, the winner's files written and v
 _TRIAL_SECONDS = 0.45  # of a slot, between two trainings: hand over, take in, write files
 _DRIVER_SECONDS = 0.16  # of the searching process, one trial after the other: suggest, store, tell MLflow
 _DRIVER_CORES = 0.5  # that the searching process, MLflow and Ray keep busy while trials run
-_YARDSTICK_SECONDS = 0.0105
+_YARDSTICK_SECONDS = 0.0035
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,6 @@ def _makespan(seconds: list[float], search: SearchFields) -> float:
 
 def _yardstick() -> float:
     before, counts = perf_counter(), dict[int, int]()
-    for index in range(100_000):
+    for index in range(33_333):
         counts[index % 977] = counts.get(index % 977, 0) + index
     return perf_counter() - before

@@ -159,7 +159,7 @@ def _columns(losses: Sequence[Tensor | None]) -> Sequence[Tensor]:
 def _awake(stack: AnyStack, company: Sequence[_Member], losses: Losses) -> Sequence[_Member]:
     """Return whose policy may have something to do; the others would find sizes at rest and losses that are numbers."""
     at_rest = stack.are_at_rest()
-    if at_rest is None:
+    if at_rest is None or at_rest.is_cuda:  # to read it would wait for the GPU at every step, not only where one is due
         return company
     are_numbers = [torch.isfinite(each) for each in losses if each is not None]
     rests = torch.stack([at_rest, *are_numbers]).all(0).tolist()

@@ -184,13 +184,14 @@ def test_what_pods_wait_for_is_told(config):
     assert any("CreateContainerConfigError: couldn't find key password" in line for line in lines)
 
 
-def test_a_search_that_failed_is_a_failure_with_its_reason_and_may_go_on(config):
+@pytest.mark.parametrize(("ended", "why"), [("Failed", "the head was lost"), ("ValidationFailed", "no such field")])
+def test_a_search_that_failed_is_a_failure_with_its_reason_and_may_go_on(config, ended, why):
     kubectl = cluster()
     submit(config, kubectl)
-    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "Failed", "message": "the head was lost"}
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": ended, "message": why}
     report = standing_report("a", "neurosearch", kubectl)
     assert (report.code, report.next[0]) == (FAILED, "neurosearch resume a --kubernetes")
-    assert "  the head was lost" in report.lines
+    assert f"  {why}" in report.lines
 
 
 def test_a_search_that_is_not_there_is_told(config):
@@ -241,14 +242,4 @@ def test_another_study_under_a_name_that_was_submitted_is_refused_before_anythin
         )
     assert kubectl.objects == before
     submit(config, kubectl, "search.trials=50", "search.concurrency=1")
-    assert "status" not in kubectl.objects[JOB]
-
-
-def test_what_kuberay_has_refused_has_ended_and_may_be_submitted_again(config):
-    kubectl = cluster()
-    submit(config, kubectl)
-    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "ValidationFailed", "message": "no such field"}
-    report = standing_report("a", "neurosearch", kubectl)
-    assert (report.code, report.next[0]) == (FAILED, "neurosearch resume a --kubernetes")
-    submit(config, kubectl)
     assert "status" not in kubectl.objects[JOB]

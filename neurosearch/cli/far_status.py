@@ -18,13 +18,12 @@ _POLL_SECONDS = 0.5
 
 def far_status(name: str, address: str, folder: Path, database: str | None, *, watch: bool) -> Report:
     """Tells how a study on a cluster stands; with `watch`, again and again until nobody searches it."""
-    study = far_study(name, address, folder, database)
-    report = _status(study)
+    report = _status(far_study(name, address, folder, database))
     try:
-        while watch and report.facts.get("searched_by"):
+        while watch and (report.facts.get("searched_by") or report.facts.get("is_starting")):
             say(json.dumps(finite({"event": "status", **report.facts})))
             time.sleep(_LOOK_SECONDS)
-            report = _status(study)
+            report = _status(far_study(name, address, folder, database))
     except KeyboardInterrupt:  # it ends the watching alone
         pass
     return report
@@ -40,6 +39,8 @@ def _status(study: FarStudy) -> Report:
         again = ("stop",) if study.job and study.job.runs else ("resume",) if stored.is_unfinished else ()
         report = Report(study_facts(stored), tuple(study_lines(stored)), next=tuple(map(study.command, again)))
     job = study.job
+    if job is not None and _is_starting(report, job):
+        report = Report({"study": study.folder.name, "is_starting": True}, (), next=(study.command("stop", "--now"),))
     if job is None or report.code:
         return report
     facts = {**report.facts, "job": {"id": job.id, "state": job.state, "message": job.message}}
@@ -53,16 +54,27 @@ def far_stop(name: str, address: str, folder: Path, database: str | None, *, at_
     study = far_study(name, address, folder, database)
     report = _asked_to_stop(study, at_once=at_once)
     job = study.job
+    if job is not None and _is_starting(report, job):
+        facts = {"study": study.folder.name, "searched_by": None, "stop_requested": False}
+        report = Report(facts, ("its job has made no study yet.",), next=(study.command("status"),))
     if job is None or not job.runs or report.code:
         return report
     requested = report.facts["stop_requested"]
     if not at_once:
         word = "" if requested else f"job {job.id} is at its start or its end; --now ends it there."
         return replace(report, lines=(*report.lines, word)) if word else report
-    if not (requested and _has_ended(study, job)):
+    has_ended = requested and _has_ended(study, job)
+    if not has_ended:
         study.server.stop(job.id)
+        has_ended = _has_ended(study, job)
+    word = f"job {job.id} has ended." if has_ended else f"job {job.id} is told to end, and has not done so yet."
     facts = {**report.facts, "job": job.id, "stop_requested": True}
-    return replace(report, facts=facts, lines=(*report.lines, f"job {job.id} has ended."))
+    return replace(report, facts=facts, lines=(*report.lines, word))
+
+
+def _is_starting(report: Report, job: Job) -> bool:
+    """Tells whether a study is not there yet, but a job that is about to make it."""
+    return job.runs and bool(report.facts.get("no_study"))
 
 
 def far_resume(name: str, address: str, folder: Path, database: str | None, overrides: tuple[str, ...]) -> Report:

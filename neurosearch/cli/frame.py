@@ -13,7 +13,7 @@ import typer
 
 from neurosearch.cli.bars import showing_work
 from neurosearch.cli.options import NAMESPACE, RUNS
-from neurosearch.cli.report import FAILED, WRONG, CommandError, Report, neurosearch, show
+from neurosearch.cli.report import FAILED, WRONG, CommandError, NoSuchStudy, Report, neurosearch, show
 
 INTERRUPTED = 130  # what shells use for Ctrl-C
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -85,7 +85,10 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
             hint = "" if debug else " Run the command again with --debug to see where it came from."
             text, code, next_commands = f"{type(error).__name__}: {str(error).rstrip('.')}.{hint}", FAILED, ()
     next_commands = next_commands or _worth_typing(name, arguments, code)
-    return Report({"ok": False, "error": text, "exit_code": code}, (f"error: {text}",), next=next_commands, code=code)
+    facts = {"ok": False, "error": text, "exit_code": code}
+    if isinstance(error, NoSuchStudy):
+        facts["no_study"] = True
+    return Report(facts, (f"error: {text}",), next=next_commands, code=code)
 
 
 def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:

@@ -48,6 +48,10 @@ class CommandError(Exception):
         self.next_commands = next_commands
 
 
+class NoSuchStudy(CommandError):
+    """There is no study of a name where it was looked for; who knows that one is about to be made says that instead."""
+
+
 def neurosearch(*words: object) -> str:
     """Writes a command of ours as it is typed, quoted for the shell."""
     return shlex.join(("neurosearch", *(str(word) for word in words)))

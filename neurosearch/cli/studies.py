@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
 from neurosearch.cli.options import RUNS
-from neurosearch.cli.report import CommandError, neurosearch
+from neurosearch.cli.report import CommandError, NoSuchStudy, neurosearch
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.summaries import counts
 from neurosearch.search.words import (
@@ -35,7 +35,8 @@ def open_study(name: str, folder: Path, database: str | None = None) -> "StoredS
         database: The database that holds it; None: the one that the config in its folder names, or its journal.
 
     Raises:
-        CommandError: There is none of this name, or its storage cannot be used.
+        NoSuchStudy: There is none of this name.
+        CommandError: Its storage cannot be used.
     """
     from neurosearch.search.errors import NoStudy, StudyError
     from neurosearch.search.storage import stored_names
@@ -47,7 +48,7 @@ def open_study(name: str, folder: Path, database: str | None = None) -> "StoredS
         study = StoredStudy(at)
     except NoStudy as error:
         others = tuple(on_study("status", replace(at, name=other)) for other in stored_names(at))
-        raise CommandError(str(error), next_commands=others or (neurosearch("search", "CONFIG"),)) from error
+        raise NoSuchStudy(str(error), next_commands=others or (neurosearch("search", "CONFIG"),)) from error
     except StudyError as error:
         raise CommandError(str(error)) from error
     if at.database is not None and folder == RUNS:

@@ -24,6 +24,7 @@ def searched(ray_cluster, postgres, s3_server, mlflow_server, type_in, write_con
     at_s3 = f'{{endpoint: "{s3_server.endpoint}", path_style: true, cache_folder: {folder}/cache}}'
     config = write_config(
         folder,
+        "everywhere",
         storage=f"{{folder: {folder}/runs, database: '{address}', artifacts: s3://secrets/team, s3: {at_s3}}}",
         tracking=f'{{uri: "{mlflow_server.uri}"}}',
     )
@@ -36,8 +37,8 @@ def searched(ray_cluster, postgres, s3_server, mlflow_server, type_in, write_con
         return done.facts
 
     there("submit", config)
-    wait_until(lambda: there("logs", "first", "--lines", "200")["state"] not in ("pending", "running"))
-    assert there("status", "first")["counts"]["finished"] == 2
+    wait_until(lambda: there("logs", "everywhere", "--lines", "200")["state"] not in ("pending", "running"))
+    assert there("status", "everywhere")["counts"]["finished"] == 2
     (folder / "printed").write_text("\n".join(printed))
     return folder
 
@@ -92,7 +93,7 @@ def test_a_secret_is_found_plain_quoted_in_a_login_and_in_a_package(tmp_path, us
 
 
 def test_the_search_left_something_everywhere(searched, s3_server, mlflow_server):
-    assert (searched / "runs" / "first" / "export" / "network.onnx").exists()
+    assert (searched / "runs" / "everywhere" / "export" / "network.onnx").exists()
     assert any((s3_server.folder / "secrets").rglob("result.json*"))
     assert any((s3_server.folder / "mlflow").rglob("*"))
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from neurosearch.cluster.connection import connect
+from neurosearch.cluster.jobs import kept_with
 from neurosearch.search.errors import NoStudy
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lock import holder
@@ -37,6 +39,16 @@ def ended(submitted, there, wait_until):
     folder, facts = submitted
     wait_until(lambda: there("logs", "first")["state"] not in ("pending", "running"))
     return folder, facts, there("status", "first")
+
+
+@pytest.fixture
+def none_left(as_member):
+    """Ends the jobs that a test leaves running, whatever became of it: an endless search slows down all that follow."""
+    yield
+    server = connect(as_member.url)
+    for job in server.jobs():
+        if job.runs:
+            server.stop(job.id)
 
 
 def test_the_plan_is_told_before_the_job_starts(submitted):
@@ -106,6 +118,7 @@ def test_a_study_that_nobody_submitted_is_not_known(there):
     assert "searched a study 'nobody'; a head that was started anew knows none" in refused["error"]
 
 
+@pytest.mark.usefixtures("none_left")
 def test_a_study_stops_goes_on_and_outlives_its_head(ray_cluster, there, write_config, tmp_path, wait_until):
     config = write_config(tmp_path, "long", epochs=100_000)
     study = StudyFolder(tmp_path / "runs", "long")
@@ -144,6 +157,20 @@ def epochs_of(study):
         return 0
 
 
+@pytest.mark.usefixtures("none_left")
+def test_a_study_that_its_job_has_not_made_yet_is_told_so_and_its_job_ended(ray_cluster, there, tmp_path):
+    study = StudyFolder(tmp_path / "runs", "later")
+    connect(ray_cluster.url).submit("sleep 600", "later-1", kept_with(study, ray_cluster.python), None)
+    status = there("status", "later")
+    assert (status["is_starting"], status["job"]["id"]) == (True, "later-1")
+    assert status["job"]["state"] in ("pending", "running")
+    assert there("stop", "later")["stop_requested"] is False
+    assert there("stop", "later", "--now")["job"] == "later-1"
+    assert there("logs", "later")["state"] == "stopped"
+    assert there("status", "later", code=2)["no_study"] is True
+
+
+@pytest.mark.usefixtures("none_left")
 def test_of_two_studies_with_one_name_the_one_that_is_meant_is_stopped(there, write_config, tmp_path):
     folders = tmp_path / "a", tmp_path / "b"
     for folder in folders:

@@ -7,8 +7,8 @@ CORE_VENV ?= .venv-core
 MANIFESTS_VENV ?= .venv-manifests
 # More words for pytest, as in: make test TESTS="tests/config -x"
 TESTS ?=
-# Most tests run side by side, a file in one process. Those that start clusters or servers fill the cores by themselves: they
-# run one after the other in a part of their own.
+# Most tests run side by side, a file in one process. Those that start clusters or servers run one after the other, in a part
+# of their own. Half of the time they wait: `make --jobs=2 test` runs both parts at once, and the first one gives way.
 SIDE_BY_SIDE ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
 STARTS_SERVERS := ray or servers
 # `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
@@ -27,6 +27,7 @@ CHECKS := check-lint check-layout check-types check-imports check-text
 CORE_ROOMS := neurons growth models training
 # What must not be importable where the core rooms are tested.
 NOT_CORE := pydantic ray mlflow optuna torchvision
+CACHE = -o cache_dir=.pytest_cache/$(1)
 OVERLAYS := $(notdir $(patsubst %/,%,$(wildcard k8s/overlays/*/)))
 
 define REFUSE_OLD_PYTHON
@@ -36,7 +37,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	exit 1; }
 endef
 
-.PHONY: help setup core-setup manifests-setup quickstart test test-again core check check-manifests format reference \
+.PHONY: help setup core-setup manifests-setup quickstart test test-side-by-side test-servers test-again core check check-manifests format reference \
 	constraints clean $(CHECKS)
 
 help: ## list what can be made
@@ -46,18 +47,23 @@ quickstart: setup ## set everything up in .venv and run the main job: a search o
 	$(BIN)/neurosearch search tune_configs/quickstart.yaml
 
 test: setup ## set everything up in .venv and run all tests
-	@code=0; \
-	for part in '-m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE)' '-m "$(STARTS_SERVERS)"'; do \
-		eval "$(BIN)/python -m pytest $$part $(TESTS)" || { found=$$?; [ $$found -eq 5 ] || code=$$found; }; \
-	done; \
-	exit $$code
+	@$(MAKE) --no-print-directory --keep-going test-side-by-side test-servers
+
+# What failed is kept apart for each part, and a part that none of the chosen tests is in has passed.
+test-side-by-side: setup
+	nice -n 10 $(BIN)/python -m pytest -m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE) $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
+
+test-servers: setup
+	$(BIN)/python -m pytest -m "$(STARTS_SERVERS)" $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
 
 test-again: setup ## run the tests that failed, one after the other
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(TESTS)
+	for part in test-side-by-side test-servers; do \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(call CACHE,$$part) $(TESTS) || [ $$? -eq 5 ]; \
+	done
 
 core: core-setup ## test the core rooms where only torch and numpy are installed
 	$(CORE_VENV)/bin/python .ci/absent.py $(NOT_CORE)
-	PYTHONPATH=. $(CORE_VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(addprefix tests/,$(CORE_ROOMS)) $(TESTS)
+	PYTHONPATH=. HYPOTHESIS_PROFILE=few $(CORE_VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(addprefix tests/,$(CORE_ROOMS)) $(TESTS)
 
 check: setup ## lint, layout, types, import contracts, and no host or path of a machine in any file
 	@$(MAKE) --no-print-directory --keep-going $(CHECKS)

@@ -14,7 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile(
     "neurosearch", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("neurosearch")
+# Where the question is what the tests need, not what they find: few examples of each.
+hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("neurosearch"), max_examples=5)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "neurosearch"))
 
 
 def pytest_collection_modifyitems(items):

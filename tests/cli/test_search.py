@@ -128,6 +128,7 @@ def test_the_same_name_again_is_refused_with_what_to_type(folder: Path, searched
 
 def test_ctrl_c_stops_cleanly_and_resume_goes_on(folder: Path) -> None:
     words = ("--set", "name=stopped", "--set", "training.epochs=150", "--set", "tracking.enabled=false")
+    words += ("--set", "search.concurrency=1")
     process = command(folder, "search", "main-job.yaml", *words)
     checkpoints = folder / "runs" / "stopped" / "trials"
     wait_until(lambda: process.poll() is not None or any(checkpoints.glob("*/seed-0/checkpoint-*.pt")))

@@ -16,7 +16,7 @@ data: {{kind: digits, imbalance: {{ratio: 20}}}}
 model: {{kind: mlp, widths: {{search: choice, options: [[8], [12], [16]]}}}}
 training: {{epochs: {epochs}}}
 growth: {{kind: static}}
-search: {{trials: 2, concurrency: 2, sampler: random, finalists: 0, control: false, arms: []}}
+search: {{trials: 2, concurrency: 1, sampler: random, finalists: 0, control: false, arms: []}}
 tracking: {{enabled: false}}
 storage: {{folder: {folder}/runs}}
 """

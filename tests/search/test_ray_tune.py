@@ -120,19 +120,20 @@ def test_a_search_runs_its_trials_fails_one_alone_and_trains_the_control(folder)
 @pytest.mark.slow
 def test_a_search_stopped_by_ctrl_c_or_by_request_goes_on_where_it_was(folder):
     rate = {"search": "log_uniform", "low": 1e-3, "high": 1e-2}
-    config = make_study({"epochs": 100_000, "learning_rate": rate}, {"trials": 2, "control": False})
+    search = {"trials": 2, "control": False, "concurrency": 1}
+    config = make_study({"epochs": 100_000, "learning_rate": rate}, search)
     store = MemoryStore()
     handler = signal.getsignal(signal.SIGINT)
     first = run_search(config, folder, tracker=MemoryTracker(store), listener=InterruptAtFirstRecord())
     assert signal.getsignal(signal.SIGINT) is handler
     assert (first.stopped, first.halted, first.best) == (True, None, None)
-    assert first.counts["running"] == 2
+    assert first.counts["running"] == 1
     before = {run.number: len(run.epochs) for run in store.runs.values()}
 
     second = run_search(config, folder, resume=True, tracker=MemoryTracker(store), listener=StopAtFirstRecord(folder))
     assert (second.stopped, second.counts) == (True, first.counts)
     runs = [run for run in store.runs.values() if run.number is not None]
-    assert len(runs) == 2
+    assert len(runs) == 1
     assert all(list(run.epochs) == list(range(1, len(run.epochs) + 1)) for run in runs)
     assert sum(len(run.epochs) for run in runs) > sum(before.values())
 

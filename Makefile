@@ -54,7 +54,7 @@ test-side-by-side: setup
 	nice -n 10 $(BIN)/python -m pytest -m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE) $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
 
 test-servers: setup
-	$(BIN)/python -m pytest -m "$(STARTS_SERVERS)" $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "$(STARTS_SERVERS)" --durations=25 $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
 
 test-again: setup ## run the tests that failed, one after the other
 	for part in test-side-by-side test-servers; do \

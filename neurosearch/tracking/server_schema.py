@@ -59,14 +59,15 @@ def wait(uri: str, seconds: float = _WAITING_SECONDS, pause: Callable[[float], N
     Raises:
         TimeoutError: It did not within that time.
     """
-    until = time.monotonic() + seconds
+    waited = 0.0
     while not is_current(uri):
-        if time.monotonic() >= until:
+        if waited >= seconds:
             raise TimeoutError(
                 f"MLflow's tables are not of this version after {seconds:g} s. Look at the job that upgrades them: "
                 "kubectl --namespace neurosearch logs job/mlflow-upgrade"
             )
         pause(_PAUSE_SECONDS)
+        waited += _PAUSE_SECONDS
 
 
 def _engine(uri: str) -> "Engine":

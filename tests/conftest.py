@@ -9,8 +9,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
 # The networks of tests are so small that a second thread waits more than it computes; beside other work, much more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Ray's workers give way to everything, at 15: tests that run beside clusters would starve them, and what waits for them.
-os.environ["RAY_worker_niceness"] = "0"
+# Ray's workers give way to everything: tests that run beside clusters would starve them, and what waits for them.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
 
 # An example's time says more about the machine than about the code, so none is too slow.
 hypothesis.settings.register_profile(

@@ -21,7 +21,7 @@ from neurosearch.search.outcome import TrialOutcome, TrialResult, mean_metrics, 
 from neurosearch.search.run import write_config
 from neurosearch.search.seams import Role, TrialInfo
 from neurosearch.search.stored import StoredStudy
-from neurosearch.search.study import Study, create_study
+from neurosearch.search.study import Study, create_study, resume_study
 
 TWO_OBJECTIVES = (
     {"metric": "balanced_accuracy", "direction": "maximize"},
@@ -120,11 +120,22 @@ class MadeStudy:
 
     def confirm(self, *, test: bool = True) -> "MadeStudy":
         """Trains finalists, control and an arm on fresh seeds, and reads the test part for them."""
+        seeds = self.study.stored.fresh_seeds
+        self.finalists(test=test).beside("control", seeds, test=test)
+        return self.beside("recycle", seeds, test=test)
+
+    def finalists(self, *, test: bool = True) -> "MadeStudy":
+        """Trains the finalists on fresh seeds, and reads the test part for them."""
         stored, search = self.study.stored, self.study.config.study.search
         for trial in leaders(stored.trials(), self.study.config.study, search.finalists):
             self._confirmed(dict(trial.config), "finalist", stored.fresh_seeds, trial.params, test)
-        self.beside("control", stored.fresh_seeds, test=test)
-        return self.beside("recycle", stored.fresh_seeds, test=test)
+        return self
+
+    def resumed(self, values: dict[str, Any]) -> "MadeStudy":
+        """Goes on with another config."""
+        self.study.close()
+        self.study = resume_study(self.folder, study_from_mapping(values, "made.yaml"))
+        return self
 
     def beside(self, role: Role, seeds: Sequence[int], *, test: bool = True) -> "MadeStudy":
         """Trains the control, or the arm that recycles neurons, on some seeds; then all is done."""

@@ -43,12 +43,13 @@ def best(
 
 def _lines(study: "StoredStudy", trial: "TrialSummary") -> Iterator[str]:
     from neurosearch import names
-    from neurosearch.search.words import duration, hyperparameters, number, role_words, seeds, size
+    from neurosearch.numbers import number
+    from neurosearch.search.words import duration, hyperparameters, role_words, seeds, size
 
     metrics = dict.fromkeys(
         (*(each.metric for each in study.config.study.search.objectives), *(each for each in names.OBJECTIVES))
     )
-    scores = [f"{each} {number(trial.metrics[each])}" for each in metrics if _is_told(each, trial)]
+    scores = [f"{each} {number(each, trial.metrics[each])}" for each in metrics if _is_told(each, trial)]
     spent = "" if trial.seconds is None else f", {duration(trial.seconds)}"
     yield f"trial {trial.number}, {trial.kind}, {role_words(trial.role)}: {size(trial.metrics)}"
     yield f"  {', '.join(scores)}"

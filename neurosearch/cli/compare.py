@@ -86,7 +86,7 @@ def _test(metric: str, test: "Difference") -> list[str]:
 
 
 def _p(name: str, value: float | None) -> str:
-    from neurosearch.search.statistics import figure
+    from neurosearch.numbers import figure
 
     if value is None:
         return ""

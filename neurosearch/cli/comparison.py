@@ -5,8 +5,8 @@ from typing import Any
 
 from neurosearch import names
 from neurosearch.cli.columns import aligned
+from neurosearch.numbers import number
 from neurosearch.search.answer import Answered
-from neurosearch.search.words import number
 
 _SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL, *names.TARGET_SCORES)
 
@@ -42,9 +42,9 @@ def _rows(trials: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Iterat
     told = [score for score in _SCORES if score in trials[0]["metrics"]]  # those of the task that was learned
     for score in dict.fromkeys((*metrics, *told)):
         if score not in names.SIZES:
-            yield [score, *(number(trial["metrics"].get(score)) for trial in trials)]
+            yield [score, *(number(score, trial["metrics"].get(score)) for trial in trials)]
             on_test = f"{names.TEST_PREFIX}{score}"
-            yield [on_test, *(number(trial["test"].get(on_test)) for trial in trials)]
+            yield [on_test, *(number(score, trial["test"].get(on_test)) for trial in trials)]
     for name in trials[0]["params"]:
         yield [name, *(_searched(trial["params"].get(name)) for trial in trials)]
 

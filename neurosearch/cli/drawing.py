@@ -6,10 +6,10 @@ from textwrap import wrap
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from neurosearch import names
 from neurosearch.cli.screen import RunningTrial, Screen
 from neurosearch.cli.sparkline import BARS, PLAIN_BARS, sparkline
-from neurosearch.search.words import duration, hyperparameters, number, size
+from neurosearch.numbers import number
+from neurosearch.search.words import duration, hyperparameters, size
 
 _LABEL = 9  # characters of the words in front of the lines
 _WIDEST_SPARKLINE, _NARROWEST_SPARKLINE = 40, 4
@@ -90,7 +90,7 @@ def _best(screen: Screen) -> list[Text]:
     best = screen.best
     if best is None:
         return [_line("best", "nothing feasible yet")]
-    score = (number(best.value), "bold green")
+    score = (number(screen.metrics[0], best.value), "bold green")
     lines = [
         _line("best", f"trial {best.number}, {best.kind}, {screen.metrics[0]} ", score),
         _line("", size(best.metrics)),
@@ -103,7 +103,7 @@ def _front(screen: Screen) -> list[Text]:
         return []
     lines = [Text(f"{len(screen.front)} not dominated, by {', '.join(screen.metrics)}", "dim")]
     for each in screen.front:
-        values = "  ".join(_value(metric, value) for metric, value in zip(screen.metrics, each.values, strict=True))
+        values = "  ".join(number(metric, value) for metric, value in zip(screen.metrics, each.values, strict=True))
         lines.append(Text(f"{each.trial:>4} {each.kind:<8} {values}"))
     return _labelled("front", lines)
 
@@ -121,8 +121,8 @@ def _trial(trial: RunningTrial, screen: Screen, width: int, *, unicode: bool) ->
     """Draws a trial in one line: number, growth, epochs, then score and size, each with its course if there is room."""
     epochs = f"{trial.epoch}/{trial.epochs}"
     parts = [f"{trial.number:>4} {trial.kind:<8} {epochs:<7}"]
-    score = number(trial.scores[-1]) if trial.scores else "-"
-    last = _value(screen.size_metric, trial.sizes[-1]) if trial.sizes else "-"
+    score = number(screen.metrics[0], trial.scores[-1]) if trial.scores else "-"
+    last = number(screen.size_metric, trial.sizes[-1]) if trial.sizes else "-"
     words = _unit(screen, width)
     room = (width - len(parts[0]) - len(score) - len(last) - len(words[0]) - len(words[1]) - 6) // 2
     bars = BARS if unicode else PLAIN_BARS
@@ -194,7 +194,3 @@ def _bar(share: float, width: int, *, unicode: bool) -> str:
     full, empty = ("█", "░") if unicode else ("#", ".")
     done = round(share * width)
     return full * done + empty * (width - done)
-
-
-def _value(metric: str, value: float) -> str:
-    return f"{value:,.0f}" if metric in names.SIZES else number(value)

@@ -6,8 +6,9 @@ from typing import Any
 
 from neurosearch import names
 from neurosearch.export.card import Card
+from neurosearch.numbers import number
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.words import number, role_words
+from neurosearch.search.words import role_words
 
 _SCORES = (*names.OBJECTIVES, names.CALIBRATION_ERROR)
 
@@ -109,7 +110,8 @@ def _scores(metrics: Mapping[str, float]) -> Iterator[str]:
     yield "| metric | validation | test |"
     yield "|---|---|---|"
     for name in told:
-        yield f"| {name} | {number(metrics[name])} | {number(metrics.get(f'{names.TEST_PREFIX}{name}'))} |"
+        values = (number(name, metrics.get(f"{prefix}{name}")) for prefix in ("", names.TEST_PREFIX))
+        yield f"| {name} | {' | '.join(values)} |"
     if not any(name.startswith(names.TEST_PREFIX) for name in metrics):
         yield "\nThe test part was not read for this network."
     yield (

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from neurosearch import names
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError, NoSuchStudy, neurosearch
+from neurosearch.numbers import number
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.summaries import counts
 from neurosearch.search.words import (
     duration,
     failures,
     hyperparameters,
-    number,
     size,
     state_words,
     trial_facts,
@@ -175,10 +175,11 @@ def front_lines(study: "StoredStudy") -> Iterator[str]:
 
 def reached_lines(metrics: Sequence[str], found: "Reached") -> Iterator[str]:
     """Tells a front, whose objectives have these names: a line for each network on it."""
-    yield f"front: {len(found.front)} networks that none dominates, hypervolume {number(found.hypervolume)}"
+    share = number(names.HYPERVOLUME, found.hypervolume)
+    yield f"front: {len(found.front)} networks that none dominates, hypervolume {share}"
     for each in found.front:
         values = ", ".join(
-            f"{metric} {_value(metric, value)}" for metric, value in zip(metrics, each.values, strict=True)
+            f"{metric} {number(metric, value)}" for metric, value in zip(metrics, each.values, strict=True)
         )
         epoch = "" if each.epoch is None else f"  after epoch {each.epoch}"
         yield f"  trial {each.trial:>3}  {each.kind:<8}  {values}{epoch}"
@@ -193,13 +194,9 @@ def next_commands(study: "StoredStudy") -> tuple[str, ...]:
     return tuple(each for each in (resume, export, on_study("ui", study)) if each)
 
 
-def _value(metric: str, value: float) -> str:
-    return f"{value:,.0f}" if metric in names.SIZES else number(value)
-
-
 def _best_lines(best: "TrialSummary | None", metric: str) -> Iterator[str]:
     if best is None:
         yield "best: nothing feasible yet"
         return
-    yield f"best: trial {best.number}, {best.kind}, {metric} {number(best.value)}, {size(best.metrics)}"
+    yield f"best: trial {best.number}, {best.kind}, {metric} {number(metric, best.value)}, {size(best.metrics)}"
     yield f"  {hyperparameters(best)}"

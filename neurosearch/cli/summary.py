@@ -8,6 +8,7 @@ from neurosearch.cli.frame import INTERRUPTED
 from neurosearch.cli.report import FAILED, NOTHING_FEASIBLE, OK, CommandError, Report, neurosearch
 from neurosearch.cli.studies import front_lines, on_study, outcome_facts, study_facts, study_lines
 from neurosearch.search.answer import answered, unanswered
+from neurosearch.search.confirmed import by_seed
 from neurosearch.search.run import SearchResult
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.stored import StoredStudy
@@ -77,7 +78,8 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
         shown = [winner_facts(study, trial) for trial in (winner, rival) if trial is not None]
         delivery = deliver_trial(study, winner, study.folder.export)  # after the test part is read: its card says it
         if answer is not None:
-            answer = answer.with_test(*(test_scores(study, study.trial(n)) for n in (answer.searched, answer.control)))
+            both = (study.trial(number) for number in (answer.searched, answer.control))
+            answer = answer.with_test(*(by_seed(each, test_scores(study, each)) for each in both))
         matrices, more = confusion(study, _kept(study, winner, rival))
     except KeyboardInterrupt as error:
         raise CommandError(

@@ -53,9 +53,10 @@ def _rest(trial: TrialSummary, seed_seconds: float) -> float:
 
 def _follow_ups(trials: Sequence[TrialSummary], search: SearchFields) -> Iterator[int]:
     """Yields the number of seeds of each finalist and of control and arms that are still to be asked for."""
-    begun = [trial.role for trial in trials]
+    confirming = search.fresh_seeds if search.finalists else search.seeds
+    begun = [trial.role for trial in trials if len(trial.seeds) == confirming]  # others had another fresh_seeds
     yield from [search.fresh_seeds] * max(search.finalists - begun.count("finalist"), 0)
     if search.control and "control" not in begun:
-        yield search.fresh_seeds if search.finalists else search.seeds
+        yield confirming
     if any(trial.kind != "static" for trial in trials):
         yield from [search.fresh_seeds for arm in search.followed_by_arms if arm not in begun]

@@ -1,7 +1,8 @@
 """The config of one trial: all that its result depends on."""
 
-from collections.abc import Iterator
-from typing import Annotated, Self
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -33,6 +34,11 @@ class TrialConfig(Fields):
             rules += kinds(group)[kind_of(section)].rules
         for rule in rules:
             yield from rule(self)
+
+
+def config_key(config: Mapping[str, Any]) -> str:
+    """Returns a text that is equal for equal plain `TrialConfig`s."""
+    return json.dumps(config, sort_keys=True)
 
 
 def kind_of(section: Fields) -> str:

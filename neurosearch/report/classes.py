@@ -15,6 +15,7 @@ from neurosearch.report.material import Material
 from neurosearch.report.numbers import change_words, plural, title, value_words
 from neurosearch.report.style import CONTENDER, CONTROL, GREY, framed, plain, rows_of
 from neurosearch.report.table import Table
+from neurosearch.search.confirmed import by_seed, common_seeds
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import Comparison, answer_of, compare, holm
 
@@ -43,7 +44,7 @@ class _Pair:
 
     Attributes:
         label: What it is about, for people.
-        contender: Its value on each seed.
+        contender: Its value on each seed; on those that both have, where they are compared.
         control: Likewise; empty without a control that has it.
         examples: Training examples behind it; None where unknown.
         comparison: Their difference seed by seed; None without common seeds.
@@ -106,19 +107,21 @@ def _words(material: Material, contender: TrialSummary) -> str:
     itself = "The best network is the control itself. " if best is not None and best.number == control.number else ""
     beside = f"{itself}Trial {contender.number} ({contender.kind}) beside the control, trial {control.number}, on "
     if not _is_tested(material, contender, control):
-        is_same = contender.seeds == control.seeds
+        is_same = bool(common_seeds(contender, control))
         return (
             f"{beside}{'seeds that are no fresh ones' if is_same else 'other seeds'}, so without intervals and tests."
         )
+    seeds = plural(len(common_seeds(contender, control)), "fresh seed")
     return (
-        f"{beside}the same fresh seeds. Intervals are 95 % by the paired t-test, each for itself: with many classes "
-        "some leave 0 out by chance."
+        f"{beside}{seeds}, the same for both. Intervals are 95 % by the paired t-test, each for itself: with many "
+        "classes some leave 0 out by chance."
     )
 
 
 def _is_tested(material: Material, contender: TrialSummary, control: TrialSummary) -> bool:
-    """Returns whether both were trained on the seeds that chose neither."""
-    return material.is_fresh(contender) and material.is_fresh(control)
+    """Returns whether both were trained on seeds that chose neither, some of them the same."""
+    are_fresh = material.is_fresh(contender) and material.is_fresh(control)
+    return are_fresh and bool(common_seeds(contender, control))
 
 
 def _groups_table(material: Material, contender: TrialSummary, prefix: str) -> Table | None:
@@ -153,24 +156,28 @@ def _pair(
     counts: Mapping[str, int] | None,
 ) -> _Pair | None:
     """Returns one metric of both; None where the contender has not got it on every seed."""
-    name = f"{prefix}{metric}"
-    ours = _values(_scores(material, contender, prefix), name)
+    name, control = f"{prefix}{metric}", material.control
+    ours = _values(material, contender, prefix, name)
     if not ours:
         return None
-    control = material.control
-    theirs = () if control is None else _values(_scores(material, control, prefix), name)
-    is_paired = control is not None and _is_tested(material, contender, control) and len(ours) == len(theirs)
-    direction: Direction = "minimize" if metric.split("/", maxsplit=1)[0] in _LOWER_IS_BETTER else "maximize"
-    comparison = compare(name, direction, ours, theirs) if is_paired and theirs else None
-    return _Pair(label, ours, theirs, (counts or {}).get(label), comparison)
+    theirs = {} if control is None else _values(material, control, prefix, name)
+    comparison = None
+    if control is not None and theirs and _is_tested(material, contender, control):
+        seeds = common_seeds(contender, control)
+        ours, theirs = ({seed: values[seed] for seed in seeds} for values in (ours, theirs))
+        direction: Direction = "minimize" if metric.split("/", maxsplit=1)[0] in _LOWER_IS_BETTER else "maximize"
+        comparison = compare(name, direction, [*ours.values()], [*theirs.values()])
+    return _Pair(label, (*ours.values(),), (*theirs.values(),), (counts or {}).get(label), comparison)
 
 
 def _scores(material: Material, trial: TrialSummary, prefix: str) -> Sequence[Mapping[str, float]]:
     return material.test.get(trial.number, ()) if prefix else trial.per_seed
 
 
-def _values(per_seed: Sequence[Mapping[str, float]], name: str) -> tuple[float, ...]:
-    return tuple(each[name] for each in per_seed) if all(name in each for each in per_seed) else ()
+def _values(material: Material, trial: TrialSummary, prefix: str, name: str) -> dict[int, float]:
+    """Returns a trial's value of a metric by seed; empty unless all of its networks have it."""
+    scores = by_seed(trial, _scores(material, trial, prefix))
+    return {seed: each[name] for seed, each in scores.items()} if all(name in each for each in scores.values()) else {}
 
 
 def _counts(material: Material) -> Mapping[str, int]:

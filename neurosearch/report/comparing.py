@@ -7,6 +7,7 @@ from typing import Any, Literal
 from neurosearch import names
 from neurosearch.config.search import Direction
 from neurosearch.report.material import data_hashes, test_scores
+from neurosearch.search.confirmed import by_seed, confirmed
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import FEWEST_SEEDS, Answer, Estimate, answer_of, estimate, holm, paired, welch
 from neurosearch.search.stored import StoredStudy
@@ -143,14 +144,14 @@ def side_by_side(
 
 
 def _contestant(study: StoredStudy) -> Contestant | None:
-    best = study.best()
+    snapshot = study.snapshot()
+    best = snapshot.best()
     if best is None or not best.per_seed:
         return None
     test: Sequence[Mapping[str, float]] = test_scores(study.folder, best) or [{}] * len(best.per_seed)
     merged = [{**metrics, **scores} for metrics, scores in zip(best.per_seed, test, strict=True)]
-    by_seed = dict(zip(best.seeds, merged, strict=False))
-    is_fresh = best.seeds == study.fresh_seeds
-    return Contestant(study.folder.name, best, is_fresh, by_seed, data_hashes(study.folder))
+    is_fresh = any(each.number == best.number for each in confirmed(snapshot.trials))
+    return Contestant(study.folder.name, best, is_fresh, by_seed(best, merged), data_hashes(study.folder))
 
 
 def _candidates(objectives: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from neurosearch import names
 from neurosearch.names import OBJECTIVES
+from neurosearch.numbers import figure
 from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
@@ -14,7 +15,6 @@ from neurosearch.report.numbers import amount, plural, title, value_words
 from neurosearch.report.style import BLUE, framed
 from neurosearch.report.table import Table
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.statistics import figure
 from neurosearch.search.words import duration, role_words
 
 _HEIGHT = 360

@@ -219,7 +219,7 @@ def _words(material: Material) -> str:
 
 
 def _luck(material: Material) -> str:
-    if any(material.is_fresh(each) and each.per_seed for each in material.trials):
+    if material.confirmed:
         return (
             "What was trained on fresh seeds, finalists and control, shows means over them, which no search chose; the "
             "others are in part lucky."

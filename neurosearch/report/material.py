@@ -14,6 +14,7 @@ from neurosearch.data.manifest import FILE_NAME, Manifest, read_manifest
 from neurosearch.data.problems import DataError
 from neurosearch.search.answer import Answered, answered, unanswered
 from neurosearch.search.artifacts import artifacts_of, bring_network
+from neurosearch.search.confirmed import by_seed, confirmed
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.influence import Influences, influences
 from neurosearch.search.lock import holder
@@ -38,7 +39,7 @@ class Material:
         fields: Its config but for what is searched.
         config: The whole config as plain values.
         trials: All trials by number.
-        fresh_seeds: Seeds that the search has not seen; what was trained on them alone is evidence.
+        confirmed: Finalists, control and arms on seeds that the search has not seen: what is evidence.
         best: The winner; None when nothing is feasible.
         reached: The front, and how it grew.
         answer: Whether changing neurons helped, with what the test part says; None without an answer.
@@ -59,7 +60,7 @@ class Material:
     fields: StudyFields
     config: Mapping[str, Any]
     trials: tuple[TrialSummary, ...]
-    fresh_seeds: tuple[int, ...]
+    confirmed: tuple[TrialSummary, ...]
     best: TrialSummary | None
     reached: Reached
     answer: Answered | None
@@ -121,7 +122,7 @@ class Material:
 
         Its role does not say so: without finalists the control is trained on the seeds of the search.
         """
-        return trial.seeds == self.fresh_seeds
+        return any(each.number == trial.number for each in self.confirmed)
 
     def trial(self, number: int) -> TrialSummary:
         """Returns a trial by its number."""
@@ -140,7 +141,8 @@ def material_of(study: StoredStudy) -> Material:
     closely = _looked_at_closely(trials, best, _contender(trials, best, fields.search.objectives[0]))
     test = _test_scores(study.folder, closely)
     if answer is not None and answer.searched in test and answer.control in test:
-        answer = answer.with_test(test[answer.searched], test[answer.control])
+        both = (trials[number] for number in (answer.searched, answer.control))
+        answer = answer.with_test(*(by_seed(each, test[each.number]) for each in both))
     shown = _shown(trials, best, fields)
     return Material(
         folder=study.folder,
@@ -148,7 +150,7 @@ def material_of(study: StoredStudy) -> Material:
         fields=fields,
         config=study.config.to_mapping(),
         trials=trials,
-        fresh_seeds=snapshot.fresh_seeds,
+        confirmed=confirmed(trials),
         best=best,
         reached=snapshot.reached(),
         answer=answer,

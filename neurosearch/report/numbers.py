@@ -3,7 +3,8 @@
 import math
 
 from neurosearch import names
-from neurosearch.search.statistics import Estimate, figure
+from neurosearch.numbers import figure, places, unit_of
+from neurosearch.search.statistics import Estimate
 
 _MOST_DECIMALS = 9
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -13,13 +14,13 @@ def value_words(metric: str, value: float | None) -> str:
     """Writes the value of a metric: sizes whole, times in milliseconds, the rest with three decimals or more."""
     if value is None or not math.isfinite(value):
         return "-"
-    factor, unit = _unit(metric)
+    factor, unit = unit_of(metric)
     return f"{figure(factor * value, _decimals(metric, value))}{unit}"
 
 
 def mean_words(metric: str, found: Estimate) -> str:
     """Writes the mean of a metric, with its interval where there is one that has a width: .412 (.405 to .419) ms."""
-    factor, unit = _unit(metric)
+    factor, unit = unit_of(metric)
     if found.low is None or found.high is None or found.low == found.high:
         return value_words(metric, found.mean)
     decimals = _decimals(metric, found.mean, found.low, found.high)
@@ -29,17 +30,12 @@ def mean_words(metric: str, found: Estimate) -> str:
 
 def change_words(metric: str, found: Estimate) -> tuple[str, str]:
     """Writes a mean difference with its sign, and its interval; that is empty where there is none."""
-    factor, unit = _unit(metric)
+    factor, unit = unit_of(metric)
     if found.low is None or found.high is None:
         return f"{figure(factor * found.mean, _decimals(metric, found.mean), signed=True)}{unit}", ""
     decimals = _decimals(metric, found.mean, found.low, found.high)
     low, high = (figure(factor * value, decimals) for value in (found.low, found.high))
     return f"{figure(factor * found.mean, decimals, signed=True)}{unit}", f"{low} to {high}{unit}"
-
-
-def _unit(metric: str) -> tuple[float, str]:
-    """Returns by what values of a metric are multiplied to be written, and what stands behind them."""
-    return (1000.0, " ms") if metric == names.LATENCY_SECONDS else (1.0, "")
 
 
 def _decimals(metric: str, *values: float) -> int:
@@ -49,16 +45,11 @@ def _decimals(metric: str, *values: float) -> int:
     """
     if metric in names.SIZES:
         return 0
-    factor, unit = _unit(metric)
+    factor, unit = unit_of(metric)
     largest, half_width = factor * max(map(abs, values)), factor * (max(values) - min(values)) / 2
     fewest = 0 if unit else 3 if largest < 1000 else 1
-    wanted = [_places(largest, 3 if unit else 2), _places(half_width, 1)]
+    wanted = [places(largest, 3 if unit else 2), places(half_width, 1)]
     return min(max(fewest, *wanted), _MOST_DECIMALS)
-
-
-def _places(scale: float, digits: int) -> int:
-    """Returns how many decimals show so many digits of a number."""
-    return 0 if scale == 0 else digits - 1 - math.floor(math.log10(scale))
 
 
 def amount(value: float) -> str:

@@ -63,7 +63,7 @@ def _rows(material: Material) -> Iterator[tuple[str, str]]:
 
 
 def _fresh_seeds(material: Material) -> tuple[int, ...]:
-    return material.fresh_seeds if any(material.is_fresh(each) for each in material.trials) else ()
+    return tuple(dict.fromkeys(seed for trial in material.confirmed for seed in trial.seeds))
 
 
 def _unknown() -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from neurosearch import names
+from neurosearch.numbers import figure
 from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
@@ -12,8 +13,9 @@ from neurosearch.report.numbers import change_words, mean_words, plural, title, 
 from neurosearch.report.style import CONTENDER, CONTROL, GREY, TEAL, framed, plain
 from neurosearch.report.table import Table
 from neurosearch.search.cause import compared
+from neurosearch.search.confirmed import by_seed, common_seeds
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.statistics import Comparison, estimate, figure
+from neurosearch.search.statistics import Comparison, estimate
 from neurosearch.search.words import role_words
 
 _HEIGHT = 420
@@ -53,27 +55,30 @@ def seeds_exhibit(material: Material) -> Exhibit | Missing:
 def _confirmed(material: Material) -> list[TrialSummary]:
     """Returns the trials on fresh seeds, the control first, so that others are read as what differs from it."""
     order = {"control": 0, "finalist": 1}
-    chosen = [each for each in material.trials if material.is_fresh(each) and each.per_seed]
-    return sorted(chosen, key=lambda each: (order.get(each.role, 2), each.number))
+    return sorted(material.confirmed, key=lambda each: (order.get(each.role, 2), each.number))
 
 
 def _words(material: Material) -> str:
     return (
         "The search chose its best by its own seeds, so the best is in part lucky. Here are the same configurations on "
-        f"{plural(material.fields.search.fresh_seeds, 'seed')} that it never saw, all with the same initialisations "
-        "and orders of data. What a seed does to all of them cancels out in the paired test."
+        f"seeds that it never saw ({_counts(material)}), with the same initialisations and orders of data. Two "
+        "networks are compared on the seeds that both have: what a seed does to both cancels out in the paired test."
     )
+
+
+def _counts(material: Material) -> str:
+    """Says how many seeds the networks have; a study that went on with another number of them has several."""
+    counts = sorted({len(each.per_seed) for each in material.confirmed})
+    return plural(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {plural(counts[-1], 'seed')}"
 
 
 def _figure(trials: Sequence[TrialSummary], metric: str) -> go.Figure:
     drawn = go.Figure()
     labels = [_label(each) for each in trials]
-    for index in range(max(len(each.per_seed) for each in trials)):
-        chosen = [
-            (label, each.per_seed[index])
-            for label, each in zip(labels, trials, strict=True)
-            if index < len(each.per_seed)
-        ]
+    networks = [by_seed(each, each.per_seed) for each in trials]
+    seeds = dict.fromkeys(seed for each in networks for seed in each)
+    for place, seed in enumerate(seeds, start=1):
+        chosen = [(label, each[seed]) for label, each in zip(labels, networks, strict=True) if seed in each]
         drawn.add_trace(
             go.Scatter(
                 x=[label for label, _ in chosen],
@@ -82,9 +87,9 @@ def _figure(trials: Sequence[TrialSummary], metric: str) -> go.Figure:
                 line={"color": GREY, "width": 1},
                 marker={"color": GREY, "size": 6},
                 opacity=0.7,
-                name=f"seed {index + 1}",
+                name=f"seed {place}",
                 showlegend=False,
-                hovertemplate=f"seed {index + 1}: %{{y:.4g}}<extra></extra>",
+                hovertemplate=f"seed {place}: %{{y:.4g}}<extra></extra>",
             )
         )
     for label, trial in zip(labels, trials, strict=True):
@@ -171,18 +176,29 @@ def _comparisons(material: Material) -> Table:
     control = material.control
     rows: list[tuple[str, ...]] = []
     for trial in _confirmed(material):
-        if control is None or trial.number == control.number or not _share_seeds(trial, control):
+        if control is None or trial.number == control.number or not common_seeds(trial, control):
             continue
         rows += [
-            (str(trial.number), role_words(trial.role), title(each.metric), *_test_cells(each))
+            (
+                str(trial.number),
+                role_words(trial.role),
+                title(each.metric),
+                str(each.winner.num_seeds),
+                *_test_cells(each),
+            )
             for each in compared(trial, control, material.objectives)
         ]
-    columns = ("trial", "role", "objective", "minus control", "95 % interval", "p, paired t-test", "p, sign flips")
+    columns = (
+        "trial",
+        "role",
+        "objective",
+        "seeds",
+        "minus control",
+        "95 % interval",
+        "p, paired t-test",
+        "p, sign flips",
+    )
     return Table("Differences to the control, seed by seed", columns, tuple(rows))
-
-
-def _share_seeds(trial: TrialSummary, control: TrialSummary) -> bool:
-    return trial.seeds == control.seeds and len(trial.per_seed) == len(control.per_seed)
 
 
 def _test_cells(comparison: Comparison) -> tuple[str, ...]:

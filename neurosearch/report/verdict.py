@@ -60,7 +60,8 @@ def _found(material: Material) -> str:
     objective = material.objectives[0]
     values = [metrics[objective.metric] for metrics in best.per_seed]
     is_fresh = material.is_fresh(best)
-    score = estimate_words(estimate(values)) if values and is_fresh else value_words(objective.metric, best.value)
+    metric = objective.metric
+    score = estimate_words(metric, estimate(values)) if values and is_fresh else value_words(metric, best.value)
     kind = "the control itself, the largest fixed network" if best.role == "control" else _kind(best)
     how = plural(len(best.seeds), "fresh seed") if is_fresh else "the seeds of the search, so in part luck"
     return (

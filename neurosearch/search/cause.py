@@ -6,6 +6,7 @@ from typing import Any
 
 from neurosearch.config.search import ARMS, Arm, Objective
 from neurosearch.config.study import StudyFields
+from neurosearch.search.confirmed import common_seeds, confirmed, paired_networks
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import Answer, Comparison, compare, difference_words, estimate_words
 
@@ -98,18 +99,17 @@ def cause(trials: Sequence[TrialSummary], study: StudyFields, control: TrialSumm
     Args:
         trials: All of the study.
         study: Its config.
-        control: The control, trained on the same seeds.
+        control: The control.
     """
-    grown = grown_leader([trial for trial in trials if trial.role == "finalist" and trial.state == "finished"])
-    if grown is None or grown.seeds != control.seeds:
+    fresh = confirmed(trials)
+    grown = grown_leader([trial for trial in fresh if trial.role == "finalist" and trial.state == "finished"])
+    if grown is None or not common_seeds(grown, control):
         return None
-    found = {
-        trial.role: trial for trial in trials if trial.role in ARMS and trial.per_seed and trial.seeds == grown.seeds
-    }
+    found = {trial.role: trial for trial in fresh if trial.role in ARMS and common_seeds(grown, trial)}
     arms = tuple(
         ArmAnswer(arm, found[arm].number, compared(grown, found[arm], study.search.objectives))
         for arm in ARMS
-        if arm in found and len(found[arm].per_seed) == len(grown.per_seed)
+        if arm in found
     )
     fixed = next((arm.comparisons for arm in arms if arm.arm == "fixed"), None)
     base = fixed or compared(grown, control, study.search.objectives)
@@ -122,13 +122,14 @@ def grown_leader(best: Sequence[TrialSummary]) -> TrialSummary | None:
 
 
 def compared(ours: TrialSummary, theirs: TrialSummary, objectives: Sequence[Objective]) -> tuple[Comparison, ...]:
-    """Returns the comparison of two trials on common seeds in each objective."""
+    """Returns the comparison of two trials on the seeds that both have, at least one, in each objective."""
+    pairs = paired_networks(ours, theirs)
     return tuple(
         compare(
             each.metric,
             each.direction,
-            [metrics[each.metric] for metrics in ours.per_seed],
-            [metrics[each.metric] for metrics in theirs.per_seed],
+            [one[each.metric] for one, _ in pairs],
+            [other[each.metric] for _, other in pairs],
         )
         for each in objectives
     )
@@ -136,7 +137,5 @@ def compared(ours: TrialSummary, theirs: TrialSummary, objectives: Sequence[Obje
 
 def _arm_lines(arm: ArmAnswer) -> Iterator[str]:
     for each in arm.comparisons:
-        yield (
-            f"{_CALLED[arm.arm]} has {each.metric} {estimate_words(each.control)}; growth {difference_words(each)} "
-            "against it."
-        )
+        mean = estimate_words(each.metric, each.control)
+        yield f"{_CALLED[arm.arm]} has {each.metric} {mean}; growth {difference_words(each)} against it."

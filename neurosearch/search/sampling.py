@@ -6,7 +6,6 @@ trials in the order of their numbers and how they ended, and on nothing else: a 
 suggests the same.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.search_nodes import resolve
-from neurosearch.config.trial import TrialConfig
+from neurosearch.config.trial import TrialConfig, config_key
 from neurosearch.randomness import derive_seed
 from neurosearch.search.finite import finite_space
 from neurosearch.search.history import Ask, Ending, Mirror, Point
@@ -44,11 +43,6 @@ class Suggestion:
     values: dict[str, Any]
     params: dict[str, Any]
     distributions: dict[str, BaseDistribution]
-
-
-def config_key(config: Mapping[str, Any]) -> str:
-    """Returns a text that is equal for equal plain `TrialConfig`s."""
-    return json.dumps(config, sort_keys=True)
 
 
 class Suggester:

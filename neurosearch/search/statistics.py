@@ -16,6 +16,7 @@ from scipy.special import stdtr, stdtrit
 
 from neurosearch import names
 from neurosearch.config.search import Direction
+from neurosearch.numbers import figure, places, unit_of
 
 #: `too_few`: fewer than three seeds, whose interval says nothing.
 Answer = Literal["helped", "unclear", "harmed", "too_few"]
@@ -204,38 +205,38 @@ def _advice(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
 
 def difference_words(comparison: Comparison) -> str:
     """Writes +.021 (95 % interval .004 to .038, 5 seeds, p = .02)."""
-    mean, low, high = comparison.difference.mean, comparison.difference.low, comparison.difference.high
-    seeds = comparison.difference.num_seeds
+    factor, unit = unit_of(comparison.metric)
+    found = _scaled(comparison.difference, factor)
+    mean, low, high, seeds = found.mean, found.low, found.high, found.num_seeds
     if comparison.p is None:
-        return f"{figure(mean, _decimals(mean), signed=True)} (1 seed)"
+        return f"{figure(mean, _decimals(mean), signed=True)}{unit} (1 seed)"
     p = "p < .001" if comparison.p < 0.001 else f"p = {figure(comparison.p, _decimals(comparison.p))}"
     if low is None or high is None:
-        return f"{figure(mean, _decimals(mean), signed=True)} (the same on all {seeds} seeds, {p})"
+        return f"{figure(mean, _decimals(mean), signed=True)}{unit} (the same on all {seeds} seeds, {p})"
     decimals = _decimals((high - low) / 2 or mean)
-    interval = f"{figure(low, decimals)} to {figure(high, decimals)}"
-    return f"{figure(mean, decimals, signed=True)} (95 % interval {interval}, {seeds} seeds, {p})"
+    interval = f"{figure(low, decimals)} to {figure(high, decimals)}{unit}"
+    return f"{figure(mean, decimals, signed=True)}{unit} (95 % interval {interval}, {seeds} seeds, {p})"
 
 
-def estimate_words(found: Estimate) -> str:
+def estimate_words(metric: str, estimated: Estimate) -> str:
     """Writes .871 (95 % interval .852 to .890); the mean alone of values that are all the same."""
+    factor, unit = unit_of(metric)
+    found = _scaled(estimated, factor)
     if found.low is None or found.high is None or found.low == found.high:
-        return figure(found.mean, _decimals(found.mean))
+        return f"{figure(found.mean, _decimals(found.mean))}{unit}"
     decimals = _decimals((found.high - found.low) / 2 or found.mean)
-    interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}"
-    return f"{figure(found.mean, decimals)} (95 % interval {interval})"
+    interval = f"{figure(found.low, decimals)} to {figure(found.high, decimals)}{unit}"
+    return f"{figure(found.mean, decimals)}{unit} (95 % interval {interval})"
 
 
-def figure(value: float, decimals: int, *, signed: bool = False) -> str:
-    """Writes a number with so many decimals and no zero before the point: .021, +.021, -1,204."""
-    text = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"
-    if not float(text.replace(",", "")):
-        return "0"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+def _scaled(found: Estimate, factor: float) -> Estimate:
+    low, high = (None if end is None else factor * end for end in (found.low, found.high))
+    return Estimate(factor * found.mean, low, high, found.num_seeds)
 
 
 def _decimals(scale: float) -> int:
     """Returns how many decimals show two digits of a number."""
-    return 0 if scale == 0 else min(max(1 - math.floor(math.log10(abs(scale))), 0), 6)
+    return min(max(places(scale, 2), 0), 6)
 
 
 def answer_of(difference: Estimate, p: float | None, direction: Direction) -> Answer:

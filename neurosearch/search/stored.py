@@ -10,6 +10,7 @@ from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.config.search import ARMS
 from neurosearch.config.study import StudyFields
 from neurosearch.randomness import derive_seed
+from neurosearch.search.confirmed import best_confirmed, confirmed
 from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import ArtifactsPlace, StudyFolder
 from neurosearch.search.front import pareto_front
@@ -29,6 +30,8 @@ FORMAT_VERSION = 2
 # and of a trial, beside its config.
 ROLE, VALUES, SEEDS, OUTCOME, ROOM = "role", "values", "seeds", "outcome", "room"
 
+_NO_ARMS: tuple[Role, ...] = ("search", "finalist", "control")
+
 #: How a stop was requested: when running trials have ended their epoch, or without waiting for them.
 StopRequest = Literal["soon", "now"]
 
@@ -44,27 +47,26 @@ class Snapshot:
 
     Attributes:
         study: The study's config.
-        fresh_seeds: Seeds that finalists and control are trained on, none of which the search has seen.
         trials: All trials by number.
         frozen: Optuna's own values of them, which must not be changed.
     """
 
     study: StudyFields
-    fresh_seeds: tuple[int, ...]
     trials: tuple[TrialSummary, ...]
     frozen: tuple[FrozenTrial, ...]
 
     def best(self, role: Role | None = None) -> TrialSummary | None:
         """Returns the best feasible trial by the first objective; None when nothing is feasible.
 
-        Without a role: once finalists are done, the best of them and of the control on the same fresh seeds, because
-        the search's own best value is in part luck; before that, the best trial of any role. Arms are never the best:
-        they are there to be compared with.
+        Once finalists are done, it is the best of them and of the controls on the fresh seeds that they have in
+        common, because the search's own best value is in part luck; before that, or with the role of the search, the
+        best trial. Arms are never the best: they are there to be compared with.
         """
-        trials = [trial for trial in self.trials if (trial.role not in ARMS if role is None else trial.role == role)]
-        fresh = [trial for trial in trials if trial.role != "search" and trial.seeds == self.fresh_seeds]
-        confirmed = any(trial.role == "finalist" and trial.state == "finished" for trial in fresh)
-        return best_of(fresh if role is None and confirmed else trials, self.study.search.objectives[0])
+        objective, roles = self.study.search.objectives[0], _NO_ARMS if role is None else (role,)
+        fresh = confirmed(self.trials)
+        if role != "search" and any(each.role == "finalist" and each.state == "finished" for each in fresh):
+            return best_confirmed((each for each in fresh if each.role in roles), objective)
+        return best_of((each for each in self.trials if each.role in roles), objective)
 
     def reports(self, number: int) -> list[StoredReport]:
         """Returns what a trial has reported, the first epoch first."""
@@ -165,7 +167,7 @@ class StoredStudy:
         """Returns all trials as they are now, for questions whose answers must fit together."""
         attributes, frozen = self.attributes(), tuple(self.frozen_trials())
         trials = tuple(_summary(trial, attributes.get(trial_run_id(trial.number))) for trial in frozen)
-        return Snapshot(self.config.study, self.fresh_seeds, trials, frozen)
+        return Snapshot(self.config.study, trials, frozen)
 
     def trial(self, number: int) -> TrialSummary:
         """Returns one trial.

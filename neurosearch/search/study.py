@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.load import StudyConfig
-from neurosearch.config.trial import TrialConfig
+from neurosearch.config.trial import TrialConfig, config_key
 from neurosearch.search.budget import Spending
 from neurosearch.search.checkpoints import check_folder_is_free
 from neurosearch.search.differences import words_of_difference
@@ -29,7 +29,7 @@ from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.racing import race
 from neurosearch.search.reports import Reports, from_attributes, to_attribute
 from neurosearch.search.room import Room, larger_room
-from neurosearch.search.sampling import Suggester, config_key
+from neurosearch.search.sampling import Suggester
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
 from neurosearch.search.storage import new_storage
 from neurosearch.search.stored import (

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from neurosearch import names
+from neurosearch.numbers import number
 from neurosearch.search.seams import Role, TrialSummary
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def trial_line(trial: TrialSummary, metric: str, best: TrialSummary | None) -> s
     if trial.role != "search":
         parts.append(f"{role_words(trial.role)}, {seeds(trial)}")
     elif best is not None:
-        parts.append("the best so far" if best.number == trial.number else f"best {number(best.value)} ({best.number})")
+        is_it = best.number == trial.number
+        parts.append("the best so far" if is_it else f"best {number(metric, best.value)} ({best.number})")
     else:
         parts.append("nothing feasible yet")
     return "  ".join(parts)
@@ -62,11 +64,6 @@ def seeds(trial: TrialSummary) -> str:
 def size(metrics: Mapping[str, float]) -> str:
     """Tells the size of a network."""
     return f"{metrics[names.PARAMETERS]:,.0f} parameters, {metrics[names.NEURONS]:,.0f} neurons"
-
-
-def number(value: float | None) -> str:
-    """Writes a score."""
-    return "-" if value is None else f"{value:.4f}"
 
 
 def duration(seconds: float) -> str:
@@ -115,11 +112,11 @@ def _result(trial: TrialSummary, metric: str) -> str:
         case "failed":
             return f"failed: {trial.reason}"
         case "infeasible":
-            return f"{metric} {number(trial.value)}, beyond a bound"
+            return f"{metric} {number(metric, trial.value)}, beyond a bound"
         case "stopped":
             return f"{trial.reason}"
         case _:
-            return f"{metric} {number(trial.value)}"
+            return f"{metric} {number(metric, trial.value)}"
 
 
 def _short(value: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neurosearch.names import PARAMETERS, SIZES
+from neurosearch.numbers import number
 from neurosearch.tracking.values import Study, Trial, TrialEnd
 
 #: MLflow's own names of a run's name and of its description, which its pages show as Markdown.
@@ -51,15 +52,16 @@ def growth_kind(config: Mapping[str, Any]) -> str:
 
 def _end_words(study: Study, end: TrialEnd) -> Iterator[str]:
     metrics, state = end.outcome.metrics, end.outcome.state
-    score = metrics.get(study.objective.split(", ")[0])
+    objective = study.objective.split(", ")[0]
+    score = metrics.get(objective)
     if state != "finished":
         yield state
     elif score is not None:
-        yield f"{score:.4f}"
+        yield number(objective, score)
     limit = _limit(study.config)
     size = limit[0] if limit else PARAMETERS
     if size in metrics and state != "failed":
-        yield f"{metrics[size]:,.0f} {size.replace('_', ' ')}"
+        yield f"{number(size, metrics[size])} {size.replace('_', ' ')}"
     if state == "finished" and not end.feasible:
         yield "beyond a bound"
 

@@ -1,6 +1,9 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.made_studies import MadeStudy, config_with
 
 TypeIn = Callable[..., Any]
 
@@ -40,3 +43,18 @@ def test_nothing_feasible_has_an_exit_code_of_its_own(
     done = type_in("best", "tiny")
     assert done.code == 4
     assert done.out.startswith("no trial of 'tiny' is feasible yet")
+
+
+def test_a_latency_has_its_digits_wherever_a_study_is_told(type_in: TypeIn, tmp_path: Path) -> None:
+    objectives = [
+        {"metric": "latency_seconds", "direction": "minimize"},
+        {"metric": "balanced_accuracy", "direction": "maximize"},
+    ]
+    changes = {"search.trials": 3, "search.objectives": objectives, "training.measure_latency": True}
+    MadeStudy(tmp_path, config_with(**changes)).search(3).confirm().done()
+    for command, about in (("status", "best: "), ("status", "  trial "), ("best", "  latency"), ("front", "  trial ")):
+        lines = type_in(command, "made", "--folder", tmp_path).out.splitlines()
+        line = next(each for each in lines if each.startswith(about))
+        assert re.search(r"latency_seconds 0\.2\d\d ms", line), (command, line)
+    answer = type_in("status", "made", "--folder", tmp_path).out
+    assert re.search(r"latency_seconds [+-]?[.\d]+ ms \(95 % interval \S+ to \S+ ms, 5 seeds", answer), answer

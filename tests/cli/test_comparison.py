@@ -56,7 +56,9 @@ def test_what_fresh_seeds_say_ends_the_table() -> None:
     control = {**facts(26, "control", "static", 0.90), "seeds": [5, 6, 7]}
     comparison = compare("accuracy", "maximize", (0.93, 0.95, 0.92), (0.90, 0.91, 0.89))
     lines = list(
-        comparison_lines([finalist, control], ["accuracy"], Answered(25, 26, (comparison,), False, True, None))
+        comparison_lines(
+            [finalist, control], ["accuracy"], Answered(25, 26, (5, 6, 7), (3, 3), (comparison,), False, True, None)
+        )
     )
     assert lines[0].split() == ["winner", "control"]
     assert lines[3].split() == ["seeds", "3", "3"]

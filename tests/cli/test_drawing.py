@@ -169,3 +169,13 @@ def test_long_work_stands_below_the_time_while_it_goes_on():
     below = next(index for index, line in enumerate(lines) if "left:" in line) + 1
     assert "fetching from S3: 34%" in lines[below]
     assert "fetching" not in written(SCREEN, 80)
+
+
+def test_a_latency_has_its_digits() -> None:
+    metrics = ("latency_seconds", "neurons")
+    running = (RunningTrial(8, "nimble", "search", 2, 30, (0.00005, 0.0000412), (60.0, 59.0)),)
+    best = replace(BEST, values=(0.0000401, 48.0))
+    front = (Candidate(7, "periodic", None, (0.0000401, 48.0), 0.0, 3.21),)
+    text = written(replace(SCREEN, metrics=metrics, best=best, front=front, running=running), 100)
+    assert text.count("0.0401 ms") == 2
+    assert "0.0412 ms" in text

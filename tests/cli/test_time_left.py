@@ -58,11 +58,16 @@ def test_nothing_is_known_before_an_epoch_is_timed() -> None:
         ([trial(0)], {"trials": 1, "control": True, "finalists": 2, "fresh_seeds": 3}, 3 * 3 * 20.0),
         ([trial(0, kind="nimble")], {"trials": 1, "control": True, "finalists": 2, "fresh_seeds": 3}, 4 * 3 * 20.0),
         (
-            [trial(0, kind="periodic"), trial(1, role="fixed")],
+            [trial(0, kind="periodic"), trial(1, role="fixed", seeds=(1, 2, 3), seconds=60.0)],
             {"trials": 1, "control": True, "finalists": 1, "fresh_seeds": 3, "arms": ["fixed", "equal_compute"]},
             3 * 3 * 20.0,
         ),
         ([trial(0), trial(1, role="control")], {"trials": 1, "control": True}, 0.0),
+        (  # one of before, when fresh_seeds was 2
+            [trial(0), trial(1, role="control", seeds=(1, 2), seconds=40.0)],
+            {"trials": 1, "control": True, "finalists": 1, "fresh_seeds": 3},
+            2 * 3 * 20.0,
+        ),
         ([trial(0, seeds=(0, 1))], {"trials": 2, "seeds": 2}, 20.0),
         ([trial(0), trial(1), running(2, 0)], {"concurrency": 8, "trials": 3}, 20.0),  # no less than one trial
     ],

@@ -83,3 +83,27 @@ def test_studies_without_finalists_are_compared_without_intervals_and_tests(tmp_
         assert (difference.mean.low, difference.p, difference.p_holm, difference.is_better) == (None,) * 4
     assert [each.is_fresh for each in found.contestants] == [False, False]
     assert [remark.partition(":")[0] for remark in found.remarks] == ["a", "b"]
+
+
+def test_a_study_that_goes_on_with_more_fresh_seeds_is_told_as_status_tells_it(tmp_path: Path) -> None:
+    few, more = (config_with(**{"search.trials": 5, "search.fresh_seeds": count}) for count in (3, 5))
+    made = MadeStudy(tmp_path, few).search(5).confirm().resumed(more).finalists()
+    halfway = material_of(StoredStudy(made.folder))
+    assert halfway.answer is not None
+    assert halfway.best is not None
+    assert halfway.is_fresh(halfway.best)
+    assert (len(halfway.answer.seeds), halfway.answer.num_seeds) == (3, (5, 3))
+    assert [each.difference.num_seeds for each in halfway.answer.on_test] == [3]
+    page = classes_section(halfway).html()
+    assert f"beside the control, trial {halfway.answer.control}, on 3 fresh seeds, the same for both" in page
+    section = seeds_section(halfway).html()
+    assert "seeds that it never saw (3 to 5 seeds)" in section
+    assert "compared on the 3 that both have" in " ".join(halfway.answer.lines())
+    assert compare_studies([StoredStudy(made.folder)]).contestants[0].is_fresh
+
+    seeds = made.study.stored.fresh_seeds
+    whole = material_of(made.beside("control", seeds).beside("recycle", seeds).done())
+    assert whole.answer is not None
+    assert (whole.answer.seeds, whole.answer.num_seeds) == (seeds, (5, 5))
+    assert {len(each.per_seed) for each in whole.confirmed} == {5}, "what was trained again stands for the network"
+    assert "seeds that it never saw (5 seeds)" in seeds_section(whole).html()

@@ -9,8 +9,9 @@ from scipy import stats
 from neurosearch.search.statistics import (
     Estimate,
     compare,
+    difference_words,
     estimate,
-    figure,
+    estimate_words,
     holm,
     paired,
     sign_flip,
@@ -167,19 +168,10 @@ def test_each_objective_has_a_sentence():
     assert "parameters -1,100 (95 % interval -1,100 to -1,100, 5 seeds, p < .001)" in lines[1]
 
 
-@pytest.mark.parametrize(
-    ("value", "decimals", "text"),
-    [
-        (0.0214, 3, "+.021"),
-        (-0.0214, 3, "-.021"),
-        (1204.0, 0, "+1,204"),
-        (0.0001, 3, "0"),
-        (1.5, 1, "+1.5"),
-        (10.05, 2, "+10.05"),
-    ],
-)
-def test_numbers_are_written_without_a_zero_before_the_point(value, decimals, text):
-    assert figure(value, decimals, signed=True) == text
+def test_a_latency_is_told_in_milliseconds():
+    found = compare("latency_seconds", "minimize", (4.1e-5, 4.2e-5, 4.0e-5), (5.2e-5, 5.1e-5, 5.0e-5))
+    assert difference_words(found) == "-.0100 ms (95 % interval -.0125 to -.0075 ms, 3 seeds, p = .0033)"
+    assert estimate_words(found.metric, found.winner) == ".0410 ms (95 % interval .0385 to .0435 ms)"
 
 
 def test_facts_are_plain():

@@ -296,6 +296,25 @@ def test_after_the_finalists_the_best_is_one_on_fresh_seeds(study, make_outcome)
     assert study.stored.best("search").number == lucky.number
 
 
+def test_with_more_fresh_seeds_the_best_stays_one_on_fresh_seeds(study, make_config, make_outcome):
+    lucky = study.ask()
+    study.tell(lucky.number, make_outcome(0.9))
+    config = TrialConfig.model_validate(lucky.config)
+    finalist = study.ask_for(config, "finalist", study.stored.fresh_seeds, lucky.params)
+    study.tell(finalist.number, make_outcome(0.6))
+    study.close()
+    more = resume_study(study.stored.folder, make_config(**{"search.fresh_seeds": 7}))
+    assert more.stored.best().number == finalist.number, "what no search chose is evidence, whatever is asked for now"
+    again = more.ask_for(config, "finalist", more.stored.fresh_seeds, lucky.params)
+    assert more.stored.best().number == finalist.number, "while it is trained again, too"
+    more.tell(
+        again.number,
+        TrialOutcome("finished", None, make_outcome(0.7).metrics, 4, 1.5, (), (make_outcome(0.7).metrics,) * 7),
+    )
+    assert more.stored.best().number == again.number
+    more.close()
+
+
 def test_a_study_of_another_format_is_refused_and_left_as_it_is(study, make_config):
     study.ask()
     study.stored.storage.set_study_user_attr(study.stored.study_id, "format", 1)

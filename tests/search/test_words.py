@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from neurosearch.search.seams import TrialSummary
-from neurosearch.search.words import duration, failures, hyperparameters, number, size, trial_facts, trial_line
+from neurosearch.search.words import duration, failures, hyperparameters, size, trial_facts, trial_line
 
 METRICS = {"balanced_accuracy": 0.912345, "parameters": 5432.0, "neurons": 48.0, "multiply_adds": 5000.0}
 
@@ -77,8 +77,11 @@ def test_the_size_of_a_network_in_words() -> None:
     assert size(METRICS) == "5,432 parameters, 48 neurons"
 
 
-def test_a_missing_score_is_a_dash() -> None:
-    assert (number(None), number(0.5)) == ("-", "0.5000")
+def test_a_latency_is_told_in_milliseconds() -> None:
+    fast, faster = trial(values=(0.0000412,)), trial(number=3, values=(0.0000401,))
+    line = trial_line(fast, "latency_seconds", faster)
+    assert "latency_seconds 0.0412 ms " in line
+    assert line.endswith("best 0.0401 ms (3)")
 
 
 @pytest.mark.parametrize(

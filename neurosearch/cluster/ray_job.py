@@ -134,9 +134,23 @@ _BlockRepresenter.add_representer(str, _BlockRepresenter.represent_str)
 
 
 def _refused(file: str, field: Field) -> str:
-    may_be_on_s3 = field[0] == "data" and "ca_bundle" not in field
-    remedy = "Put it on S3 and write s3://BUCKET/KEY." if may_be_on_s3 else "Leave it out: only data come from S3."
+    """Returns the path of certificates that the pods have; whatever else is a file, they have not."""
+    if "ca_bundle" in field:
+        return _in_every_pod(file)
+    remedy = (
+        "Put it on S3 and write s3://BUCKET/KEY." if field[0] == "data" else "Leave it out: only data come from S3."
+    )
     raise ValueError(f"{file} is a file of this machine, which no pod has. {remedy}")
+
+
+def _in_every_pod(file: str) -> str:
+    if file.startswith("/"):
+        return file
+    raise ValueError(
+        f"{file!r} is a file of this machine, which no pod has. Have the certificates put into the image, or mounted "
+        "into every Ray pod, and write their absolute path there. The head reads them only where the cluster's own "
+        "storage.s3.ca_bundle names the same file."
+    )
 
 
 def _config_map(name: str, study: StudyConfig, settings: ClusterSettings) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from neurosearch.config.yaml_source import Source
 
 ROOTS = "NEUROSEARCH_DATA_ROOTS"
 _Keys = Mapping[str, frozenset[str]]
-#: Keys of each searched section that name files or folders.
+#: Keys of each section that name files or folders which are read.
 _KEYS: _Keys = {
     "data": frozenset({"path", "train_list", "test_list", "ca_bundle"}),
     "model": frozenset({"weights"}),
+    "storage": frozenset({"ca_bundle"}),
 }
 _CACHE = "cache_folder"
 _CACHES: _Keys = {"data": frozenset({_CACHE})}
@@ -29,7 +30,7 @@ _SERVERS = frozenset({"http", "https", "postgresql", "mysql", "mssql"})
 
 
 def with_files(values: Mapping[str, Any], of: Callable[[str, Path], str], keys: _Keys = _KEYS) -> dict[str, Any]:
-    """Returns values in which `of` has replaced every file of the searched sections, given its text and its path.
+    """Returns values in which `of` has replaced every file that is read, given its text and its path.
 
     Search nodes over files are gone through; what begins with `s3://` is no file.
     """
@@ -92,7 +93,7 @@ def _beyond(path: FilePath, shown: str) -> str | None:
 
 
 def _stored_in(values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yields where a study is kept and told, and what else is read as it stands, if that is a file or folder.
+    """Yields where a study is kept and told, and where an earlier one is read, if that is a file or folder.
 
     Whoever may not read elsewhere may not write there.
     """
@@ -102,9 +103,6 @@ def _stored_in(values: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         yield ("storage", "folder"), folder
     if isinstance(database, str) and database.startswith(_SQLITE):
         yield ("storage", "database"), database.removeprefix(_SQLITE)
-    authority = _section(storage, "s3").get("ca_bundle")
-    if isinstance(authority, str):
-        yield ("storage", "s3", "ca_bundle"), authority
     tracked = _tracked_in(_section(values, "tracking").get("uri"))
     if tracked is not None:
         yield ("tracking", "uri"), tracked

@@ -197,7 +197,7 @@ def _with_addresses(value: Any) -> Any:
 
 
 def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
-    """Makes every path of data and weights absolute, so that a study resumes from any working directory.
+    """Makes every path of data, weights and certificates absolute, so that a study resumes from any working directory.
 
     Weights get the hash of their content beside: a study depends on what the file holds, not on its name.
     """
@@ -210,7 +210,7 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
             for name in re.findall(r"\$\{?(\w+)", expanded)
         )
         file = str(folder / FilePath(expanded).expanduser())
-        if path[0] == "data" or not file.endswith(SUFFIXES) or outside(file) is not None:
+        if path[0] != "model" or not file.endswith(SUFFIXES) or outside(file) is not None:
             return file
         try:
             return pinned(file)

@@ -128,3 +128,15 @@ def test_nothing_travels_where_the_nodes_share_no_folder(config):
     assert "no other node than the head has. Put it on S3 (s3://...) or into a folder that every node" in data.text
     assert "no other node than the head has. Put it into a folder that every node has" in weights.text
     assert packed(config, (kept, "data.path=/sets/mine.npz", "model.weights=/shared/other.pt")).files == {}
+
+
+def test_the_certificates_of_the_bucket_do_not_travel_either(config):
+    there = ("storage.artifacts=s3://studies/team", "data.path=/sets/mine.npz", "model.weights=/shared/other.pt")
+    with pytest.raises(ConfigError) as refused:
+        packed(config, (*there, "storage.s3.ca_bundle=own.pem"))
+    (problem,) = refused.value.problems
+    assert problem.field == "storage.s3.ca_bundle"
+    assert "'own.pem' is relative" in problem.text
+    assert "Put it into a folder that every node has, and write its absolute path" in problem.text
+    study = packed(config, (*there, "storage.s3.ca_bundle=/etc/ssl/own.pem")).study.study
+    assert study.storage.s3.ca_bundle == "/etc/ssl/own.pem"

@@ -143,6 +143,20 @@ def test_weights_in_a_file_are_refused_without_advice_that_cannot_work(tmp_path)
         loaded(tmp_path, PLAIN, "model.weights=mine.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("data.s3.ca_bundle", PLAIN.replace("{kind: digits}", "{kind: npz, path: 's3://mine/x.npz', s3: S3}")),
+        ("storage.s3.ca_bundle", PLAIN + "storage: {artifacts: 's3://own/studies', s3: S3}\n"),
+    ],
+)
+def test_certificates_are_those_of_the_pods(tmp_path, field, text):
+    with pytest.raises(ConfigError, match=rf"{field}: 'own.pem' is a file of this machine.*mounted into every Ray pod"):
+        loaded(tmp_path, text.replace("S3", "{ca_bundle: own.pem}"))
+    found = stored(loaded(tmp_path, text.replace("S3", "{ca_bundle: /etc/ssl/own.pem}")))
+    assert found.storage.artifacts is not None
+
+
 def test_data_on_s3_needs_no_file(tmp_path):
     text = PLAIN.replace("{kind: digits}", "{kind: npz, path: 's3://mine/data.npz'}")
     assert render(loaded(tmp_path, text), settings())

@@ -45,6 +45,12 @@ def test_a_bundle_of_certificates_is_relative_to_the_config_file(load: Load, tmp
     assert data["s3"]["ca_bundle"] == f"{tmp_path}/own.pem"
 
 
+def test_the_certificates_of_the_bucket_are_relative_to_the_config_file_too(load: Load, tmp_path: Path) -> None:
+    text = study("kind: npz, path: s3://photos/x.npz")
+    kept = load(f"{text}storage: {{artifacts: 's3://kept', s3: {{ca_bundle: own.pem}}}}\n").study.storage
+    assert kept.s3.ca_bundle == f"{tmp_path}/own.pem"
+
+
 @pytest.mark.parametrize(
     ("data", "field", "text"),
     [

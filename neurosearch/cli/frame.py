@@ -56,7 +56,7 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
     """Tells an error in words.
 
     A `ValueError` that our own code raised is a mistake of the user, who is told how to mend it; anything else is a
-    failure of the system.
+    failure of the system, and so is a server that is away, whoever raised the error.
 
     Args:
         error: What ended the command.
@@ -64,6 +64,7 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
         arguments: The command's arguments, from which the command to type next is made where the error names none.
         debug: Whether the traceback has been shown.
     """
+    from neurosearch.cli.outage import is_outage
     from neurosearch.config.base import ConfigError
     from neurosearch.config.kinds import KindError
 
@@ -84,6 +85,8 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
         case _:
             hint = "" if debug else " Run the command again with --debug to see where it came from."
             text, code, next_commands = f"{type(error).__name__}: {str(error).rstrip('.')}.{hint}", FAILED, ()
+    if code == WRONG and is_outage(error):
+        code = FAILED
     next_commands = next_commands or _worth_typing(name, arguments, code)
     facts = {"ok": False, "error": text, "exit_code": code}
     if isinstance(error, NoSuchStudy):
@@ -92,11 +95,15 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
 
 
 def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
+    from neurosearch.cli.outage import ServersAway
     from neurosearch.config.database import without_password
 
     problems = [{"where": each.where, "field": each.field, "text": each.text} for each in error.problems]
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. Mend and check again.")
+    is_away = isinstance(error, ServersAway)
+    remedy = "Start again when the server answers" if is_away else "Mend and check again"
+    lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. {remedy}.")
+    code = FAILED if is_away else WRONG
     overrides = [word for text in arguments.get("overrides") or () for word in ("--set", without_password(text))]
     data = ["--data"] if arguments.get("data", True) else []
     again = _worth_typing(name, arguments, WRONG)
@@ -104,7 +111,7 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
         again = (neurosearch(name, arguments["config"], *_where(name, arguments), *overrides),)
     elif "config" in arguments:
         again = (neurosearch("check", arguments["config"], *overrides, *data),)
-    return Report({"ok": False, "problems": problems, "exit_code": WRONG}, lines, next=again, code=WRONG)
+    return Report({"ok": False, "problems": problems, "exit_code": code}, lines, next=again, code=code)
 
 
 def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str, ...]:

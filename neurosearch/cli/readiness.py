@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from neurosearch.cli.outage import ServersAway, is_outage
 from neurosearch.cli.storage_readiness import storage_problems
 from neurosearch.config.base import ConfigError, Problem
 from neurosearch.config.corners import corners
@@ -21,6 +22,7 @@ from neurosearch.config.load import StudyConfig
 from neurosearch.config.problems import problem_of
 from neurosearch.config.search_nodes import Resolved
 from neurosearch.config.trial import TrialConfig
+from neurosearch.search.errors import StudyError
 
 if TYPE_CHECKING:
     from neurosearch.data.arrays import RawArrays
@@ -41,6 +43,23 @@ class _Variant:
     input_shape: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What keeps a config from being used.
+
+    Attributes:
+        problems: What must be mended.
+        away: Servers that do not answer: what may be mended by waiting.
+    """
+
+    problems: list[Problem]
+    away: list[Problem]
+
+    def add(self, problem: Problem, error: Exception) -> None:
+        """Adds a problem to those of its sort, by the error that told it."""
+        (self.away if is_outage(error) else self.problems).append(problem)
+
+
 def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster: bool = False) -> tuple[str, ...]:
     """Opens what the config names and returns remarks that stop nothing.
 
@@ -50,22 +69,21 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
         on_cluster: Whether trials run on a cluster, whose cores and GPUs are not those of this machine.
 
     Raises:
-        ConfigError: With everything that is missing or cannot be used.
+        ConfigError: With everything that is missing or cannot be used; `ServersAway` where all of that are servers that
+            do not answer.
     """
-    problems: list[Problem] = []
+    found = _Found([], [])
     remarks: list[str] = []
-    variants = tuple(_variants(study, problems))
-    unusable = tuple(storage_problems(study))
-    problems += [
-        *_model_problems(study, variants, remarks),
-        *_folder_problems(study, variants),
-        *(problem for problem, _ in unusable),
-        *(() if on_cluster else _gpu_problems(study)),
-        *(() if is_resumed else _name_problems(study)),
-    ]
-    if problems:
-        # A server that is away looks like a wrong address; who starts the search again must tell them apart.
-        raise ConfigError(tuple(dict.fromkeys(problems))) from next((error for _, error in unusable), None)
+    variants = tuple(_variants(study, found))
+    for problem, error in (*storage_problems(study), *(() if is_resumed else _name_problems(study))):
+        found.add(problem, error)
+    found.problems.extend(_model_problems(study, variants, remarks))
+    found.problems.extend(_folder_problems(study, variants))
+    found.problems.extend(() if on_cluster else _gpu_problems(study))
+    if found.problems:
+        raise ConfigError(tuple(dict.fromkeys((*found.problems, *found.away))))
+    if found.away:
+        raise ServersAway(tuple(dict.fromkeys(found.away)))
     return tuple(dict.fromkeys([*remarks, *_left_out(variants), *_remarks(study, is_resumed, on_cluster)]))
 
 
@@ -85,7 +103,7 @@ def existing_study(study: StudyConfig) -> StudyConfig | None:
         return None
 
 
-def _variants(study: StudyConfig, problems: list[Problem]) -> Iterator[_Variant]:
+def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
     """Yields what differs in data, model or what must fit them, with the data loaded; what cannot be is a problem."""
     from neurosearch.data.problems import DataError
 
@@ -104,7 +122,8 @@ def _variants(study: StudyConfig, problems: list[Problem]) -> Iterator[_Variant]
                 loaded[data_key] = _load(config)
             except DataError as error:
                 loaded[data_key] = None
-                problems += [problem_of(field, text, corner, study.template) for field, text in error.problems]
+                for field, text in error.problems:
+                    found.add(problem_of(field, text, corner, study.template), error)
         raw = loaded[data_key]
         if raw is not None:
             yield _Variant(corner, config, raw, _input_shape(config, raw))
@@ -217,9 +236,8 @@ def _gpu_problems(study: StudyConfig) -> Iterator[Problem]:
         yield Problem(place, "search.gpus_per_trial", text)
 
 
-def _name_problems(study: StudyConfig) -> Iterator[Problem]:
+def _name_problems(study: StudyConfig) -> Iterator[tuple[Problem, StudyError]]:
     """Yields that the storage cannot be used, or that the name is that of a study with another space."""
-    from neurosearch.search.errors import StudyError
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.study import check_name_is_free
 
@@ -227,13 +245,13 @@ def _name_problems(study: StudyConfig) -> Iterator[Problem]:
         stored = existing_study(study)
     except StudyError as error:
         field = "database" if study.study.storage.database else "folder"
-        yield Problem(study.template.source.place(("storage", field)), f"storage.{field}", str(error))
+        yield Problem(study.template.source.place(("storage", field)), f"storage.{field}", str(error)), error
         return
     if stored is not None and stored.fingerprint() != study.fingerprint():
         try:
             check_name_is_free(StudyFolder.of(study.study), study)
         except StudyError as error:
-            yield Problem(study.template.source.place(("name",)), "name", str(error))
+            yield Problem(study.template.source.place(("name",)), "name", str(error)), error
 
 
 def _remarks(study: StudyConfig, is_resumed: bool, on_cluster: bool) -> Iterable[str]:

@@ -4,7 +4,6 @@ Each new start is a whole new cluster. A wrong config, name or password, data th
 nothing fits would be the same in each; a server that was away, a full disk and a lost node would not.
 """
 
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,20 +28,7 @@ def worth_another_start(search: Callable[[], Report], arguments: Mapping[str, An
         report = search()
     except Exception as error:  # noqa: BLE001  # all that escapes is told, as by the frame
         report = failure(error, "search", dict(arguments))
-        if _is_outage(error):
-            return report
     if report.code not in _IN_VAIN:
         return report
     last = f"ended for good, code {report.code} told as 0: {_IN_VAIN[report.code]}. It is not started again."
     return replace(report, code=OK, lines=(*report.lines, last), next=())
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    """Tells whether a server that could not be reached is behind an error."""
-    from neurosearch.data.s3 import BrokenTransfer
-
-    while error is not None:
-        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror | BrokenTransfer):
-            return True
-        error = error.__cause__
-    return False

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from neurosearch import __version__
 from neurosearch.cli.afar import FarStudy
-from neurosearch.cli.report import CommandError, Report, neurosearch
+from neurosearch.cli.outage import ServersAway
+from neurosearch.cli.report import FAILED, CommandError, Report, neurosearch
 from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.errors import ClusterError
@@ -122,7 +123,7 @@ def check_preflight(found: Report, server: JobServer, source: Source) -> None:
     """Passes on what the head has against a study, each problem with its line in the user's own file.
 
     Raises:
-        ConfigError: Fields are wrong there.
+        ConfigError: Fields are wrong there; `ServersAway` where servers alone are away.
         CommandError: Something else is.
         ClusterError: Another neurosearch runs there.
     """
@@ -134,7 +135,8 @@ def check_preflight(found: Report, server: JobServer, source: Source) -> None:
             "both."
         )
     if told.get("problems"):
-        raise ConfigError(tuple(_problem(each, source) for each in told["problems"]))
+        problems = tuple(_problem(each, source) for each in told["problems"])
+        raise ServersAway(problems) if found.code == FAILED else ConfigError(problems)
     if found.code:
         raise CommandError(f"on the cluster: {told.get('error')}", code=found.code)
 

@@ -101,9 +101,10 @@ class FetchedSource:
 
     def load(self) -> RawArrays:
         """Return the arrays; what is wrong with them is told under the object's address."""
+        path = self._path
         try:
-            return self._source(self._path).load()
+            return self._source(path).load()
         except DataError as error:
-            near, far = str(self._path), self._address
+            near, far = str(path), self._address
             problems = [Problem(field, text.replace(near, far)) for field, text in error.problems]
             raise DataError(problems) from error

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.problems import Problem, ServerAway
 from neurosearch.data.s3 import BrokenTransfer, Checksum, S3Object, S3Store
 from neurosearch.longwork import long_work
 
@@ -45,7 +45,8 @@ class ObjectCache:
         """Return the files of objects, after all that are not here have been fetched, several at a time.
 
         Raises:
-            DataError: If an object cannot be read, or its transfer keeps breaking; what came until then is kept.
+            DataError: If an object cannot be read; `ServerAway` if its transfer keeps breaking. What came until then is
+                kept.
             OSError: If the folder cannot be written, for example because the disk is full.
         """
         missing = [each for each in wanted if not _is_whole(self.path_of(each), each.size)]
@@ -72,7 +73,7 @@ class ObjectCache:
         try:
             download(self._store, wanted, self.path_of(wanted), more)
         except BrokenTransfer as error:
-            raise DataError([Problem("data.path", str(error))]) from error
+            raise ServerAway([Problem("data.path", str(error))]) from error
 
 
 def _untold(_num_bytes: int) -> None:

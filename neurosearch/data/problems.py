@@ -28,7 +28,11 @@ class DataError(ValueError):
 
     def __reduce__(self) -> tuple[type["DataError"], tuple[tuple[Problem, ...]]]:
         """Pickle by the problems, so that the error survives the way from a worker to the driver."""
-        return DataError, (self.problems,)
+        return type(self), (self.problems,)
+
+
+class ServerAway(DataError):
+    """The server that holds the data does not answer, or answers that it cannot now; later the same may work."""
 
 
 def name_class(label: int, class_names: tuple[str, ...]) -> str:

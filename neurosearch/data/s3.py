@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.problems import DataError, Problem, ServerAway
 from neurosearch.data.s3_words import GIVE_KEYS, REFUSALS, SAME
 
 _CONNECT_SECONDS, _READ_SECONDS = 5, 30
+_TOO_MANY = 429  # requests; the server says so, and not that anything is wrong with them
 _CHUNK_BYTES = 1 << 16  # one that is cut off is lost, so they are small
 _REGION = "us-east-1"  # what servers of other makes take, and Amazon's where none is set
 _OWN_MD5 = re.compile(r"[0-9a-f]{32}")  # an object that was uploaded in parts has another ETag
@@ -135,7 +136,7 @@ class S3Store:
 
         Raises:
             BrokenTransfer: If the server does not answer now, with `may_mend`.
-            DataError: If the bucket is not there or cannot be read.
+            DataError: If the bucket is not there or cannot be read; `ServerAway` if the server does not answer now.
         """
         with self._told(bucket, prefix, may_mend=may_mend):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -149,7 +150,7 @@ class S3Store:
         latter has no text and does not tell a missing bucket from a missing key.
 
         Raises:
-            DataError: If it is not there, or cannot be read.
+            DataError: If it is not there, or cannot be read; `ServerAway` if the server does not answer now.
         """
         with self._told(bucket, key):
             page = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
@@ -224,7 +225,7 @@ class S3Store:
                 raise BrokenTransfer(str(error)) from error
             field = f"{self._section}.endpoint"
             text = f"{self._server} cannot be reached for s3://{bucket}: {error}. Check {field} and the network."
-            raise self._problem(text, field) from error
+            raise ServerAway([Problem(field, text)]) from error
         except (exceptions.BotoCoreError, ValueError, OSError) as error:
             if isinstance(error, DataError):
                 raise
@@ -237,8 +238,11 @@ class S3Store:
         code = SAME.get(code, code)
         if code in REFUSALS:
             return self._refusal(code, bucket, key)
-        if may_mend and status >= 500:
-            return BrokenTransfer(str(error))
+        if status >= 500 or status == _TOO_MANY:
+            if may_mend:
+                return BrokenTransfer(str(error))
+            text = f"{self._server} cannot answer for s3://{bucket}/{key} now: {error}. Look after it, and start again."
+            return ServerAway([Problem(self.field, text)])
         remedy = f"Check {self._section}, and the keys in the environment."
         text = f"{self._server} refuses s3://{bucket}/{key}: {error}. {remedy}"
         return self._problem(text)

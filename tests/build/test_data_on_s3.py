@@ -9,7 +9,7 @@ from PIL import Image
 from neurosearch.build.data import build_image_list, build_npz
 from neurosearch.config.data import ImageListFields, NpzFields
 from neurosearch.data.prepared import prepare
-from neurosearch.data.problems import DataError
+from neurosearch.data.problems import DataError, ServerAway
 from neurosearch.data.s3 import S3Settings, S3Store
 from neurosearch.data.selection import PrepareSettings, survey_checked
 from tests.s3 import Server, make_certificate
@@ -133,7 +133,9 @@ def test_wrong_and_missing_keys_are_told_with_their_remedy(s3, photos: Path, tmp
 
 
 def test_a_server_that_is_not_there_is_told_by_its_address(s3, photos: Path, tmp_path: Path) -> None:
-    field, text = refused(fields(photos, "http://127.0.0.1:1", tmp_path))
+    with pytest.raises(ServerAway) as away:
+        build_image_list(fields(photos, "http://127.0.0.1:1", tmp_path)).load()
+    ((field, text),) = away.value.problems
     assert field == "data.s3.endpoint"
     assert text.startswith("http://127.0.0.1:1 cannot be reached")
 

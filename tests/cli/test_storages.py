@@ -188,6 +188,8 @@ def test_a_bucket_that_cannot_be_used_is_found_before_a_search(
     assert "wrong  artifacts: s3://not-there/team cannot be used" in type_in("doctor", "--config", gone).err
     typed = type_in("check", config(storage=far(endpoint="http://127.0.0.1:1")), "--data")
     assert "Check storage.s3.endpoint and the network." in typed.err
+    assert typed.code == 3
+    assert "nothing was started. Start again when the server answers." in typed.err
     config(storage=far())
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
     typed = type_in("check", "tiny.yaml", "--data", "--set", "name=other")

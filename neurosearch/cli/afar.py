@@ -80,6 +80,13 @@ class FarStudy:
                 yield self.command(words[1], *(word for word in own if word not in there))
 
 
+def unmade_words(job: Job) -> str:
+    """Says of a study that is not there what its newest job has to do with that."""
+    if job.runs:
+        return f"the job {job.id} has made no study yet"
+    return f"the job {job.id} has ended, and there is no study: it made none, or that is gone"
+
+
 def far_study(name: str, address: str, folder: Path, database: str | None) -> FarStudy:
     """Finds a study on a cluster, by its newest job there, or where the user says that it lies.
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from neurosearch.cli.afar import FarStudy, far_study
+from neurosearch.cli.afar import FarStudy, far_study, unmade_words
 from neurosearch.cli.report import CommandError, Report
 from neurosearch.cluster.jobs import Job
 
@@ -19,7 +19,7 @@ def far_logs(
     """
     study = far_study(name, address, folder, database)
     if trial is not None:
-        return study.ask("logs", "--trial", trial)
+        return _of_trial(study, trial)
     if study.job is None:
         raise CommandError(
             f"the head at {study.server.address.url} knows no job of {name}; the logs of earlier heads are gone with "
@@ -27,6 +27,21 @@ def far_logs(
             next_commands=(study.command("status"), study.command("resume")),
         )
     return _follow(study, study.job, lines) if follow else _report(study, study.job, lines)
+
+
+def _of_trial(study: FarStudy, trial: int) -> Report:
+    """Asks the head why a trial failed.
+
+    Raises:
+        CommandError: There is no study, so there is no trial.
+    """
+    report, job = study.ask("logs", "--trial", trial), study.job
+    if job is None or not report.facts.get("no_study"):
+        return report
+    raise CommandError(
+        f"{unmade_words(job)}. So there is no trial {trial}; look at what the job itself says.",
+        next_commands=(study.command("logs", *(("--follow",) if job.runs else ())),),
+    )
 
 
 def _report(study: FarStudy, job: Job, most: int) -> Report:

@@ -5,8 +5,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from neurosearch.cli.afar import FarStudy, far_study
-from neurosearch.cli.report import Report, finite, say
+from neurosearch.cli.afar import FarStudy, far_study, unmade_words
+from neurosearch.cli.report import CommandError, Report, finite, neurosearch, say
 from neurosearch.cli.submitting import check_nobody_submitted, check_preflight, check_room, started
 from neurosearch.cluster.jobs import Job
 from neurosearch.config.yaml_source import Source
@@ -38,10 +38,10 @@ def _status(study: FarStudy) -> Report:
 
         again = ("stop",) if study.job and study.job.runs else ("resume",) if stored.is_unfinished else ()
         report = Report(study_facts(stored), tuple(study_lines(stored)), next=tuple(map(study.command, again)))
-    job = study.job
-    if job is not None and _is_starting(report, job):
-        report = Report({"study": study.folder.name, "is_starting": True}, (), next=(study.command("stop", "--now"),))
-    if job is None or report.code:
+    job, is_made = study.job, not report.facts.get("no_study")
+    if job is not None and not is_made:
+        report = _unmade(study, job, report)
+    if job is None or (report.code and is_made):
         return report
     facts = {**report.facts, "job": {"id": job.id, "state": job.state, "message": job.message}}
     follow = ("logs", "--follow") if job.runs else ("logs",)
@@ -54,9 +54,10 @@ def far_stop(name: str, address: str, folder: Path, database: str | None, *, at_
     study = far_study(name, address, folder, database)
     report = _asked_to_stop(study, at_once=at_once)
     job = study.job
-    if job is not None and _is_starting(report, job):
-        facts = {"study": study.folder.name, "searched_by": None, "stop_requested": False}
-        report = Report(facts, ("its job has made no study yet.",), next=(study.command("status"),))
+    if job is not None and report.facts.get("no_study"):
+        report = _unmade(study, job, report)
+        told = {"searched_by": None, "stop_requested": False}
+        report = replace(report, facts={**report.facts, **told}, next=(study.command("status"),))
     if job is None or not job.runs or report.code:
         return report
     requested = report.facts["stop_requested"]
@@ -72,9 +73,20 @@ def far_stop(name: str, address: str, folder: Path, database: str | None, *, at_
     return replace(report, facts=facts, lines=(*report.lines, word))
 
 
-def _is_starting(report: Report, job: Job) -> bool:
-    """Tells whether a study is not there yet, but a job that is about to make it."""
-    return job.runs and bool(report.facts.get("no_study"))
+def _unmade(study: FarStudy, job: Job, report: Report) -> Report:
+    """Tells that a job has not made its study: not yet, or for good.
+
+    Args:
+        study: The study.
+        job: Its newest job.
+        report: What the head says, which looked for the study in vain.
+    """
+    if job.runs:
+        line = f"{unmade_words(job)}: a search makes it when data and services have been checked."
+        facts = {"study": study.folder.name, "is_starting": True}
+        return Report(facts, (line,), next=(study.command("stop", "--now"),))
+    error = f"{unmade_words(job)}. Mend what its log says, and submit the config again."
+    return replace(report, facts={**report.facts, "error": error}, lines=(f"error: {error}",), next=())
 
 
 def far_resume(name: str, address: str, folder: Path, database: str | None, overrides: tuple[str, ...]) -> Report:
@@ -88,6 +100,11 @@ def far_resume(name: str, address: str, folder: Path, database: str | None, over
     check_nobody_submitted(study)
     set_words = [word for text in overrides for word in ("--set", text)]
     found = study.ask("preflight", "--stored", *set_words)
+    if study.job is not None and found.facts.get("no_study"):
+        raise CommandError(
+            f"{unmade_words(study.job)}. Mend what its log says, and submit the config again.",
+            next_commands=(study.command("logs"), neurosearch("submit", "CONFIG", "--address", address)),
+        )
     stored = Source({}, {}, name)  # what is wrong has no line: it comes from the storage
     check_preflight(found, study.server, stored)
     check_room(found, study.server, stored)

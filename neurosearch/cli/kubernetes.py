@@ -22,6 +22,8 @@ from neurosearch.cluster.settings import ClusterSettings
 from neurosearch.config.load import StudyConfig
 from neurosearch.search.folders import StudyFolder
 
+_FIRST_MINUTES = "a search makes its study in its first minutes, when data and services have been checked; ask again."
+
 
 def submitted(
     config: Path,
@@ -119,6 +121,9 @@ def _lines(now: Standing, study: Any) -> Iterator[str]:
     if now.message:
         yield f"  {now.message}"
     yield from (f"  {each}" for each in now.waiting)
+    if study is None and now.is_starting:
+        yield f"its head does not run yet; {_FIRST_MINUTES}"
+        return
     if study is None:
         yield "its head does not run, so the study itself cannot be asked; MLflow has what it told."
         if now.has_ended:
@@ -127,7 +132,9 @@ def _lines(now: Standing, study: Any) -> Iterator[str]:
     if not study.get("ok", True):
         yield f"the study cannot be told: {study.get('error')}"
         if not now.has_ended:
-            yield "a search makes its study in its first minutes, when data and services have been checked; ask again."
+            yield _FIRST_MINUTES
+        elif study.get("no_study"):
+            yield f"why it was not made says the last line of job/{now.name}'s log."
         return
     counts = ", ".join(f"{count} {state}" for state, count in study.get("counts", {}).items() if count) or "none yet"
     budget = study.get("budget", {})
@@ -143,6 +150,9 @@ def _next(now: Standing, name: str, namespace: str) -> Iterator[str]:
     if now.has_ended:
         yield _again("resume", name, namespace)
         yield " ".join([*at, "logs", f"job/{now.name}"])
+    elif now.is_starting:  # the job that has the log comes when the cluster is there, and so does who could be asked
+        yield _again("status", name, namespace)
+        yield _again("stop", name, namespace, "--now")
     else:
         yield _again("status", name, namespace)
         yield " ".join([*at, "logs", "--follow", f"job/{now.name}"])

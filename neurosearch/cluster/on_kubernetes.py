@@ -47,6 +47,11 @@ class Standing:
         """Whether nothing will happen any more by itself."""
         return self.deployment is None or self.deployment in _ENDED
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether its cluster, or a new one after a failure, is not there yet: nobody can be asked, and no log read."""
+        return not self.has_ended and self.deployment != "Running" and self.head is None
+
 
 def settings_of(kubectl: Kubectl, namespace: str) -> ClusterSettings:
     """Reads what the cluster's operator wrote down.

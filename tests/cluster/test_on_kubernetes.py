@@ -44,10 +44,25 @@ def test_a_config_is_applied_and_how_to_follow_it_is_told(config):
     report = submit(config, kubectl)
     assert {("configmap", "search-a"), JOB} <= kubectl.objects.keys()
     assert report.lines == ("RayJob search-a searches a, kept in postgresql://studies@postgres:5432/studies",)
-    assert report.next[:2] == (
-        "neurosearch status a --kubernetes",
-        "kubectl --namespace=neurosearch logs --follow job/search-a",
+    assert report.next[:2] == ("neurosearch status a --kubernetes", "neurosearch stop a --kubernetes --now")
+
+
+def test_right_after_its_submission_a_search_is_told_as_one_that_starts(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    report = standing_report("a", "neurosearch", kubectl)
+    first, second = report.lines
+    assert first == "RayJob search-a: Initializing"
+    assert second.startswith("its head does not run yet; a search makes its study in its first minutes")
+    assert not any(" logs " in command for command in report.next), "there is no log yet"
+    assert "neurosearch stop a --kubernetes --now" in report.next
+    running(kubectl)
+    assert (
+        "kubectl --namespace=neurosearch logs --follow job/search-a"
+        in standing_report("a", "neurosearch", kubectl).next
     )
+    with pytest.raises(ClusterError, match=r"searches a already \(Running\). Follow it"):
+        resumed("a", (), "neurosearch", kubectl)
 
 
 def test_a_dry_run_prints_what_would_be_applied_and_applies_nothing(config):
@@ -139,6 +154,7 @@ def test_a_search_in_its_first_minutes_has_no_study_yet_and_says_so(config):
         "ok": False,
         "error": "there is no study 'a' in postgresql://studies@postgres:5432/studies.",
         "exit_code": 2,
+        "no_study": True,
     }
     kubectl = cluster(answer=lambda words: (2, json.dumps(facts)))
     submit(config, kubectl)
@@ -149,7 +165,10 @@ def test_a_search_in_its_first_minutes_has_no_study_yet_and_says_so(config):
         "a search makes its study in its first minutes, when data and services have been checked; ask again.",
     )
     running(kubectl, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
-    assert standing_report("a", "neurosearch", kubectl).lines[1:] == (f"the study cannot be told: {facts['error']}",)
+    assert standing_report("a", "neurosearch", kubectl).lines[1:] == (
+        f"the study cannot be told: {facts['error']}",
+        "why it was not made says the last line of job/search-a's log.",
+    )
 
 
 def test_a_job_that_is_complete_does_not_pass_for_a_finished_study(config):

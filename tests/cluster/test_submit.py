@@ -165,9 +165,22 @@ def test_a_study_that_its_job_has_not_made_yet_is_told_so_and_its_job_ended(ray_
     assert (status["is_starting"], status["job"]["id"]) == (True, "later-1")
     assert status["job"]["state"] in ("pending", "running")
     assert there("stop", "later")["stop_requested"] is False
+    assert (
+        "the job later-1 has made no study yet, so there is no trial 3"
+        in there("logs", "later", "--trial", 3, code=2)["error"]
+    )
+    assert "the job later-1 searches later already" in there("resume", "later", code=2)["error"]
     assert there("stop", "later", "--now")["job"] == "later-1"
     assert there("logs", "later")["state"] == "stopped"
-    assert there("status", "later", code=2)["no_study"] is True
+    status = there("status", "later", code=2)
+    assert (status["no_study"], status["job"]["state"]) == (True, "stopped")
+    for words in (("status",), ("stop",), ("resume",), ("logs", "--trial", 0)):
+        refused = there(words[0], "later", *words[1:], code=2)
+        assert "the job later-1 has ended, and there is no study" in refused["error"], words
+    assert there("resume", "later", code=2)["next"] == [
+        f"neurosearch logs later --address {ray_cluster.url}",
+        f"neurosearch submit CONFIG --address {ray_cluster.url}",
+    ]
 
 
 @pytest.mark.usefixtures("none_left")

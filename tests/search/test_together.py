@@ -1,10 +1,12 @@
 """The trials of a pack in one worker: each is told, stopped and ended as one that runs alone."""
 
 import json
+from dataclasses import replace
 from time import perf_counter
 
 import pytest
 
+from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.desk import Desk
 from neurosearch.search.lease import Lease, LeasedTrial
 from neurosearch.search.outcome import read_result
@@ -36,6 +38,17 @@ PLAIN = {
     "search.concurrency": 1,
     "training.importance_examples": 4,
 }
+KILLED_AFTER = 4  # rounds: one or two of four have been stopped at a rung, and the others train
+
+
+class FirstHeard(SilentListener):
+    """Notes how many epochs the first word of each trial tells of: all that a checkpoint holds, where it goes on."""
+
+    def __init__(self):
+        self.first = {}
+
+    def on_records(self, number, records):
+        self.first.setdefault(number, len(records))
 
 
 @pytest.fixture
@@ -57,8 +70,11 @@ def make_desk(folder):
     return make
 
 
-def run(desk, folder, rounds=10_000, leases=None):
-    """Runs what a desk hands out in this process as a worker would; a runner without Ray."""
+def run(desk, folder, rounds=10_000, leases=None, killed=None):
+    """Runs what a desk hands out in this process as a worker would; a runner without Ray.
+
+    With `killed`, a list, a pack that is left early is put there as it is: nothing of it is closed.
+    """
     while rounds > 0 and (lease := desk.next_lease()) is not None:
         lease = Lease.from_dict(json.loads(json.dumps(lease.to_dict())))  # what Ray would carry
         if leases is not None:
@@ -70,6 +86,8 @@ def run(desk, folder, rounds=10_000, leases=None):
                     break
             continue
         pack = PackRun(lease.trials, folder, "cpu", is_measured=lease.is_measured)
+        if killed is not None:
+            killed.append(pack)
         for news in pack.rounds():
             rounds -= 1
             stopped = [update.number for update in news if desk.take(update)]
@@ -285,6 +303,67 @@ def test_a_stop_leaves_every_member_at_a_checkpoint(folder, packed, make_desk):
     assert all(desk.take(update) for update in news)
     pack.hear([update.number for update in news], ())
     assert all(checkpoint(folder, leased.number)["step"] > 0 for leased in lease.trials)
+    study.close()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("who", ["worker", "driver"])
+def test_a_pack_that_keeps_its_files_in_a_bucket_goes_on_on_another_node(
+    far_folder, folder, packed, make_desk, tmp_path, who
+):
+    changes = {"search.trials": 4, "training.epochs": 8, "search.stopping": {"kind": "halving", "reduction": 2}}
+    config = packed(4, **changes)
+    desk, near = make_desk(config)  # the same in a folder that all see, left alone
+    near.set_reference_cost(2e7)
+    run(desk, folder)
+    near.close()
+
+    driver = replace(far_folder("driver"), root=tmp_path / "far")
+    study = create_study(driver, config)
+    study.set_reference_cost(2e7)
+
+    def node(name):
+        place = study.stored.folder.artifacts
+        s3 = place.s3.model_copy(update={"cache_folder": str(tmp_path / name)})
+        return replace(study.stored.folder, artifacts=replace(place, s3=s3))
+
+    heard = FirstHeard()
+    desk = Desk(study, SilentTracker(), heard, lambda _trial: {}, lambda: ())
+    killed = []
+    run(desk, node("one"), rounds=KILLED_AFTER, killed=killed)
+    states = {number: study.stored.trial(number).state for number in range(4)}
+    assert set(states.values()) == {"stopped", "running"}
+    left = [number for number, state in states.items() if state == "running"]
+    for number, state in states.items():
+        there = [path.name for path in artifacts_of(node("two")).kept(node("two").trial(number))]
+        epochs = [int(name.removeprefix("checkpoint-").removesuffix(".pt")) for name in there if "checkpoint" in name]
+        assert there == ["result.json"] if state == "stopped" else max(epochs) >= study.stored.trial(number).epochs - 1
+    if who == "worker":
+        desk.lose_pack(left, "its node is gone")
+    else:
+        study.close()
+        study = resume_study(driver, config)
+        desk = Desk(study, SilentTracker(), heard, lambda _trial: {}, lambda: ())
+    begun = {number: study.stored.trial(number).epochs for number in left}
+    heard.first.clear()
+    leases = []
+    run(desk, node("two"), leases=leases)
+    for number in left:
+        assert heard.first[number] >= begun[number] - 1 >= 2, "it goes on from its checkpoint"
+    assert leases == ([[number] for number in left] if who == "worker" else [left])
+    for number in range(4):
+        assert artifacts_of(node("two")).fetch(node("two").result(number))
+        found, expected = told(node("two"), number), told(folder, number)
+        if who == "driver":
+            assert found == expected
+        else:  # alone, sums are rounded otherwise
+            assert found[:3] == expected[:3]
+            losses, others = ([each["metrics"]["validation_loss"] for each in one[3]] for one in (found, expected))
+            assert losses == pytest.approx(others, rel=1e-4)
+    kept = [path.name for path in artifacts_of(node("two")).kept(node("two").trials)]
+    assert not [name for name in kept if name.startswith("checkpoint")]
+    (pack,) = killed
+    pack.hear(range(4), ())  # what a killed process never does, but this one must
     study.close()
 
 

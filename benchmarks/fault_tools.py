@@ -49,7 +49,7 @@ class Process:
 
 def outcome_of(study: StoredStudy) -> list[Any]:
     """Returns what a study came to, whatever its name and however long it took."""
-    front = {trial.number for trial in study.front()}
+    front = {each.trial for each in study.reached().front}
     return [
         (
             trial.number,

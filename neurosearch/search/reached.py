@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neurosearch.config.search import ARMS
 from neurosearch.config.study import StudyFields
 from neurosearch.search.candidates import Candidate, candidates, front_of
 from neurosearch.search.hypervolume import Box, bounds, hypervolume_history, study_box
@@ -61,6 +62,8 @@ def reached(
 ) -> Reached:
     """Returns what trials have reached together: a pure function of them and of the config.
 
+    Arms count for nothing here: they are there to be compared with, and are never exported.
+
     Args:
         trials: Of any state and role.
         study: The study's config.
@@ -69,7 +72,8 @@ def reached(
     objectives = study.search.objectives
     directions = [objective.direction for objective in objectives]
     metrics = [objective.metric for objective in objectives]
-    offered = [each for trial in trials for each in candidates(trial, reports.get(trial.number, ()))]
+    counted = (trial for trial in trials if trial.role not in ARMS)
+    offered = [each for trial in counted for each in candidates(trial, reports.get(trial.number, ()))]
     within = sorted((each for each in offered if each.violation <= 0), key=lambda each: (each.ended, each.trial))
     values = [each.values for each in within]
     box = study_box(values, directions, bounds(metrics, directions, study.size_limit, study.search.constraints))

@@ -13,7 +13,6 @@ from neurosearch.randomness import derive_seed
 from neurosearch.search.confirmed import best_confirmed, confirmed
 from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import ArtifactsPlace, StudyFolder
-from neurosearch.search.front import pareto_front
 from neurosearch.search.outcome import TrialOutcome
 from neurosearch.search.reached import Reached, reached
 from neurosearch.search.reports import StoredReport, from_attributes
@@ -181,13 +180,6 @@ class StoredStudy:
     def best(self, role: Role | None = None) -> TrialSummary | None:
         """Returns the best feasible trial now, as `Snapshot.best` has it; None when nothing is feasible."""
         return self.snapshot().best(role)
-
-    def front(self) -> tuple[TrialSummary, ...]:
-        """Returns the feasible trials that none dominates, best first by the first objective."""
-        trials = [trial for trial in self.trials() if trial.state == "finished" and trial.role not in ARMS]
-        directions = [objective.direction for objective in self.config.study.search.objectives]
-        indices = pareto_front([trial.values for trial in trials], directions, [0.0] * len(trials))
-        return tuple(trials[index] for index in indices)
 
     def reports(self, number: int) -> list[StoredReport]:
         """Returns what a trial has reported, the first epoch first."""

@@ -11,10 +11,10 @@ OBJECTIVES = [
 ]
 
 
-def trial(number, values, ended, state="finished"):
+def trial(number, values, ended, state="finished", role="search"):
     return TrialSummary(
         number=number,
-        role="search",
+        role=role,
         kind="static",
         state=state,
         values=values,
@@ -64,6 +64,18 @@ def test_epochs_at_rest_may_be_on_the_front(study):
     assert [(each.trial, each.epoch) for each in found.front] == [(1, None), (3, 2)]
     assert [moment.trial for moment in found.history] == [1, 0, 3]
     assert found.hypervolume == pytest.approx(0.18 + 0.6 * 0.6)
+
+
+@pytest.mark.parametrize("role", ["recycle", "wide_then_prune", "fixed"])
+def test_an_arm_neither_stands_on_the_front_nor_takes_others_from_it(study, role):
+    arm = trial(5, (0.99, 40.0), 109.0, role=role)
+    assert reached([*TRIALS, arm], study, {}) == reached(TRIALS, study, {})
+
+
+@pytest.mark.parametrize("role", ["finalist", "control"])
+def test_finalists_and_control_stand_on_the_front(study, role):
+    beside = trial(5, (0.99, 40.0), 109.0, role=role)
+    assert [each.trial for each in reached([*TRIALS, beside], study, {}).front] == [5]
 
 
 def test_a_study_without_a_feasible_trial_has_reached_nothing(study):

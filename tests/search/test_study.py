@@ -275,7 +275,7 @@ def test_several_objectives_have_a_front(folder, make_config, make_outcome):
     study = create_study(folder, make_config(**{"search.objectives": objectives}))
     for value, parameters in ((0.5, 20), (0.7, 60), (0.6, 80), (0.9, 101)):
         study.tell(study.ask().number, make_outcome(value, parameters))
-    assert [trial.number for trial in study.stored.front()] == [1, 0]  # the last is above the size limit
+    assert [each.trial for each in study.stored.reached().front] == [1, 0]  # the last is above the size limit
     assert study.stored.trial(0).values == (0.5, 20.0)
     assert study.stored.best().number == 1
     assert study.ask() is not None

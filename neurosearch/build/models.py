@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from neurosearch.config.kinds import Kind
 from neurosearch.config.model import CnnFields, MlpFields, ResnetCifarFields, TorchvisionFields, VitFields
-from neurosearch.config.rules import resnet_stages_fit, vit_heads_fit
+from neurosearch.config.rules import batch_norm_has_two_examples, resnet_stages_fit, vit_heads_fit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,7 +103,7 @@ def scale_vit(fields: VitFields, factor: float) -> VitFields:
     return VitFields.model_validate({**fields.model_dump(), **scaled})
 
 
-MLP = Kind(MlpFields, build_mlp, scale=scale_widths)
+MLP = Kind(MlpFields, build_mlp, rules=(batch_norm_has_two_examples,), scale=scale_widths)
 CNN = Kind(CnnFields, build_cnn, scale=scale_widths)
 RESNET_CIFAR = Kind(ResnetCifarFields, build_resnet_cifar, rules=(resnet_stages_fit,), scale=scale_stages)
 TORCHVISION = Kind(TorchvisionFields, build_torchvision)

@@ -1,5 +1,6 @@
 """What feeds the network of a trial, and what becomes of its classifier, from the fields of its training section."""
 
+from copy import deepcopy
 from typing import assert_never
 
 import torch
@@ -107,6 +108,8 @@ def require_fit(config: TrialConfig, network: nn.Module, input_shape: tuple[int,
             find_head(network, example)
         except TrialFailed as error:
             raise ValueError(error.reason) from error
+    if config.training.batch_size == 1:
+        _require_training_on_one(network, input_shape)
     if config.training.decorrelation > 0:
         examples = torch.zeros(2, *input_shape, device=next(network.parameters()).device)
         try:
@@ -121,6 +124,18 @@ def _require_images(input_shape: tuple[int, ...]) -> None:
             "training.augmentation: crops and flips need images (channels, height, width), but one example has shape "
             f"{input_shape}. Set augmentation to none, or data.layout to HW, HWC or CHW."
         )
+
+
+def _require_training_on_one(network: nn.Module, input_shape: tuple[int, ...]) -> None:
+    """Refuses a network that normalises over a batch what has one value in it, by running it without numbers."""
+    twin = deepcopy(network).to("meta").train()  # running statistics are none of the network's
+    try:
+        twin(torch.zeros(1, *input_shape, device="meta"))
+    except ValueError as error:
+        raise ValueError(
+            f"training.batch_size: it is 1, but the network takes mean and variance over the examples of a step and "
+            f"cannot over one ({error}). Set it to 2 or more, or choose a network without batch normalisation."
+        ) from error
 
 
 def _loss(fields: RetrainedFields, manifest: Manifest) -> ClassLoss:

@@ -1,5 +1,6 @@
 """What `neurosearch init` must know: given by options, asked on a terminal, or left to a default."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -187,6 +188,6 @@ def _limit(text: str) -> tuple[str, int]:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
         raise CommandError(f"{text!r} is no whole number of at least 1.")
     return int(text)

@@ -16,7 +16,7 @@ def init(  # noqa: PLR0913, PLR0917  # an option for each answer
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="The study's name; FILE's without it.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="KIND", help="Kind of data, such as npz.")] = None,
-    path: Annotated[str | None, typer.Option("--path", help="Where the data lies; its field path or folder.")] = None,
+    path: Annotated[str | None, typer.Option("--path", help="Where the data lies, seen from here.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="KIND", help="Kind of network, such as cnn.")] = None,
     limit: Annotated[
         str | None,
@@ -36,6 +36,7 @@ def init(  # noqa: PLR0913, PLR0917  # an option for each answer
 ) -> Report:
     """Write a commented config that passes `check`: asks a few questions on a terminal, or takes options."""
     from neurosearch.cli.answers import Asked, Given, starter
+    from neurosearch.cli.typed_paths import seen_from
     from neurosearch.config.load import study_from_text
     from neurosearch.config.starter import starter_text
 
@@ -44,12 +45,14 @@ def init(  # noqa: PLR0913, PLR0917  # an option for each answer
     _refuse_to_overwrite(out)
     chosen = starter(given, Asked.on_terminal(quiet=yes), schema)
     target = out if out is not None else Path(f"{chosen.name}.yaml")
+    chosen, moved = seen_from(target.parent, chosen)
     text = starter_text(chosen)
     study = study_from_text(text, target)
     _write(target, text)
     new_schema = _write_schema(target.parent / schema)
     facts = {"ok": True, "config": str(target), "study": study.study.name, "schema": str(target.parent / schema)}
     lines = [f"wrote {target}; every field in it is explained there."]
+    lines += [f"{field} is {path}: paths in a config start from its own folder." for field, path in moved.items()]
     if new_schema:
         lines.append(f"wrote {target.parent / schema}, by which editors complete and check it as you type.")
     return Report(
@@ -69,12 +72,15 @@ def _refuse_to_overwrite(path: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
+    except FileExistsError as error:
         _refuse_to_overwrite(path)
+        raise CommandError(f"{path.parent} is no folder. Name another file.") from error
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}. Name a file in another folder.") from error
 
 
 def _write_schema(path: Path) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SPARE_BYTES = 200 * 2**20  # databases, checkpoints and exported files of a small study
 _ANSWER_SECONDS = 2.0
 # Of the training section, what data and network must fit.
-_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier", "decorrelation")
+_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier", "decorrelation", "batch_size")
 
 
 @dataclass(frozen=True)

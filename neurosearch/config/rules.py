@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING
 
 from neurosearch.config.data import DataFields, FunctionFields, ImageListFields, NpzFields, SpiralFields, TaskKind
 from neurosearch.config.kinds import Conflict, Rule
-from neurosearch.config.losses import (
-    LOSSES,
-    BalancedSoftmaxFields,
-    ClassBalancedFields,
-    ClassBalancedFocalFields,
-    LabelAwareSmoothingFields,
-    LogitAdjustmentFields,
-    VsFields,
-)
-from neurosearch.config.model import ResnetCifarFields, VitFields
-from neurosearch.config.remedies import RetrainedFields
+from neurosearch.config.losses import LOSSES
+from neurosearch.config.model import MlpFields, ResnetCifarFields, VitFields
 from neurosearch.config.s3 import S3Fields, is_on_s3
 
 if TYPE_CHECKING:
@@ -145,6 +136,18 @@ def spiral_arms_have_points(config: "TrialConfig") -> Iterator[Conflict]:
         )
 
 
+def batch_norm_has_two_examples(config: "TrialConfig") -> Iterator[Conflict]:
+    """Mean and variance over a batch need two values; a neuron has one of each example, a channel one of each place."""
+    model, training = config.model, config.training
+    assert isinstance(model, MlpFields)
+    if model.norm == "batch" and training.batch_size == 1:
+        yield Conflict(
+            ("training.batch_size", "model.norm"),
+            "batch_size is 1 but norm is batch, which takes each neuron's mean and variance over the examples of a "
+            "step and cannot over one. Set batch_size to 2 or more, or norm to none.",
+        )
+
+
 def resnet_stages_fit(config: "TrialConfig") -> Iterator[Conflict]:
     """Each stage has an inner width, and no stage is narrower than the one before it."""
     model = config.model
@@ -197,121 +200,6 @@ def task_kind(config: "TrialConfig") -> TaskKind:
     return config.data.task_kind if isinstance(config.data, DataFields) else "classification"
 
 
-def _smoothing_falls(config: "TrialConfig") -> Iterator[Conflict]:
-    loss = config.training.loss
-    if isinstance(loss, LabelAwareSmoothingFields) and loss.tail > loss.head:
-        yield Conflict(
-            ("training.loss.tail", "training.loss.head"),
-            f"tail is {loss.tail} but head is {loss.head}, so labels of rare classes would be smoothed more than those "
-            "of common ones. Lower tail or raise head.",
-        )
-
-
-def _is_reweighted_once(config: "TrialConfig") -> Iterator[Conflict]:
-    training = config.training
-    if training.deferred_reweighting_share == 0:
-        return
-    share = f"deferred_reweighting_share is {training.deferred_reweighting_share}"
-    if isinstance(training.loss, ClassBalancedFields | ClassBalancedFocalFields):
-        yield Conflict(
-            ("training.deferred_reweighting_share", "training.loss"),
-            f"{share}, but loss {training.loss.kind} weights classes from the first epoch on. Set the share to 0, or "
-            "loss to cross_entropy or focal.",
-        )
-    elif task_kind(config) == "regression":
-        yield Conflict(
-            ("training.deferred_reweighting_share", "data.task"),
-            f"{share}, which weights classes, but the task is regression, which has none. Take it out.",
-        )
-
-
-def _is_adjusted_once(config: "TrialConfig") -> Iterator[Conflict]:
-    training = config.training
-    if training.posthoc_tau == 0:
-        return
-    posthoc, loss = f"posthoc_tau is {training.posthoc_tau}", training.loss
-    adjusts = isinstance(loss, BalancedSoftmaxFields) or (
-        isinstance(loss, LogitAdjustmentFields | VsFields) and loss.tau > 0
-    )
-    if adjusts:
-        yield Conflict(
-            ("training.posthoc_tau", "training.loss"),
-            f"{posthoc}, but loss {loss.kind} adjusts logits by the class shares while training, so that would be done "
-            "twice. Set posthoc_tau to 0, or loss to cross_entropy.",
-        )
-    elif task_kind(config) == "regression":
-        yield Conflict(
-            ("training.posthoc_tau", "data.task"),
-            f"{posthoc}, which adjusts the logits of classes, but the task is regression, which has none. Take it out.",
-        )
-
-
-def _remedies_have_classes(config: "TrialConfig") -> Iterator[Conflict]:
-    training = config.training
-    if task_kind(config) != "regression":
-        return
-    for field, value, plain in (
-        ("sampling", training.sampling, "instance"),
-        ("mixing", training.mixing.kind, "none"),
-        ("classifier", training.classifier.kind, "joint"),
-    ):
-        if value != plain:
-            yield Conflict(
-                (f"training.{field}", "data.task"),
-                f"{field} is {value}, which needs classes, but the task is regression, which has none. "
-                f"Set {field} to {plain}.",
-            )
-
-
-def _augmentation_has_images(config: "TrialConfig") -> Iterator[Conflict]:
-    if config.training.augmentation.kind != "none" and getattr(config.data, "layout", None) == "features":
-        yield Conflict(
-            ("training.augmentation", "data.layout"),
-            f"augmentation is {config.training.augmentation.kind}, which needs images, but data.layout is features. "
-            "Set augmentation to none.",
-        )
-
-
-def _second_stage_has_a_linear_layer(config: "TrialConfig") -> Iterator[Conflict]:
-    training = config.training
-    if training.classifier.kind != "joint" and training.loss.kind == "ldam":
-        yield Conflict(
-            ("training.classifier", "training.loss"),
-            f"classifier is {training.classifier.kind}, which changes a linear layer, but loss ldam makes the last one "
-            "a layer of cosines, whose weights have no lengths. Set classifier to joint, or choose another loss.",
-        )
-
-
-def _second_stage_adjusts_once(config: "TrialConfig") -> Iterator[Conflict]:
-    training, classifier = config.training, config.training.classifier
-    if not isinstance(classifier, RetrainedFields):
-        return
-    if classifier.tail_smoothing > classifier.head_smoothing:
-        yield Conflict(
-            ("training.classifier.tail_smoothing", "training.classifier.head_smoothing"),
-            f"tail_smoothing is {classifier.tail_smoothing} but head_smoothing is {classifier.head_smoothing}, so "
-            "labels of rare classes would be smoothed more than those of common ones. Lower tail_smoothing.",
-        )
-    if training.posthoc_tau > 0 and classifier.sampling != "instance":
-        yield Conflict(
-            ("training.posthoc_tau", "training.classifier.sampling"),
-            f"posthoc_tau is {training.posthoc_tau}, but the classifier is retrained with sampling "
-            f"{classifier.sampling}, which makes up for the class shares already. Set posthoc_tau to 0, or sampling to "
-            "instance.",
-        )
-
-
-#: Which remedies for imbalance exclude each other.
-REMEDY_RULES: tuple[Rule, ...] = (
-    _smoothing_falls,
-    _is_reweighted_once,
-    _is_adjusted_once,
-    _remedies_have_classes,
-    _augmentation_has_images,
-    _second_stage_has_a_linear_layer,
-    _second_stage_adjusts_once,
-)
-
 #: Rules that hold for every kind; a kind's own rules stand in its `Kind`.
 TRAINING_RULES: tuple[Rule, ...] = (
     _warmup_fits,
@@ -320,5 +208,4 @@ TRAINING_RULES: tuple[Rule, ...] = (
     _imbalance_has_classes,
     _zapping_fits,
     _decorrelation_fits,
-    *REMEDY_RULES,
 )

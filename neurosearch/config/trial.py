@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from neurosearch.config.base import Fields, Index
 from neurosearch.config.kinds import AnyKind, Conflict, ConflictError, kinds
+from neurosearch.config.remedy_rules import REMEDY_RULES
 from neurosearch.config.rules import TRAINING_RULES
 from neurosearch.config.training import TrainingFields
 
@@ -29,7 +30,7 @@ class TrialConfig(Fields):
         return self
 
     def _conflicts(self) -> Iterator[Conflict]:
-        rules = TRAINING_RULES
+        rules = (*TRAINING_RULES, *REMEDY_RULES)
         for section, group in ((self.data, "data"), (self.model, "models"), (self.growth, "growth")):
             rules += kinds(group)[kind_of(section)].rules
         for rule in rules:

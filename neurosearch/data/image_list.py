@@ -1,5 +1,6 @@
 """List files with "path label" on every line, as ImageNet-LT, Places-LT and iNaturalist are published."""
 
+import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class _ListReader:
     def read(self, seen: dict[str, str]) -> None:
         """Take in every line; `seen` says where a path was named before."""
         try:
-            text = self._list.near().read_text(encoding="utf-8")
+            text = self._list.near().read_text(encoding="utf-8-sig")  # editors put a mark before
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             problem = Problem(self._field, f'{self._path} cannot be read: {reason}. Give a text file of "path label".')
@@ -120,7 +121,7 @@ class _ListReader:
             self._wrong[number] = f"{path} leads out of the folder of the images"
             return
         place = f"{self._path}:{number}"
-        if (first := seen.setdefault(path, place)) != place:
+        if (first := seen.setdefault(posixpath.normpath(path), place)) != place:  # ./a.png is a.png
             self._wrong[number] = f"{path} stands already in {first}"
             return
         self.paths.append(self._files.place(path))

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from neurosearch.data.listing import SUFFIXES
 from neurosearch.export.card import Card
 from neurosearch.export.errors import PredictError
 
 Raw = npt.NDArray[Any]
 
-_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names by number of channels
 _DEEP_MODES = ("I", "F")  # Pillow cuts these off at 255 when it makes 8 bits of them
 _NAMED = 5  # problems listed by name; more are counted
@@ -73,9 +73,9 @@ def open_folder(folder: Path, card: Card, resize: bool) -> Examples:
     if sides is None or card.dtype != "uint8":
         what = "rows of features" if sides is None else "float32 values, whose scale an image file does not tell"
         raise PredictError(f"the network reads {what}, so {folder} cannot be used. Give an .npz with key x.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise PredictError(f"{folder} holds no image ({', '.join(sorted(_SUFFIXES))}).")
+        raise PredictError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}).")
     _check_images(paths, folder, None if resize else sides)
     names = tuple(str(path.relative_to(folder)) for path in paths)
 

@@ -30,7 +30,7 @@ CNN = {"kind": "cnn", "widths": [4, 6]}
 EVERYTHING: dict[str, Any] = {
     "epochs": 2,
     "learning_rate": 0.01,
-    "loss": "balanced_softmax",
+    "loss": "focal",
     "sampling": "progressive",
     "mixing": "remix",
     "augmentation": "crop_flip",
@@ -104,3 +104,15 @@ def test_what_does_not_fit_is_refused_with_its_field(trial: Make) -> None:
     require_fit(trial(training={"epochs": 1, "decorrelation": 0.1}), nn.Sequential(nn.Linear(4, 4), features), (4,))
     require_fit(trial(training={"epochs": 1, "classifier": "retrained"}), features, (4,))
     require_fit(trial(), nn.Sequential(features, nn.ReLU()), (4,))
+
+
+def test_steps_of_one_example_are_refused_where_batch_normalisation_has_one_value(trial: Make) -> None:
+    config = trial(training={"epochs": 1, "batch_size": 1})
+    images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(3))
+    images(torch.zeros(2, 3, 8, 8))
+    features = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    with pytest.raises(ValueError, match=r"^training\.batch_size: it is 1, but the network takes mean and variance"):
+        require_fit(config, features, (4,))
+    require_fit(config, images, (3, 8, 8))
+    require_fit(trial(training={"epochs": 1, "batch_size": 2}), features, (4,))
+    assert features[1].num_batches_tracked == 0

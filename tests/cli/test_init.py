@@ -47,6 +47,51 @@ def test_options_say_it_all(type_in: TypeIn) -> None:
     assert type_in("check", "new/own.yaml", "--data").code == 0
 
 
+def test_a_path_is_typed_as_seen_from_here_and_written_as_seen_from_the_config(type_in: TypeIn) -> None:
+    x, y = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez("my data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    done = type_in("init", "sub/b.yaml", "--data", "npz", "--path", "my data.npz")
+    assert "data.path is ../my data.npz: paths in a config start from its own folder." in done.out
+    assert '\n  path: "../my data.npz"\n' in Path("sub/b.yaml").read_text()
+    assert type_in("check", "sub/b.yaml", "--data").code == 0
+
+
+@pytest.mark.parametrize(
+    ("out", "words", "line"),
+    [
+        ("a.yaml", ("npz", "--path", "./gone.npz"), "path: ./gone.npz"),
+        ("sub/a.yaml", ("npz", "--path", "gone.npz"), "path: ../gone.npz"),
+        ("sub/a.yaml", ("npz", "--path", "/gone.npz"), "path: /gone.npz"),
+        ("sub/a.yaml", ("npz", "--path", "~/gone.npz"), 'path: "~/gone.npz"'),
+        ("sub/a.yaml", ("npz", "--path", "s3://bucket/gone.npz"), 'path: "s3://bucket/gone.npz"'),
+        (
+            "sub/a.yaml",
+            ("image_list", "--path", "s3://bucket", "--field", "data.train_list=t.txt"),
+            "train_list: t.txt",
+        ),
+        (
+            "sub/a.yaml",
+            ("image_list", "--path", "s3://bucket", "--field", "data.train_list=./t.txt"),
+            "train_list: ../t.txt",
+        ),
+        ("sub/a.yaml", ("image_list", "--path", "b", "--field", "data.train_list=t.txt"), "train_list: ../t.txt"),
+        ("sub/a.yaml", ("torchvision", "--path", "sets", "--field", "data.name=MNIST"), "path: ../sets"),
+    ],
+)
+def test_files_are_named_as_the_config_sees_them(type_in: TypeIn, out: str, words: tuple[str, ...], line: str) -> None:
+    assert type_in("init", out, "--data", *words).code == 0
+    assert f"\n  {line}\n" in Path(out).read_text()
+
+
+@pytest.mark.parametrize("out", ["/proc/g.yaml", "file/g.yaml"])
+def test_a_file_that_cannot_be_written_is_told(type_in: TypeIn, out: str) -> None:
+    Path("file").write_text("")
+    done = type_in("init", out)
+    assert done.code == 2
+    assert out.rpartition("/")[0] in done.err
+    assert "Name " in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -58,6 +103,8 @@ def test_options_say_it_all(type_in: TypeIn) -> None:
         (("--limit", "20000"), "write it as parameters=20000"),
         (("--limit", "params=20000"), "unknown limit 'params'"),
         (("--limit", "parameters=many"), "no whole number"),
+        (("--limit", "parameters=²"), "no whole number"),
+        (("--limit", f"parameters={'9' * 5000}"), "no whole number"),
         (("--field", "growth.kind=static"), "write data.NAME=VALUE or model.NAME=VALUE"),
         (("--field", "data.split_seed=-1"), "data.split_seed"),
         (("--field", "data.nonsense=1"), "data.nonsense"),

@@ -113,6 +113,14 @@ def test_the_published_recipe_can_be_written() -> None:
             {"posthoc_tau": 1.0, "classifier": "retrained"},
             ["training.posthoc_tau", "training.classifier.sampling"],
         ),
+        (
+            None,
+            {"sampling": "class_balanced", "loss": "balanced_softmax"},
+            ["training.sampling", "training.loss"],
+        ),
+        (None, {"sampling": "square_root", "loss": "vs"}, ["training.sampling", "training.loss"]),
+        (None, {"sampling": "progressive", "loss": "logit_adjustment"}, ["training.sampling", "training.loss"]),
+        (None, {"sampling": "class_balanced", "posthoc_tau": 1.0}, ["training.posthoc_tau", "training.sampling"]),
     ],
 )
 def test_what_cannot_be_combined_names_both_fields(data: Any, training: dict[str, Any], clashing: list[str]) -> None:
@@ -130,6 +138,12 @@ def test_what_cannot_be_combined_names_both_fields(data: Any, training: dict[str
         {"mixing": "mixup", "classifier": "retrained", "augmentation": "crop_flip", "loss": "focal"},
         {"posthoc_tau": 1.0, "classifier": {"kind": "retrained", "sampling": "instance"}},
         {"posthoc_tau": 1.0, "classifier": "tau_normalised"},
+        {"sampling": "class_balanced", "loss": {"kind": "vs", "tau": 0.0}},
+        {
+            "posthoc_tau": 1.0,
+            "sampling": "class_balanced",
+            "classifier": {"kind": "retrained", "sampling": "instance"},
+        },
     ],
 )
 def test_the_others_combine(training: dict[str, Any]) -> None:

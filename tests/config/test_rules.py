@@ -36,6 +36,8 @@ PUBLISHED: dict[str, Any] = {"kind": "nimble", "control": "as_published", "targe
     "fields",
     [
         {"training": {"epochs": 3, "warmup_epochs": 2}},
+        {"training": {"epochs": 3, "batch_size": 2}, "model": {"kind": "mlp", "widths": [8], "norm": "batch"}},
+        {"training": {"epochs": 3, "batch_size": 1}},
         {"training": {"epochs": 3, "schedule": "step", "drops": [0.3, 0.6]}},
         {"training": {"epochs": 10}, "growth": {"kind": "periodic", "period_epochs": 2, "grown_epochs": 1}},
         {"training": {"epochs": 10}, "growth": {"kind": "periodic", "period_epochs": 99, "grown_epochs": 7}},
@@ -62,6 +64,10 @@ def test_what_keeps_the_rules_at_their_very_edge_is_a_trial(fields: dict[str, An
     [
         ({"training": {"epochs": 3, "warmup_epochs": 3}}, ["training.warmup_epochs", "training.epochs"]),
         ({"training": {"epochs": 3, "drops": [0.5, 0.5]}}, ["training.drops"]),
+        (
+            {"training": {"epochs": 3, "batch_size": 1}, "model": {"kind": "mlp", "widths": [8], "norm": "batch"}},
+            ["training.batch_size", "model.norm"],
+        ),
         (
             {"growth": {"kind": "periodic", "period_epochs": 3, "grown_epochs": 3}},
             ["growth.grown_epochs", "growth.period_epochs"],

@@ -72,6 +72,19 @@ def test_every_wrong_line_is_named_with_file_and_line(root):
     assert f"{test}:2: the label 2 is outside 0..1" in second.text
 
 
+def test_a_list_that_an_editor_saved_with_a_mark_is_read(root):
+    (root / "train.txt").write_text("a.png 0\nb.png 1\n", encoding="utf-8-sig")
+    test = write(root, "test.txt", "c.png 0", "d.png 1")
+    assert len(read_lists(root, root / "train.txt", test, None, 0.2).train.paths) == 2
+
+
+@pytest.mark.parametrize("name", ["./a.png", "x/../a.png", ".//a.png"])
+def test_one_image_written_in_two_ways_is_one_image(root, name):
+    train, test = write(root, "train.txt", "a.png 0", "b.png 1"), write(root, "test.txt", f"{name} 0", "c.png 1")
+    with pytest.raises(DataError, match=rf"test.txt:1: {name} (stands already in .*train.txt:1|leads out)"):
+        read_lists(root, train, test, None, 0.2)
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "/etc/secret.png"])
 def test_a_line_does_not_lead_out_of_the_folder(root, name):
     train = write(root, "train.txt", "a.png 0", f"{name} 1")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neurosearch.data.listing import SUFFIXES
 from neurosearch.export.card import make_card
 from neurosearch.export.errors import PredictError
 from neurosearch.export.inputs import check_raw, open_folder, open_npz
@@ -37,6 +38,12 @@ def test_images_come_in_the_order_of_their_paths_whatever_their_folder(cards, tm
     first, second = examples.batches(2)
     assert np.array_equal(first, np.stack([PIXELS // 2, PIXELS]))
     assert np.array_equal(second, (PIXELS // 4)[None])
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_what_is_trained_on_is_predicted_on(cards, tmp_path, suffix):
+    save_images(tmp_path, {f"a{suffix}": PIXELS})
+    assert open_folder(tmp_path, cards["cnn-HWC-resized"], False).names == (f"a{suffix}",)
 
 
 def test_images_are_brought_to_the_networks_layout(cards, tmp_path):

@@ -41,7 +41,7 @@ storage: {{folder: {root}}}
 tracking: {{enabled: false}}
 """
 COMMAND = [sys.executable, "-c", "from neurosearch.cli import main; main()"]
-NUM_KILLS = 4
+NUM_KILLS = 3
 
 
 def told(folder):

@@ -46,7 +46,7 @@ def _status(study: FarStudy) -> Report:
     facts = {**report.facts, "job": {"id": job.id, "state": job.state, "message": job.message}}
     follow = ("logs", "--follow") if job.runs else ("logs",)
     lines = (*report.lines, f"job {job.id}: {_words(job)}")
-    return Report(facts, lines, next=(*report.next, study.command(*follow)))
+    return replace(report, facts=facts, lines=lines, next=(*report.next, study.command(*follow)))
 
 
 def far_stop(name: str, address: str, folder: Path, database: str | None, *, at_once: bool) -> Report:

@@ -166,7 +166,7 @@ def test_a_study_that_its_job_has_not_made_yet_is_told_so_and_its_job_ended(ray_
     assert status["job"]["state"] in ("pending", "running")
     assert there("stop", "later")["stop_requested"] is False
     assert (
-        "the job later-1 has made no study yet, so there is no trial 3"
+        "the job later-1 has made no study yet. So there is no trial 3"
         in there("logs", "later", "--trial", 3, code=2)["error"]
     )
     assert "the job later-1 searches later already" in there("resume", "later", code=2)["error"]

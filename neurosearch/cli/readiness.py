@@ -218,7 +218,7 @@ def _bytes(raw: "RawArrays") -> int:
 
 
 def _left_out(variants: tuple[_Variant, ...]) -> Iterator[str]:
-    from neurosearch.data.listing import listed
+    from neurosearch.data.problems import listed
 
     for broken in dict.fromkeys(variant.raw.broken for variant in variants if variant.raw.broken):
         yield f"broken images are left out, {len(broken)} of them: {listed(broken)}."

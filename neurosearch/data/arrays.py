@@ -1,6 +1,7 @@
 """The raw arrays of a data set as a source hands them over, and everything that can be wrong with them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -8,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.problems import Problem, name_class
+from neurosearch.data.problems import Problem, listed, name_class
 from neurosearch.data.targets import check_targets
 
 Layout = Literal["features", "HW", "HWC", "CHW"]
@@ -16,6 +17,10 @@ LAYOUTS: tuple[Layout, ...] = ("features", "HW", "HWC", "CHW")
 RANKS: dict[str, int] = {"features": 2, "HW": 3, "HWC": 4, "CHW": 4}
 _CHANNELS = (1, 3, 4)  # what a colour axis can hold
 _CHUNK_VALUES = 1 << 24
+_NUMBER_ANEW = (
+    "Number them anew: names, y_train = numpy.unique(y_train, return_inverse=True), then y_test = "
+    "numpy.searchsorted(names, y_test), and save names as class_names."
+)
 
 
 @dataclass(frozen=True)
@@ -175,22 +180,45 @@ def _check_kind(y_name: str, y: npt.NDArray[Any]) -> Iterator[str]:
     if y.ndim != 1:
         yield f"{y_name} has shape {y.shape}, but labels are one number an image. Save class numbers, not one-hot rows."
     if not np.issubdtype(y.dtype, np.integer):
-        quantities = " If these are quantities and no classes, set data.task: regression."
-        yield (
-            f"{y_name} holds {y.dtype}, but labels are whole numbers. Save it with .astype('int64')."
-            f"{quantities if np.issubdtype(y.dtype, np.floating) else ''}"
-        )
+        yield f"{y_name} holds {y.dtype}, but labels are whole numbers. {_label_remedy(y)}"
+
+
+def _label_remedy(y: npt.NDArray[Any]) -> str:
+    if np.issubdtype(y.dtype, np.floating):
+        return "Save it with .astype('int64'). If these are quantities and no classes, set data.task: regression."
+    return "Save it with .astype('int64')." if y.dtype == np.bool_ else _NUMBER_ANEW
+
+
+def numbered_classes(*labels: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Return the numbers 0..largest label as names; none where some of these numbers are no label.
+
+    Such labels are ids and not numbers of classes, and one wrong label would make millions of classes.
+    """
+    distinct = _distinct(labels)
+    num_classes = int(distinct[-1]) + 1 if len(distinct) else 0
+    return tuple(map(str, range(num_classes))) if num_classes == np.count_nonzero(distinct >= 0) else ()
+
+
+def _distinct(labels: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    whole = [np.unique(y) for y in labels if np.issubdtype(y.dtype, np.integer)]
+    return np.unique(np.concatenate(whole)) if whole else np.empty(0, np.int64)
 
 
 def _check_labels(raw: RawArrays) -> Iterator[str]:
     no_labels = [*_check_kind("y_train", raw.y_train), *_check_kind("y_test", raw.y_test)]
     yield from no_labels
     names, num_classes = raw.class_names, len(raw.class_names)
+    if not names and not no_labels and len(distinct := _distinct((raw.y_train, raw.y_test))):
+        yield (
+            f"the labels are {len(distinct):,} different numbers, {listed([str(label) for label in distinct])}, but "
+            f"classes are numbered from 0 without gaps. {_NUMBER_ANEW}"
+        )
+        return
     if num_classes < 2 and not no_labels:
         yield f"there is {num_classes} class, but telling classes apart needs at least 2."
     if len(set(names)) != num_classes:
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        yield f"class_names names {', '.join(doubled)} more than once. Give every class its own name."
+        doubled = sorted(name for name, count in Counter(names).items() if count > 1)
+        yield f"class_names names {listed(doubled)} more than once. Give every class its own name."
     for name, y in (("y_train", raw.y_train), ("y_test", raw.y_test)):
         if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
             continue  # said above already
@@ -203,5 +231,5 @@ def _check_labels(raw: RawArrays) -> Iterator[str]:
         missing = sorted(set(range(num_classes)) - set(np.unique(y).tolist()))
         part = "training" if name == "y_train" else "test"
         if missing and num_classes > 1:
-            listed = ", ".join(name_class(label, names) for label in missing)
-            yield f"{name} has no {part} image of {listed}. Add some, or leave the class out and number the rest anew."
+            without = listed([name_class(label, names) for label in missing])
+            yield f"{name} has no {part} image of {without}. Add some, or leave the class out and number the rest anew."

@@ -3,6 +3,7 @@
 Shape letters: n images, H and W height and width, C colour channels.
 """
 
+import errno
 import os
 import struct
 import zlib
@@ -25,10 +26,11 @@ Pixels = npt.NDArray[np.uint8]
 _MODES: dict[Colour, str] = {"rgb": "RGB", "grey": "L"}
 _DEEP_MODES = ("I", "F")  # Pillow cuts these off at 255 when it makes 8 bits of them
 _BLOCK_BYTES = 1 << 22  # of pixels between two marks of progress
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _TODO, _DONE, _BROKEN = 0, 1, 2
 
 # What Pillow's readers raise on bytes that are no image. An error of the system (no such file, too many open files)
-# carries a number and is none of these: it says nothing about the image.
+# carries a number and is none of these: it says nothing about the image, unless it is a link that leads nowhere.
 _BROKEN_BYTES = (
     OSError,
     SyntaxError,
@@ -53,7 +55,7 @@ def read_image(path: str, sides: Sides | None, colour: Colour) -> Pixels:
     Prediction from a folder of images does the same in the same order.
 
     Raises:
-        BrokenImageError: If it cannot be decoded or has more than 8 bits a channel.
+        BrokenImageError: If it cannot be decoded, has more than 8 bits a channel or is a link to no file.
         OSError: If the system does not let the file be read.
     """
     try:
@@ -63,7 +65,7 @@ def read_image(path: str, sides: Sides | None, colour: Colour) -> Pixels:
         if sides is not None and (pixels.height, pixels.width) != sides:
             pixels = pixels.resize((sides[1], sides[0]), Image.Resampling.BILINEAR)
     except _BROKEN_BYTES as error:
-        raise _told(error) from error
+        raise _told(path, error) from error
     return np.asarray(pixels)
 
 
@@ -74,7 +76,7 @@ def read_sides(path: str) -> Sides:
             _refuse_deep(image.mode)
             return image.height, image.width
     except _BROKEN_BYTES as error:
-        raise _told(error) from error
+        raise _told(path, error) from error
 
 
 def _refuse_deep(mode: str) -> None:
@@ -82,7 +84,9 @@ def _refuse_deep(mode: str) -> None:
         raise ValueError("it has more than 8 bits a channel")
 
 
-def _told(error: Exception) -> Exception:
+def _told(path: str, error: Exception) -> Exception:
+    if isinstance(error, OSError) and error.errno in _NOWHERE and os.path.islink(path):  # noqa: PTH114 (a text)
+        return BrokenImageError("it is a link that leads nowhere")
     is_systems = isinstance(error, OSError) and error.errno is not None
     return error if is_systems else BrokenImageError(f"{type(error).__name__}: {error}")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from neurosearch.data.listing import SUFFIXES, DiskImages, ListedImages, Listing, hold_out, listed
-from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.listing import SUFFIXES, DiskImages, ListedImages, Listing, hold_out
+from neurosearch.data.problems import DataError, Problem, listed
 
 _FIELD = "data.path"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from neurosearch.data.listing import ImageFiles, ListedImages, Listing, hold_out
-from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.problems import DataError, Problem, listed
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def read_lists(
     for reader in readers:
         reader.check(known)
         problems += [reader.wrong_root()] if reader.num_absent == len(reader.paths) > 0 else reader.problems()
+    if not problems and num_classes is None:
+        problems = readers[0].gaps()
     if problems:
         raise DataError(problems)
     train, *rest = (ListedImages(tuple(each.paths), np.array(each.labels, np.int64)) for each in readers)
@@ -86,6 +88,19 @@ class _ListReader:
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
                 self._take(number, line.strip(), seen)
+
+    def gaps(self) -> list[Problem]:
+        """Return that some number below the largest label is no label: one wrong label would make a million classes."""
+        given = sorted({label for label in self.labels if label >= 0})
+        if not given or len(given) == given[-1] + 1:
+            return []
+        largest = given[-1]
+        text = (
+            f"{self._path}:{self._lines[self.labels.index(largest)]}: the label {largest} is the largest, but of the "
+            f"{largest + 1:,} classes from 0 to it only {len(given):,} have an image: {listed(list(map(str, given)))}. "
+            "Mend that label, or number the classes from 0 without gaps."
+        )
+        return [Problem(self._field, text)]
 
     def check(self, num_classes: int) -> None:
         """Find labels out of range and files that are not there."""

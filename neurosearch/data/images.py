@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from neurosearch.data.arrays import Layout, RawArrays
 from neurosearch.data.decoding import Colour, Decoded, Sides, all_sides, decode_into
-from neurosearch.data.listing import Listing, listed
-from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.listing import Listing
+from neurosearch.data.problems import DataError, Problem, listed
 
 _NAMED_SIZES = 3
 _COPY_BYTES = 1 << 24

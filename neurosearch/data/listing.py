@@ -15,7 +15,6 @@ from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.split import stratified_split
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
-NAMED = 20  # problems of one sort that are listed one by one; more are counted
 _TEST_SEED = 0  # fixed: the test part must be the same in every study, whatever the study's seed
 
 
@@ -83,13 +82,13 @@ class DiskImages:
         return os.path.isfile(place)  # noqa: PTH113 (a million of them)
 
     def stamps(self, places: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        """Yield size and time of change of every file.
+        """Yield size and time of change of every file; of a link that leads nowhere, its own.
 
         Raises:
             OSError: If a file is gone.
         """
         with ThreadPoolExecutor() as pool:  # what takes long is to wait for the disk
-            for stat in pool.map(os.stat, places, chunksize=64):
+            for stat in pool.map(_stat, places, chunksize=64):
                 yield stat.st_size, stat.st_mtime_ns
 
     def near(self, places: Sequence[str]) -> Sequence[str]:
@@ -144,16 +143,17 @@ class Listing:
         return digest.hexdigest()
 
 
+def _stat(place: str) -> os.stat_result:
+    try:
+        return os.stat(place)  # noqa: PTH116 (a million of them)
+    except OSError:
+        return os.lstat(place)
+
+
 def hold_out(images: ListedImages, test_share: float) -> tuple[ListedImages, ListedImages]:
     """Return a training and a test part: `test_share` of every class, the same in every study."""
     train, test = stratified_split(images.labels, test_share, _TEST_SEED)
     return _chosen(images, train), _chosen(images, test)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _chosen(images: ListedImages, positions: npt.NDArray[np.int64]) -> ListedImages:

@@ -10,7 +10,7 @@ from typing import Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.problems import Problem, name_class
+from neurosearch.data.problems import Problem, listed, name_class
 
 Profile = Literal["exponential", "step"]
 
@@ -81,12 +81,11 @@ def check_imbalance(
             Problem(field, f"the ratio is {imbalance.ratio}, but the largest class over the smallest is at least 1")
         ]
     counts = class_counts(imbalance, largest, len(class_names))
-    return [
-        Problem(
-            field,
-            f"a ratio of {imbalance.ratio:g} leaves {name_class(label, class_names)} without a training image "
-            f"({largest} images in the smallest class before thinning). Lower the ratio to at most {largest}.",
-        )
-        for label, count in enumerate(counts)
-        if count == 0
-    ]
+    empty = [name_class(label, class_names) for label, count in enumerate(counts) if count == 0]
+    if not empty:
+        return []
+    text = (
+        f"a ratio of {imbalance.ratio:g} leaves {listed(empty)} without a training image ({largest} images in the "
+        f"smallest class before thinning). Lower the ratio to at most {largest}."
+    )
+    return [Problem(field, text)]

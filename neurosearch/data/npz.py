@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, check_arrays, infer_layout
+from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, check_arrays, infer_layout, numbered_classes
 from neurosearch.data.problems import DataError, Problem
 from neurosearch.data.targets import target_names
 
@@ -163,8 +163,7 @@ def _as_float32(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _class_names(stored: npt.NDArray[Any] | None, *labels: npt.NDArray[Any]) -> tuple[str, ...]:
-    """Return the stored names, or the numbers 0..largest label as names."""
+    """Return the stored names, or the labels themselves where they are numbers of classes."""
     if stored is not None:
         return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(stored).tolist())
-    largest = max((int(y.max()) for y in labels if y.size and np.issubdtype(y.dtype, np.integer)), default=-1)
-    return tuple(str(label) for label in range(largest + 1))
+    return numbered_classes(*labels)

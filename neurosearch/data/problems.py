@@ -1,7 +1,9 @@
 """What is wrong with the data: problems as values, all of them in one error."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+NAMED = 20  # of one sort that are listed one by one; more are counted
 
 
 class Problem(NamedTuple):
@@ -39,3 +41,9 @@ def name_class(label: int, class_names: tuple[str, ...]) -> str:
     """Return how messages call a class: its number, and its name where that says more."""
     name = class_names[label] if label < len(class_names) else str(label)
     return f"class {label}" if name == str(label) else f"class {label} ({name})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

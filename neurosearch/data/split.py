@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from neurosearch.data.problems import Problem, name_class
+from neurosearch.data.problems import Problem, listed, name_class
 
 Positions = npt.NDArray[np.int64]
 
@@ -37,12 +37,11 @@ def check_split(
     """Return what is wrong with holding `share` out of classes with these counts; an empty class is said elsewhere."""
     if not 0 < share < 1:
         return [Problem(field, f"the share is {share}, but it must lie between 0 and 1, such as 0.2")]
-    return [
-        Problem(
-            field,
-            f"{name_class(label, class_names)} has {count} training image, so it cannot stand in both the training "
-            "and the validation part. Give it at least 2 images or lower the imbalance ratio.",
-        )
-        for label, count in enumerate(counts)
-        if count == 1
-    ]
+    lone = [name_class(label, class_names) for label, count in enumerate(counts) if count == 1]
+    if not lone:
+        return []
+    text = (
+        f"{listed(lone)} {'has' if len(lone) == 1 else 'have'} 1 training image, so it cannot stand in both the "
+        "training and the validation part. Give each class at least 2 images, or lower the imbalance ratio."
+    )
+    return [Problem(field, text)]

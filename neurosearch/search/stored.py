@@ -7,7 +7,6 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from neurosearch.config.load import StudyConfig, study_from_mapping
-from neurosearch.config.search import ARMS
 from neurosearch.config.study import StudyFields
 from neurosearch.randomness import derive_seed
 from neurosearch.search.confirmed import best_confirmed, confirmed

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurosearch.data.arrays import RawArrays, check_arrays, infer_layout
+from neurosearch.data.arrays import RawArrays, check_arrays, infer_layout, numbered_classes
 
 
 def good():
@@ -60,6 +60,46 @@ def test_values_that_are_not_finite_are_counted_by_row():
 def test_everything_wrong_is_said_at_once():
     texts = found(x_train=np.zeros((5, 4, 4), np.int16), y_test=np.array([0, 1, 9, 0, 1, 2]))
     assert len(texts) == 4  # dtype, dtypes differ, lengths, label
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], [b"a", b"b"]])
+def test_words_as_labels_are_numbered_as_the_message_says(labels):
+    y = np.array(labels)[[1, 0, 1, 0, 1, 0]]
+    [text] = found(y_train=y)
+    assert "names, y_train = numpy.unique(y_train, return_inverse=True), then y_test = numpy.searchsorted(" in text
+    names, y_train = np.unique(y, return_inverse=True)
+    assert found(y_train=y_train, y_test=np.searchsorted(names, y), class_names=tuple(map(str, names))) == []
+
+
+def test_labels_are_named_by_their_numbers():
+    assert numbered_classes(np.array([0, 2]), np.array([1])) == ("0", "1", "2")
+    assert numbered_classes(np.array([0, 2]), np.array([2])) == ()
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        (
+            [0, 1, 3_000_000, 0, 1, 1],
+            "the labels are 3 different numbers, 0, 1, 3000000, but classes are",
+        ),
+        ([7, 5, 7, 5, 7, 5], "the labels are 2 different numbers, 5, 7, but"),
+        ([-1, -1, -1, -1, -1, -1], "the labels are 1 different numbers, -1, but"),
+        (range(0, 60, 10), "the labels are 6 different numbers, 0, 10, 20, 30, 40, 50, but"),
+    ],
+)
+def test_labels_that_are_ids_make_no_classes(y, text):
+    y = np.array(y)
+    [told] = found(y_train=y, y_test=y, class_names=numbered_classes(y))
+    assert text in told
+    assert "Number them anew" in told
+
+
+def test_of_many_classes_the_first_are_named_and_the_rest_counted():
+    names = tuple(f"c{number}" for number in range(1000))
+    texts = found(class_names=names)
+    assert all(len(text) < 1000 for text in texts)
+    assert "class 22 (c22) and 977 more. Add some" in texts[0]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,15 @@ def test_a_file_that_is_gone_is_no_broken_image(tmp_path):
         read_image(str(tmp_path / "a.png"), None, "rgb")
 
 
+@pytest.mark.parametrize("target", ["gone.png", "a.png", "file/gone.png"])
+def test_a_link_that_leads_nowhere_is_a_broken_image(tmp_path, target):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "a.png").symlink_to(target)
+    for read in (lambda path: read_image(path, None, "rgb"), read_sides):
+        with pytest.raises(BrokenImageError, match="it is a link that leads nowhere"):
+            read(str(tmp_path / "a.png"))
+
+
 @pytest.fixture
 def paths(tmp_path, save_image):
     made = [tmp_path / f"{number}.png" for number in range(9)]

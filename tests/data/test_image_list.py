@@ -97,6 +97,16 @@ def test_a_test_label_that_no_training_image_has_is_out_of_range(root):
         read_lists(root, write(root, "train.txt", "a.png 0", "b.png 1"), write(root, "test.txt", "c.png 2"), None, 0.2)
 
 
+def test_one_wrong_label_does_not_make_a_million_classes(root):
+    train = write(root, "train.txt", "a.png 0", "b.png 5000000", "c.png 1")
+    with pytest.raises(DataError) as caught:
+        read_lists(root, train, None, None, 0.2)
+    [problem] = caught.value.problems
+    assert problem.field == "data.train_list"
+    assert problem.text.startswith(f"{train}:2: the label 5000000 is the largest, but of the 5,000,001 classes")
+    assert "only 3 have an image: 0, 1, 5000000. Mend that label" in problem.text
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [(None, "cannot be read: No such file"), (b"\xff\xfe\x00", "it is no text"), (b"\n", "names no image")],

@@ -92,6 +92,15 @@ def test_a_broken_header_is_found_by_the_survey(make_folder):
     assert len(source(root, broken_share=0.1).survey().broken) == 1
 
 
+def test_a_link_that_leads_nowhere_counts_as_broken(make_folder, tmp_path):
+    root, _ = make_folder()
+    (root / "cat" / "9.png").symlink_to("gone.png")
+    for look in (lambda images: images.survey(), lambda images: prepare(PREPARE, images, tmp_path / "data")):
+        with pytest.raises(DataError, match=r"1 of 11 images are broken, .*9\.png"):
+            look(source(root))
+    assert source(root, broken_share=0.1).survey().broken == (str(root / "cat" / "9.png"),)
+
+
 def test_up_to_the_share_broken_images_are_left_out(make_folder):
     root, pixels = make_folder()
     listing = list_folder(root, 0.2)

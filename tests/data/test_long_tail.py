@@ -70,6 +70,11 @@ def test_an_empty_class_is_named():
     assert "at most 5" in problem.text
 
 
+def test_many_empty_classes_are_one_problem():
+    [problem] = check_imbalance(Imbalance("step", 8), 5, tuple(map(str, range(99))))
+    assert "class 68 and 30 more without a training image" in problem.text
+
+
 @pytest.mark.parametrize("ratio", [0.5, -1.0, float("nan"), float("inf")])
 def test_a_ratio_below_one_is_refused(ratio):
     [problem] = check_imbalance(Imbalance("exponential", ratio), 5000, CIFAR_NAMES)

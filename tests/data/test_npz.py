@@ -5,6 +5,7 @@ import pytest
 
 from neurosearch.data.npz import NpzSource
 from neurosearch.data.problems import DataError
+from neurosearch.data.selection import PrepareSettings, checked
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
@@ -109,6 +110,14 @@ def test_what_else_is_wrong_is_said_with_a_layout_that_cannot_be_told(tmp_path):
     assert "Give x_train 2 to 4 axes" in text
     assert "x_train has 6 images and y_train 5 labels" in text
     assert "no training image of class 1" in text
+
+
+def test_labels_that_are_ids_are_refused_without_a_name_for_each(tmp_path):
+    y = np.array([0, 1, 999_999_999, 0, 1, 999_999_999])
+    path = save(tmp_path / "a.npz", y_train=y, y_test=y[:3])
+    with pytest.raises(DataError) as caught:
+        checked(PrepareSettings(None, 0.5, 0, None), NpzSource(path, "auto", None).load())
+    assert "the labels are 3 different numbers, 0, 1, 999999999, but" in str(caught.value)
 
 
 def test_a_changed_archive_has_another_identity(tmp_path):

@@ -43,6 +43,11 @@ def test_a_class_with_one_image_is_named_with_its_count():
     assert "class 1 (dog) has 1 training image" in problem.text
 
 
+def test_many_classes_with_one_image_are_one_problem():
+    [problem] = check_split((1,) * 99, tuple(map(str, range(99))), 0.2)
+    assert "class 19 and 79 more have 1 training image" in problem.text
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
 def test_a_share_outside_zero_and_one_is_refused(share):
     assert "between 0 and 1" in check_split((5, 5), ("cat", "dog"), share)[0].text

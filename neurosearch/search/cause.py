@@ -1,14 +1,16 @@
 """What growth's gain comes from: the growing network beside its arms, on the same fresh seeds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from neurosearch.config.search import ARMS, Arm, Objective
 from neurosearch.config.study import StudyFields
+from neurosearch.config.trial import config_key
 from neurosearch.search.confirmed import common_seeds, confirmed, paired_networks
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.statistics import Answer, Comparison, compare, difference_words, estimate_words
+from neurosearch.search.summaries import ranked
 
 _STATIC = "static"
 _CALLED: Mapping[Arm, str] = {
@@ -93,19 +95,22 @@ class Cause:
 def cause(trials: Sequence[TrialSummary], study: StudyFields, control: TrialSummary) -> Cause | None:
     """Returns what the arms say; None where no network that changed its neurons was trained on fresh seeds.
 
-    The arms stand beside the finalist that was the best of the search among those whose neurons changed; finalists are
-    numbered in that order.
+    The arms stand beside the finalist that was the best of the search among those whose neurons changed, and were asked
+    for after it: those of before, in a study that went on with more trials, stood beside another one.
 
     Args:
         trials: All of the study.
         study: Its config.
         control: The control.
     """
-    fresh = confirmed(trials)
-    grown = grown_leader([trial for trial in fresh if trial.role == "finalist" and trial.state == "finished"])
+    fresh, objective = confirmed(trials), study.search.objectives[0]
+    finalists = [trial for trial in fresh if trial.role == "finalist" and trial.state == "finished"]
+    grown = grown_leader(_by_search(finalists, trials, objective))
     if grown is None or not common_seeds(grown, control):
         return None
-    found = {trial.role: trial for trial in fresh if trial.role in ARMS and common_seeds(grown, trial)}
+    asked = min(each.number for each in trials if each.role == "finalist" and each.config == grown.config)
+    after = [trial for trial in fresh if trial.number > asked and common_seeds(grown, trial)]
+    found = {trial.role: trial for trial in after if trial.role in ARMS}
     arms = tuple(
         ArmAnswer(arm, found[arm].number, compared(grown, found[arm], study.search.objectives))
         for arm in ARMS
@@ -114,6 +119,15 @@ def cause(trials: Sequence[TrialSummary], study: StudyFields, control: TrialSumm
     fixed = next((arm.comparisons for arm in arms if arm.arm == "fixed"), None)
     base = fixed or compared(grown, control, study.search.objectives)
     return Cause(grown.number, base[0], arms)
+
+
+def _by_search(
+    finalists: Iterable[TrialSummary], trials: Iterable[TrialSummary], objective: Objective
+) -> list[TrialSummary]:
+    """Returns finalists as the search ranked their configs, the best first."""
+    searched = ranked((trial for trial in trials if trial.role == "search"), objective)
+    places = {config_key(trial.config): place for place, trial in enumerate(searched)}
+    return sorted(finalists, key=lambda each: (places.get(config_key(each.config), len(places)), each.number))
 
 
 def grown_leader(best: Sequence[TrialSummary]) -> TrialSummary | None:

@@ -113,6 +113,27 @@ def test_an_arm_on_other_seeds_or_without_an_end_is_left_out(study):
     assert verdict(study, [other, open_arm]) == ()
 
 
+def test_in_a_study_that_went_on_the_arms_are_those_of_its_leader_now(study):
+    searched = [
+        trial(number, "search", score, kind="periodic", seeds=(1,), config=each.config)
+        for number, score, each in ((0, 0.8, GROWN), (1, 0.9, trial(20, "finalist", 0.9)))
+    ]
+    leader = trial(20, "finalist", 0.95, kind="periodic")
+    before, own = trial(10, "fixed", 0.6), trial(21, "fixed", 0.85)
+    found = cause([*searched, GROWN, CONTROL, before, leader, own], study, CONTROL)
+    assert (found.grown, [arm.trial for arm in found.arms]) == (20, [21])
+    unfinished = cause([*searched, GROWN, CONTROL, before, leader], study, CONTROL)
+    assert (unfinished.grown, unfinished.arms) == (20, ()), "an arm of before stood beside another network"
+
+
+def test_an_arm_of_before_stays_until_it_was_trained_again_on_more_seeds(study):
+    again = trial(12, "finalist", 0.90, kind="periodic", config=GROWN.config)
+    other = trial(6, "finalist", 0.99, kind="nimble")
+    searched = [trial(0, "search", 0.9, seeds=(1,), config=GROWN.config)]
+    found = cause([*searched, GROWN, other, CONTROL, *arms(recycle=0.8), again], study, CONTROL)
+    assert (found.grown, [arm.trial for arm in found.arms]) == (12, [10])
+
+
 def test_facts_hold_the_words_and_every_arm(study):
     found = cause([GROWN, CONTROL, *arms(recycle=0.86, fixed=0.85)], study, CONTROL)
     facts = found.facts()

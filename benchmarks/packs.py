@@ -1,10 +1,11 @@
 """What packs save, beside the same trainings one after the other; one thread, CPU seconds, both sides in turns.
 
 - `tiny_speedup`: trial-steps per CPU second of nimble networks (9 neurons, 32 points, the size an input and a gate,
-  as published) by the compiled step of `training.packed`, over those of our trainer, one network after the other by
-  autograd; compilation not counted. `tiny` has the rates.
-- `tiny_pack_speedup`: the same for as many trainers in one `training.pack.Pack`, as a search packs them: any growth and
-  optimizer, nothing compiled. Their growth is in it, so longer epochs save more.
+  as published) in one `training.pack.Pack` of 256 whose step is compiled, as a search packs them, over those of the
+  same trainers one after the other by autograd; 4,000 steps, their growth is in both. Compiling is not counted; `tiny`
+  has its seconds, and the rates.
+- `tiny_eager_speedup`: the same for a pack whose step is not compiled, 1,000 steps.
+- `tiny_closed_form_speedup`: the same by the step of `training.packed`, which no search uses.
 - `bessel_cpu_ratio`: CPU seconds of one published Bessel trial (10 neurons under the controller mask, 32,768 points,
   four fifths of them for training, Adam, 5,000 epochs) as a process of its own that runs our trainer, over its share of
   one process that trains 16 of them by the compiled step. Imports are in both, compilation is in the second.
@@ -120,7 +121,7 @@ def points(num_points: int, terms: int, low: float, high: float, seed: int) -> t
     return Arrays(both[0][num_test:], both[1][num_test:]), Arrays(both[0][:num_test], both[1][:num_test])
 
 
-def tiny_trainer(seed: int, steps: int) -> Trainer:
+def tiny_trainer(seed: int, steps: int, *, compiled: bool) -> Trainer:
     """Return a published nimble network on 32 points, all of them in every step."""
     train, test = points(40, 1, 0.1, 0.2, seed)
     torch.manual_seed(seed)
@@ -128,28 +129,38 @@ def tiny_trainer(seed: int, steps: int) -> Trainer:
     draw_uniform(model)
     batches = Repeated(ArrayBatches(train, test, len(train.y), seed, CPU, 0), steps)
     task, policy = Regression("mse", ["y"], [1.0]), NimblePolicy(PUBLISHED_SIZE)
-    return trainer_of(model, batches, task, policy, seed=seed, optimizer="sgd", momentum=0.0)
+    return trainer_of(model, batches, task, policy, seed=seed, optimizer="sgd", momentum=0.0, compiled=compiled)
 
 
-def tiny(num_packed: int, steps: int) -> dict[str, float]:
-    """Return trial-steps per CPU second: alone, in a pack of trainers, and by the compiled step."""
-    alone = [tiny_trainer(seed, steps) for seed in range(4)]
-    together = [tiny_trainer(seed, steps) for seed in range(num_packed)]
-    for trainer in together:
-        trainer.prepare()
+def tiny_pack(count: int, steps: int, *, compiled: bool) -> tuple[float, float]:
+    """Return trial-steps per CPU second of a pack of tiny networks, and the seconds that its step took to compile."""
+    pack = Pack()
+    for num_steps in (2, steps):  # the first ones compile, and warm up
+        trainers = [tiny_trainer(seed, num_steps, compiled=compiled) for seed in range(count)]
+        for trainer in trainers:
+            trainer.prepare()
+        started = time.process_time()
+        failed = [each for each in pack.train_epoch(trainers) if isinstance(each, Exception)]
+        seconds = time.process_time() - started
+        assert not failed, failed
+    return count * steps / seconds, pack.compile_seconds
+
+
+def tiny(count: int, steps: int) -> dict[str, float]:
+    """Return trial-steps per CPU second: alone, in packs of the search, by the closed form; and compiling's seconds."""
+    alone = [tiny_trainer(seed, steps, compiled=False) for seed in range(4)]
     started = time.process_time()
     for trainer in alone:
         list(trainer.epochs())
     alone_rate = len(alone) * steps / (time.process_time() - started)
-    started = time.process_time()
-    failed = [each for each in Pack().train_epoch(together) if isinstance(each, Exception)]
-    assert not failed, failed
-    pack_rate = len(together) * steps / (time.process_time() - started)
+    compiled_rate, compile_seconds = tiny_pack(count, steps, compiled=True)
+    eager_rate, _ = tiny_pack(count, steps // 4, compiled=False)
     train_arms(SWEEP, np.array([0.266]), 94, 1, seed=0)  # compiles
     started = time.process_time()
-    train_arms(SWEEP, np.array([0.266]), 94, 50 * steps, seed=0)
-    compiled_rate = 400 * 50 * steps / (time.process_time() - started)
-    return {"alone": rounded(alone_rate), "pack": rounded(pack_rate), "compiled": rounded(compiled_rate)}
+    train_arms(SWEEP, np.array([0.266]), 94, 12 * steps, seed=0)
+    closed_form_rate = 400 * 12 * steps / (time.process_time() - started)
+    rates = {"alone": alone_rate, "compiled": compiled_rate, "eager": eager_rate, "closed_form": closed_form_rate}
+    return {name: rounded(each) for name, each in (rates | {"compile_seconds": compile_seconds}).items()}
 
 
 def bessel_alone(epochs: int, num_points: int) -> None:
@@ -304,7 +315,7 @@ def main() -> None:
         torch.set_flush_denormal(asked.part[0] == "together")
         (bessel_alone if asked.part[0] == "alone" else bessel_together)(int(asked.part[1]), int(asked.part[2]))
         return
-    rates = tiny(32 if quick else 256, 20 if quick else 1000)
+    rates = tiny(32 if quick else 256, 80 if quick else 4000)
     print(f"tiny: {rates}", flush=True)
     torch.set_flush_denormal(True)
     step_seconds = rounded(lambda_step_seconds(int(SWEEP.epochs * (0.01 if quick else 1.0))))
@@ -316,7 +327,8 @@ def main() -> None:
     print(f"bessel: {trial}", flush=True)
     figures = {
         "tiny_speedup": rounded(rates["compiled"] / rates["alone"]),
-        "tiny_pack_speedup": rounded(rates["pack"] / rates["alone"]),
+        "tiny_eager_speedup": rounded(rates["eager"] / rates["alone"]),
+        "tiny_closed_form_speedup": rounded(rates["closed_form"] / rates["alone"]),
         "bessel_cpu_ratio": trial["ratio"],
         "mlp_speedup": min(value for name, value in mlp.items() if "drawn" in name),
         "lambda_step_cpu_seconds": step_seconds,

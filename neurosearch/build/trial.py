@@ -21,6 +21,8 @@ from neurosearch.data.prepared import PreparedData, prepare
 from neurosearch.data.selection import PrepareSettings
 from neurosearch.randomness import derive_seed
 from neurosearch.training.checkpoint import FolderCheckpointStore
+from neurosearch.training.compiler import missing_compiler
+from neurosearch.training.records import TrialFailed
 from neurosearch.training.seams import Batches, GrowthPolicy
 from neurosearch.training.settings import TrainingSettings
 from neurosearch.training.trainer import Trainer
@@ -128,7 +130,11 @@ def build_trainer(
         device: Where it is trained.
         ranks: The processes that train it together, each with a trainer of its own; None for this one alone.
         batches: What it is trained by if not by all of the data.
+
+    Raises:
+        TrialFailed: Its steps are to be compiled, and cannot be on this machine.
     """
+    _require_compiler(config, device)
     manifest = data.manifest
     model = build_model(config, manifest.input_shape, manifest.num_outputs)
     load_pretrained(model, config.model, manifest.input_shape, manifest.num_outputs)
@@ -145,6 +151,12 @@ def build_trainer(
         second_stage=build_second_stage(config, manifest),
         zapping=build_zapping(config),
     )
+
+
+def _require_compiler(config: TrialConfig, device: torch.device) -> None:
+    why = missing_compiler() if config.training.compile and device.type == "cpu" else None
+    if why is not None:
+        raise TrialFailed(f"training.compile is on, but {why}, or set training.compile: false.")
 
 
 def build_zapping(config: TrialConfig) -> Zapping | None:

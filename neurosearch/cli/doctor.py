@@ -30,22 +30,26 @@ def doctor(
         typer.Option("--config", metavar="FILE", help="Examine what this config names: storage, bucket and MLflow."),
     ] = None,
 ) -> Report:
-    """Examine this machine in seconds: versions, GPU, memory, Ray, storage, MLflow, disk and clock; nothing is run."""
+    """Examine this machine in seconds: versions, GPU, compiler, memory, Ray, storage, MLflow, disk, clock; no trial."""
     named: tuple[Callable[[], Finding], ...] = ()
+    compiles = False
     if config is not None:
+        from neurosearch.cli.readiness import compiling_corner
         from neurosearch.cli.service_health import artifacts
         from neurosearch.config.load import load_study
 
-        study = load_study(config).study
+        loaded = load_study(config)
+        study, compiles = loaded.study, compiling_corner(loaded) is not None
         folder = Path(study.storage.folder) if folder == RUNS else folder
         database, uri = database or study.storage.database, uri or study.tracking.uri
         named = (partial(artifacts, study),)
-    from neurosearch.cli.machine_health import clock, disk, gpu, memory, versions
+    from neurosearch.cli.machine_health import clock, compiler, disk, gpu, memory, versions
     from neurosearch.cli.service_health import mlflow, ray, storage
 
     checks: tuple[Callable[[], Finding], ...] = (
         versions,
         gpu,
+        partial(compiler, compiles),
         memory,
         partial(ray, address),
         partial(storage, folder, database),

@@ -1,4 +1,4 @@
-"""Is this machine fit for a search? Versions, GPU, memory, disk and clock, each with what to do if not."""
+"""Is this machine fit for a search? Versions, GPU, compiler, memory, disk and clock, each with what to do if not."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+from neurosearch.training.compiler import missing_compiler
 
 PACKAGE = "neurosearch"
 _SHOWN = ("torch", "ray", "optuna", "mlflow")
@@ -114,6 +116,20 @@ def _gpu_finding(found: dict[str, Any], *, has_driver: bool) -> Finding:
         text = f"this machine has an NVIDIA driver, but PyTorch (CUDA {found['built_for']}) cannot use a GPU."
         return Finding("GPU", "mind", text, "See what nvidia-smi and CUDA_VISIBLE_DEVICES say; update the driver.")
     return Finding("GPU", "ok", "none; trials train on CPU cores")
+
+
+def compiler(is_needed: bool) -> Finding:
+    """Looks for what `training.compile` needs on the CPU.
+
+    Args:
+        is_needed: Whether steps are to be compiled.
+    """
+    why = missing_compiler()
+    if why is None:
+        return Finding("compiler", "ok", "there; steps can be compiled for the CPU")
+    if is_needed:
+        return Finding("compiler", "wrong", f"{why}.", "Without it set training.compile: false.")
+    return Finding("compiler", "ok", "none; only training.compile on the CPU needs one")
 
 
 def memory(available: int | None = None) -> Finding:

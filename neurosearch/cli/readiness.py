@@ -79,7 +79,7 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
         found.add(problem, error)
     found.problems.extend(_model_problems(study, variants, remarks))
     found.problems.extend(_folder_problems(study, variants))
-    found.problems.extend(() if on_cluster else _gpu_problems(study))
+    found.problems.extend(() if on_cluster else (*_gpu_problems(study), *_compiler_problems(study)))
     if found.problems:
         raise ConfigError(tuple(dict.fromkeys((*found.problems, *found.away))))
     if found.away:
@@ -234,6 +234,30 @@ def _gpu_problems(study: StudyConfig) -> Iterator[Problem]:
         place = study.template.source.place(("search", "gpus_per_trial"))
         text = f"one trial asks for {wanted:g} GPU, but {found or 'none'} can be used here. Lower it."
         yield Problem(place, "search.gpus_per_trial", text)
+
+
+def _compiler_problems(study: StudyConfig) -> Iterator[Problem]:
+    import torch
+
+    from neurosearch.training.compiler import missing_compiler
+
+    is_on_gpu = study.study.search.gpus_per_trial != 0 and torch.cuda.is_available()
+    corner, why = compiling_corner(study), missing_compiler()
+    if corner is not None and why is not None and not is_on_gpu:
+        yield problem_of("training.compile", f"{why}, or set compile: false.", corner, study.template)
+
+
+def compiling_corner(study: StudyConfig) -> Resolved | None:
+    """Returns the first corner of the space whose trials compile their steps; None if none do."""
+    seed = study.study.seed
+    return next(
+        (
+            corner
+            for corner in corners(study.template)
+            if TrialConfig.model_validate({**corner.sections, "seed": seed}).training.compile
+        ),
+        None,
+    )
 
 
 def _name_problems(study: StudyConfig) -> Iterator[tuple[Problem, StudyError]]:

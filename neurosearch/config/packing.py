@@ -35,7 +35,6 @@ def refusal(config: TrialConfig) -> tuple[str, str] | None:
         "training.decorrelation": training.decorrelation > 0 and "it watches the layers of every step",
         "training.zap_period_epochs": training.zap_period_epochs > 0 and "the class head is drawn anew in between",
         "training.bf16": training.bf16 and "a pack computes in float32",
-        "training.compile": training.compile and "a pack has no step of one network that could be compiled",
         "growth.control": isinstance(growth, NimbleFields)
         and growth.control == "as_published"
         and "as_published is one gain for a whole layer",
@@ -55,6 +54,7 @@ def shared(config: TrialConfig) -> dict[str, Any]:
         "training.optimizer": training.optimizer,
         "training.loss": training.loss.model_dump(mode="json"),
         "training.mixing": training.mixing.model_dump(mode="json"),
+        "training.compile": training.compile,
         "data": config.data.model_dump(mode="json"),
     }
 

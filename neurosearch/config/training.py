@@ -90,8 +90,9 @@ class TrainingFields(Fields):
     )
     compile: bool = Field(
         False,
-        description="Compile the forward and backward pass of a step, anew after every change of the network: worth "
-        "it on CUDA, where a structure is trained for epochs; needs a C++ compiler. Not done for nimble, whose "
-        "sizes move all the time",
+        description="Compile steps; needs a C++ compiler. Of a trial alone the forward and backward pass, anew after "
+        "every change of the network: worth it on CUDA, where a structure is trained for epochs; not done for nimble, "
+        "whose sizes move all the time. Of a pack of tiny perceptrons on the CPU the whole step, once for all sizes: "
+        "see `search.packing`",
     )
     channels_last: bool = Field(False, description="On CUDA: channels-last memory format for convolutions")

@@ -20,7 +20,7 @@ from neurosearch.growth.sizes import Sharing, SizeMap, SizeUnit, size_map
 from neurosearch.neurons import Units, grow, prune
 
 _SETTLED_EPOCHS = 3  # epochs in a row that end with the same whole sizes
-_ROUNDING = 1e-3  # neurons that a size may be off by rounding, and more
+_ROUNDING = 1e-6  # share of its group that a size may be off by rounding in single precision, and more
 
 
 @dataclass(frozen=True)
@@ -249,11 +249,11 @@ class NimblePolicy:
         held = {group.name: group.size for group in units.groups if group.name in self._map.base}
         low, high = [0.0] * self._map.num_weights, [inf] * self._map.num_weights
         for name, size in held.items():
-            index, scale = self._map.weight[name], self._map.scale[name]
+            index, scale, margin = self._map.weight[name], self._map.scale[name], _ROUNDING * size
             if size > self._map.minimum[name]:
-                low[index] = max(low[index], (size - 2 + _ROUNDING) / scale)
+                low[index] = max(low[index], (size - 2 + margin) / scale)
             largest = self._largest(name, size)
-            most = largest if size == self._largest_whole(name) else min(largest, size - 1 - _ROUNDING)
+            most = largest if size == self._largest_whole(name) else min(largest, size - 1 - margin)
             high[index] = min(high[index], most / scale if size <= self._largest_whole(name) else -inf)
         return self._like_weights(low), self._like_weights(high)
 

@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 
 from neurosearch.training.form import Form
 from neurosearch.training.rows import Rows
-from neurosearch.training.stack import Occupant, Outputs
+from neurosearch.training.stack import Losses, Occupant, Outputs
 from neurosearch.training.trainer import Trainer
 
 
@@ -73,7 +73,7 @@ class CalledStack:
     def load_sizes(self, row: int) -> None:
         """Do nothing."""
 
-    def are_at_rest(self) -> Tensor | None:
+    def are_at_rest(self, losses: Losses) -> Tensor | None:  # noqa: ARG002  as the other stacks'
         """Return nothing: only the policies can tell."""
         return None
 

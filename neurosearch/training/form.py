@@ -3,8 +3,11 @@
 Every size is padded with zeros to a multiple of 16: then matrix products round alike however many networks a stack has
 and however much wider the others are, and a network whose size changes a little stays where it is. What is padded stays
 0 by itself: nothing comes into a padded neuron, so it gives 0 to the next layer, and no gradient reaches its weights.
+A compiled step sums numbers in one order whatever the size: there hidden layers alone are padded, to powers of 2, and
+few steps are compiled.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +18,8 @@ from neurosearch.training.settings import OptimizerKind
 from neurosearch.training.trainer import Trainer
 from neurosearch.training.under_way import EpochUnderWay
 
+_FEWEST_COMPILED = 8  # neurons of a hidden layer in a compiled step
+_MOST_COMPILED = 2048  # weights of a network, padded, above which a compiled step is no faster
 _PAD = 16  # numbers that every size, and where every tensor of a row begins, is a multiple of: 64 bytes of float32
 
 
@@ -54,6 +59,7 @@ class Form:
         is_late: Whether the loss is that of the last epochs.
         dtype: Of all weights.
         device: Where they lie.
+        is_compiled: Whether their step is compiled.
         module: Of another network, its layers in words; empty for a perceptron.
         shapes: Of another network, those of all parameters, by name.
     """
@@ -66,6 +72,7 @@ class Form:
     is_late: bool
     dtype: torch.dtype
     device: torch.device
+    is_compiled: bool = False
     module: str = ""
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
@@ -73,6 +80,11 @@ class Form:
 def padded(size: int) -> int:
     """Return the size that takes the place of one."""
     return -(-size // _PAD) * _PAD
+
+
+def _padded_to_power(size: int) -> int:
+    """Return the size that takes the place of one in a compiled step."""
+    return max(_FEWEST_COMPILED, 1 << (size - 1).bit_length())
 
 
 def covering(one: Form, other: Form) -> Form | None:
@@ -105,8 +117,11 @@ def form_of(trainer: Trainer, under_way: EpochUnderWay) -> Form:
     gating = policy.gating(trainer.units) if isinstance(policy, NimblePolicy) else None
     weight = {} if gating is None else gating.weight
     columns = {} if gating is None else {name: len(column) for name, column in gating.columns.items()}
+    is_compiled = settings.compiled and trainer.device.type == "cpu" and _is_small(links)
+    pad = _padded_to_power if is_compiled else padded
+    forms = tuple(_link_form(link, weight.get(link.name), columns.get(link.name), pad) for link in links)
     return Form(
-        tuple(_link_form(link, weight.get(link.name), columns.get(link.name)) for link in links),
+        _with_true_ends(forms, links) if is_compiled else forms,
         links[-1].linear.out_features,
         settings.optimizer,
         settings.optimizer == "sgd" and settings.momentum > 0,
@@ -114,7 +129,21 @@ def form_of(trainer: Trainer, under_way: EpochUnderWay) -> Form:
         under_way.is_late,
         links[0].linear.weight.dtype,
         trainer.device,
+        is_compiled,
     )
+
+
+def _is_small(links: Sequence[Link]) -> bool:
+    """Say whether a perceptron of such layers gains by a compiled step."""
+    if any(link.norm is not None or link.dropout is not None for link in links):
+        return False
+    return sum(link.linear.in_features * link.linear.out_features for link in links) <= _MOST_COMPILED
+
+
+def _with_true_ends(forms: tuple[LinkForm, ...], links: Sequence[Link]) -> tuple[LinkForm, ...]:
+    """Return the layers with inputs and outputs of the network as they are; both stay the same while it trains."""
+    forms = (replace(forms[0], num_inputs=links[0].linear.in_features), *forms[1:])
+    return (*forms[:-1], replace(forms[-1], num_outputs=links[-1].linear.out_features))
 
 
 def _called_form(trainer: Trainer, under_way: EpochUnderWay) -> Form:
@@ -122,16 +151,16 @@ def _called_form(trainer: Trainer, under_way: EpochUnderWay) -> Form:
     has_momentum = settings.optimizer == "sgd" and settings.momentum > 0
     shapes = tuple((name, tuple(each.shape)) for name, each in trainer.model.named_parameters())
     late, module = under_way.is_late, str(trainer.model)
-    return Form((), 0, settings.optimizer, has_momentum, 0, late, first.dtype, trainer.device, module, shapes)
+    return Form((), 0, settings.optimizer, has_momentum, 0, late, first.dtype, trainer.device, False, module, shapes)
 
 
-def _link_form(link: Link, size_weight: int | None, num_column: int | None) -> LinkForm:
+def _link_form(link: Link, size_weight: int | None, num_column: int | None, pad: Callable[[int], int]) -> LinkForm:
     return LinkForm(
-        padded(link.linear.in_features),
-        padded(link.linear.out_features),
+        pad(link.linear.in_features),
+        pad(link.linear.out_features),
         link.norm is not None,
         link.activation,
         link.dropout is not None,
         size_weight,
-        padded(num_column) if num_column else 0,
+        pad(num_column) if num_column else 0,
     )

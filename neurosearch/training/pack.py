@@ -15,18 +15,19 @@ import torch
 from torch import Tensor
 
 from neurosearch.growth.policy import NOTHING, Need
+from neurosearch.growth.static import StaticPolicy
 from neurosearch.training.called_stack import CalledStack
 from neurosearch.training.chain import NotPackable, check_packable
 from neurosearch.training.companies import companies
+from neurosearch.training.compiled_step import CompiledSteps
 from neurosearch.training.form import Form, covering, form_of
 from neurosearch.training.records import EpochRecord
-from neurosearch.training.stack import Occupant, Stack
+from neurosearch.training.stack import Losses, Occupant, Stack
 from neurosearch.training.trainer import Trainer
 from neurosearch.training.under_way import EpochUnderWay, loss_sums
 
 Result = EpochRecord | Exception
 AnyStack = Stack | CalledStack
-Losses = tuple[Tensor, Tensor | None]  # task losses and size losses of a stack, `(k,)`; None where no sizes are trained
 
 
 @dataclass
@@ -64,6 +65,12 @@ class Pack:
         self._seated: list[list[_Member]] = []  # who is in each row of each stack
         self._losses: dict[int, list[Losses]] = {}  # of each stack's steps since its members sat down, by its id
         self._done = 0, 0  # steps of the epoch and examples in them
+        self._steps = CompiledSteps()
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds that were spent on compiling steps."""
+        return self._steps.seconds
 
     def train_epoch(self, trainers: Sequence[Trainer]) -> list[Result]:
         """Train the next epoch of each member; return for each its record, or the error that it has ended with.
@@ -109,7 +116,7 @@ class Pack:
             if known is None:
                 for member in company:
                     _rise(member)
-                known = _stack(form, [member.occupant for member in company])
+                known = _stack(form, [member.occupant for member in company], self._steps)
             for row, member in enumerate(company):
                 if member.seat is None:
                     known.occupy(row, member.occupant)
@@ -158,22 +165,37 @@ def _columns(losses: Sequence[Tensor | None]) -> Sequence[Tensor]:
 
 def _awake(stack: AnyStack, company: Sequence[_Member], losses: Losses) -> Sequence[_Member]:
     """Return whose policy may have something to do; the others would find sizes at rest and losses that are numbers."""
-    at_rest = stack.are_at_rest()
+    at_rest = stack.are_at_rest(losses)
     if at_rest is None or at_rest.is_cuda:  # to read it would wait for the GPU at every step, not only where one is due
-        return company
-    are_numbers = [torch.isfinite(each) for each in losses if each is not None]
-    rests = torch.stack([at_rest, *are_numbers]).all(0).tolist()
-    return [member for member, is_resting in zip(company, rests, strict=True) if not is_resting]
+        return [member for member in company if not isinstance(member.trainer.policy, StaticPolicy)]
+    if bool(at_rest.all()):
+        return ()
+    return [member for member, is_resting in zip(company, at_rest.tolist(), strict=True) if not is_resting]
 
 
 def _stepped(stacks: Sequence[AnyStack]) -> tuple[dict[int, Losses], int]:
-    """Take one step of all stacks, with one call of the loss for those whose networks learn the same.
+    """Take one step of all stacks.
 
     Returns:
         The task losses and the size losses of each stack's rows, by the stack's id, and the examples of a batch.
     """
-    if not stacks:  # every member has ended
-        return {}, 0
+    found: dict[int, Losses] = {}
+    batch_size = 0  # where every member has ended
+    eager: list[AnyStack] = []
+    for stack in stacks:
+        if isinstance(stack, Stack) and stack.form.is_compiled:
+            with torch.no_grad():
+                found[id(stack)], batch_size = stack.step()
+        else:
+            eager.append(stack)
+    if eager:
+        of_eager, batch_size = _stepped_eagerly(eager)
+        found |= of_eager
+    return found, batch_size
+
+
+def _stepped_eagerly(stacks: Sequence[AnyStack]) -> tuple[dict[int, Losses], int]:
+    """Take one step operation by operation, with one call of the loss for those whose networks learn the same."""
     passed = [stack.forward() for stack in stacks]
     by_phase: dict[bool, list[int]] = {}
     for place, stack in enumerate(stacks):
@@ -196,8 +218,8 @@ def _stepped(stacks: Sequence[AnyStack]) -> tuple[dict[int, Losses], int]:
     return found, passed[0].targets.size(1)
 
 
-def _stack(form: Form, occupants: Sequence[Occupant]) -> AnyStack:
-    return Stack(form, occupants) if form.links else CalledStack(form, occupants)
+def _stack(form: Form, occupants: Sequence[Occupant], steps: CompiledSteps) -> AnyStack:
+    return Stack(form, occupants, steps) if form.links else CalledStack(form, occupants)
 
 
 def check_together(trainers: Sequence[Trainer]) -> None:

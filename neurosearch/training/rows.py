@@ -1,5 +1,7 @@
 """The rows of a stack: all that one network trains, with its gradient and what its optimizer keeps, side by side.
 
+In memory the numbers of a row follow each other; or, for a compiled step, those of all networks with the same place.
+
 Shape letters: k networks, n numbers of a row.
 """
 
@@ -13,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from neurosearch.training.form import padded
+from neurosearch.training.moves import descend
 from neurosearch.training.settings import OptimizerKind
 
 _KEPT: dict[OptimizerKind, tuple[str, ...]] = {
@@ -21,6 +24,7 @@ _KEPT: dict[OptimizerKind, tuple[str, ...]] = {
     "adamw": ("exp_avg", "exp_avg_sq"),
 }
 _DESCENT = ("lr", "weight_decay", "momentum")
+_ADAM = ("lr", "weight_decay", "beta1", "beta2", "eps")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Piece:
         """Return the tensors of all networks, `(k, *shape)`, as a view of rows `(k, n)`."""
         strides = tuple(prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
         return rows.as_strided((rows.size(0), *self.shape), (rows.size(1), *strides), self.start)
+
+    def of_members_last(self, rows: Tensor) -> Tensor:
+        """Return the tensors of all networks, `(*shape, k)`, as a view of rows `(n, k)`."""
+        return rows[self.start : self.start + prod(self.shape)].view(*self.shape, rows.size(1))
 
     def of_one(self, row: Tensor, shape: Sequence[int]) -> Tensor:
         """Return what is not padding of one network's tensor, as a view of its row `(n,)`."""
@@ -61,22 +69,34 @@ class Rows:
         kind: OptimizerKind,
         has_momentum: bool,
         like: Tensor,
+        *,
+        members_last: bool = False,
     ) -> None:
-        """Take the padded shape of each tensor by name, and a tensor of their type on their device."""
+        """Make the rows, all 0.
+
+        Args:
+            num_rows: k.
+            pieces: The padded shape of each tensor, by name.
+            kind: Kind of optimizer.
+            has_momentum: Whether sgd keeps one.
+            like: A tensor of their type on their device.
+            members_last: Whether the networks, not the numbers of a row, follow each other in memory.
+        """
         self.pieces: dict[str, Piece] = {}
         length = 0
         for name, shape in pieces.items():
             self.pieces[name] = Piece(length, shape)
-            length += padded(prod(shape))
+            length += prod(shape) if members_last else padded(prod(shape))
         self._kind = kind
         self._kept = _KEPT[kind] if kind != "sgd" or has_momentum else ()
-        self.weights, self.gradients, *self._moments = (
-            like.new_zeros(num_rows, length) for _ in range(2 + len(self._kept))
-        )
-        self._steps = [torch.zeros((), dtype=torch.float32, device=like.device) for _ in range(num_rows)]
+        shape = (length, num_rows) if members_last else (num_rows, length)
+        buffers = [like.new_zeros(shape) for _ in range(2 + len(self._kept))]
+        self.weights, self.gradients, *self._moments = (each.t() for each in buffers) if members_last else buffers
+        self._steps = torch.zeros(num_rows, dtype=torch.float32, device=like.device)
         self._leaves: list[tuple[Tensor, Tensor]] = []  # with where their gradients go
         self._options: list[dict[str, Any]] = [{} for _ in range(num_rows)]
-        self._columns: dict[str, Tensor] = {}  # the options, `(k, 1)` each; empty when they must be read anew
+        self._told: dict[str, Tensor] = {}  # the options, `(k,)` each; empty when they must be read anew
+        self._columns: dict[str, Tensor] = {}  # of these what descent needs, `(k, 1)` each; empty as well
 
     def leaf(self, name: str) -> Tensor:
         """Return a tensor of all networks, `(k, *shape)`, whose gradient autograd finds."""
@@ -116,7 +136,20 @@ class Rows:
             beta1, beta2 = options["betas"]
             own |= {"beta1": beta1, "beta2": beta2, "eps": options["eps"], "amsgrad": False}
         if own != self._options[row]:
-            self._options[row], self._columns = own, {}
+            self._options[row], self._told, self._columns = own, {}, {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a compiled step changes, by name, with the networks last: weights, moments and steps."""
+        moments = {f"moment{index}": moment.t() for index, moment in enumerate(self._moments)}
+        return {"weights": self.weights.t(), **moments, "steps": self._steps}
+
+    def options(self) -> dict[str, Tensor]:
+        """Return what each network's optimizer is told, float64 `(k,)` by name; a row without one is left alone."""
+        if not self._told:
+            for name in _DESCENT if self._kind == "sgd" else _ADAM:
+                values = [options.get(name, 1.0 if name == "eps" else 0.0) for options in self._options]
+                self._told[name] = torch.tensor(values, dtype=torch.float64, device=self.weights.device)
+        return self._told
 
     def unload(self, row: int, parameters: Mapping[str, Tensor], optimizer: Optimizer) -> None:
         """Give a network and its optimizer back what has become of them."""
@@ -143,27 +176,21 @@ class Rows:
             self._descend()
             return
         update = torch._fused_adam_ if self._kind == "adam" else torch._fused_adamw_
+        self._steps.add_(1)
         for weight, gradient, mean, square, step, options in zip(
-            *(buffer.unbind() for buffer in (self.weights, self.gradients, *self._moments)),
-            self._steps,
+            *(buffer.unbind() for buffer in (self.weights, self.gradients, *self._moments, self._steps)),
             self._options,
             strict=True,
         ):
-            step.add_(1)
             update([weight], [gradient], [mean], [square], [], [step], **options)
 
     def _descend(self) -> None:
         """Take a step of gradient descent in all rows at once: a few passes cost less than a call for every row."""
         if not self._columns:
-            for name in _DESCENT:
-                column = torch.tensor([[options[name]] for options in self._options], dtype=torch.float64)
-                self._columns[name] = column.to(self.weights)
-        slope = self.gradients
-        if any(options["weight_decay"] for options in self._options):
-            slope = slope + self._columns["weight_decay"] * self.weights
-        if self._moments:
-            slope = self._moments[0].mul_(self._columns["momentum"]).add_(slope)
-        self.weights.sub_(self._columns["lr"] * slope)
+            self._columns = {name: told[:, None].to(self.weights) for name, told in self.options().items()}
+            if not any(options["weight_decay"] for options in self._options):
+                del self._columns["weight_decay"]
+        descend(self.weights, self.gradients, self._moments, self._columns)
 
     def _piece(self, name: str, buffer: Tensor, row: int, like: Tensor) -> Tensor:
         return self.pieces[name].of_one(buffer[row], like.shape)

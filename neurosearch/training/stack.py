@@ -1,5 +1,7 @@
 """A stack: networks of one form whose steps are taken together, by one call for all of them.
 
+A step of small perceptrons may be a compiled one; all others are taken operation by operation.
+
 No network has a part in what another one computes: products, sums and updates are each network's own, and round alike
 whoever else is in the stack.
 
@@ -16,12 +18,15 @@ from torch.nn import functional as F
 
 from neurosearch.growth.nimble import NimblePolicy
 from neurosearch.training.chain import Link, chain_of
+from neurosearch.training.compiled_step import CompiledSteps, members_last, num_seats
 from neurosearch.training.form import Form, LinkForm
 from neurosearch.training.rows import Rows
-from neurosearch.training.stacked_gates import StackedSizes
+from neurosearch.training.stacked_gates import StackedSizes, empty_tables
 from neurosearch.training.stacked_layers import StackedLayer
 from neurosearch.training.trainer import Trainer
 from neurosearch.training.under_way import EpochUnderWay
+
+Losses = tuple[Tensor, Tensor | None]  # task losses and size losses of a stack, `(k,)`; None where no sizes are trained
 
 _SIZES = "sizes"  # name of the one piece that size weights are
 
@@ -76,22 +81,27 @@ class Stack:
         form: What they have in common.
     """
 
-    def __init__(self, form: Form, occupants: Sequence[Occupant]) -> None:
-        """Make the rows and take everybody in."""
+    def __init__(self, form: Form, occupants: Sequence[Occupant], steps: CompiledSteps) -> None:
+        """Make the rows and take everybody in; compiled steps come from and go into `steps`."""
         self.occupants = list(occupants)
         self.form = form
-        num_rows = len(self.occupants)
+        self._steps = steps
+        self._at_rest: Tensor | None = None  # after the last compiled step, where sizes are trained
+        is_last, num_rows = form.is_compiled, num_seats(len(occupants)) if form.is_compiled else len(occupants)
         like = torch.empty(0, dtype=form.dtype, device=form.device)
         shapes = {name: shape for index, link in enumerate(form.links) for name, shape in _pieces(index, link)}
-        self._rows = Rows(num_rows, shapes, form.optimizer, form.has_momentum, like)
-        self._layers = [StackedLayer(index, link, self._rows, num_rows) for index, link in enumerate(form.links)]
+        optimizer = form.optimizer, form.has_momentum, like
+        self._rows = Rows(num_rows, shapes, *optimizer, members_last=is_last)
+        self._layers: list[StackedLayer] = []
+        if not form.is_compiled:
+            self._layers = [StackedLayer(index, link, self._rows, num_rows) for index, link in enumerate(form.links)]
         self._size_rows: Rows | None = None
         self._sizes: StackedSizes | None = None
         if form.num_size_weights:
-            own = {_SIZES: (form.num_size_weights,)}
-            self._size_rows = Rows(num_rows, own, form.optimizer, form.has_momentum, like)
-            self._sizes = StackedSizes(self._size_rows.leaf(_SIZES), form.links)
-        for row in range(num_rows):
+            self._size_rows = Rows(num_rows, {_SIZES: (form.num_size_weights,)}, *optimizer, members_last=is_last)
+            weights = self._size_rows.weights if form.is_compiled else self._size_rows.leaf(_SIZES)
+            self._sizes = StackedSizes(weights, form.links, empty_tables(weights, form.links, members_last=is_last))
+        for row in range(len(self.occupants)):
             self.load(row)
 
     def load(self, row: int) -> None:
@@ -113,7 +123,7 @@ class Stack:
             self._size_rows.load(row, occupant.sizes, trainer.optimizer, group=1)
             self._sizes.load(row, gating, [(link.name, link.linear.out_features) for link in occupant.chain])
         self._rows.load(row, occupant.parameters, trainer.optimizer, group=0)
-        for layer, link in zip(self._layers, occupant.chain, strict=True):
+        for layer, link in zip(self._layers, occupant.chain, strict=False):
             layer.load(row, link)
 
     def holds(self, form: Form, trainers: Sequence[Trainer]) -> bool:
@@ -136,7 +146,7 @@ class Stack:
         occupant.left_at = occupant.trainer.num_steps
         self._rows.unload(row, occupant.parameters, occupant.trainer.optimizer)
         self.unload_sizes(row)
-        for layer, link in zip(self._layers, occupant.chain, strict=True):
+        for layer, link in zip(self._layers, occupant.chain, strict=False):
             layer.unload(row, link)
 
     def unload_sizes(self, row: int) -> None:
@@ -151,9 +161,27 @@ class Stack:
         if self._size_rows is not None:
             self._size_rows.load(row, occupant.sizes, occupant.trainer.optimizer, group=1)
 
-    def are_at_rest(self) -> Tensor | None:
-        """Return whether the policy of each network would change nothing now, `(k,)`; None if only it can tell."""
-        return None if self._sizes is None else self._sizes.are_at_rest()
+    def are_at_rest(self, losses: Losses) -> Tensor | None:
+        """Return whether nothing is to be done for a network, `(k,)`; None if only its policy can tell.
+
+        That is, its policy would change no size, and what its last step has lost are numbers.
+        """
+        if self._sizes is None or self.form.is_compiled:
+            return self._at_rest
+        are_numbers = [torch.isfinite(each) for each in losses if each is not None]
+        return torch.stack([self._sizes.are_at_rest(), *are_numbers]).all(0)
+
+    def step(self) -> tuple[Losses, int]:
+        """Take a compiled step; return what it has lost, and how many examples a batch has."""
+        num_rows = self._rows.weights.size(0)
+        batches = zip(*[next(occupant.under_way.batches) for occupant in self.occupants], strict=True)
+        inputs, targets = (members_last(each, num_rows) for each in batches)
+        sizes = None if self._size_rows is None or self._sizes is None else (self._size_rows, self._sizes.tables)
+        task_loss = self.occupants[0].under_way.task.loss
+        found = self._steps.take(self.form, task_loss, self._rows, sizes, inputs.flatten(1, -2), targets)
+        task, size, self._at_rest = (None if each is None else each[: len(self.occupants)] for each in found)
+        assert task is not None
+        return (task, size), targets.size(0)
 
     def forward(self) -> Outputs:
         """Put the next batch of each network through it; all batches are as large."""

@@ -14,7 +14,7 @@ from neurosearch.training.chain import Link
 from neurosearch.training.form import LinkForm, padded
 from neurosearch.training.rows import Rows
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "tanh": torch.tanh}
 
 
 class _Linear(torch.autograd.Function):
@@ -118,7 +118,7 @@ class StackedLayer:
         if shift is not None:
             outputs = outputs + shift[:, None]
         if self._form.activation:
-            outputs = _ACTIVATIONS[self._form.activation](outputs)
+            outputs = ACTIVATIONS[self._form.activation](outputs)
         if self._form.has_dropout:
             outputs = outputs * self._kept(outputs, generators)
         return outputs if gate is None else outputs * gate[:, None]

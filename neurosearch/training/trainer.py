@@ -204,7 +204,6 @@ class Trainer:
             "training.decorrelation": self._decorrelation is not None,
             "training.zap_period_epochs": self._zapping is not None,
             "training.bf16": self._settings.amp,
-            "training.compile": self._settings.compiled,
         }
         return next((field for field, is_on in found.items() if is_on), None)
 

@@ -12,6 +12,7 @@ from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.long_tail import Imbalance
 from neurosearch.data.prepared import PreparedData
+from neurosearch.training.records import TrialFailed
 
 Make = Callable[..., TrialConfig]
 CPU = torch.device("cpu")
@@ -81,6 +82,15 @@ def test_every_kind_trains_to_a_plain_network(
     assert 0.0 <= final.record.metrics["balanced_accuracy"] <= 1.0
     assert final.model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
     assert final.record.metrics["parameters"] == sum(each.numel() for each in final.model.parameters())
+
+
+def test_a_trial_whose_steps_cannot_be_compiled_says_so_before_its_first(
+    trial: Make, digits: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    config = trial(training={"epochs": 1, "compile": True})
+    with pytest.raises(TrialFailed, match="training.compile is on, but there is no C.. compiler no-such-compiler"):
+        build_trainer(config, digits, tmp_path, CPU)
 
 
 def test_a_trainer_goes_on_from_its_newest_checkpoint(trial: Make, digits: PreparedData, tmp_path: Path) -> None:

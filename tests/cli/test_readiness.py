@@ -39,6 +39,19 @@ def test_what_is_missing_is_told_at_once_with_its_line(
     assert told[4] == "next: neurosearch check tiny.yaml --data"
 
 
+def test_a_compiler_that_is_not_there_is_missed_before_anything_starts(
+    type_in: TypeIn, config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    path = config(training="{epochs: 1, compile: true}", search="{gpus_per_trial: 0, trials: 2}")
+    (told, *_) = problems(type_in("check", path.name, "--data"))
+    place, _, text = told.partition(" training.compile: ")
+    assert place.startswith("tiny.yaml:")
+    assert text.startswith("there is no C++ compiler no-such-compiler on this machine. Install one")
+    assert text.endswith("or set compile: false.")
+    assert type_in("check", config(training="{epochs: 1}").name, "--data").code == 0
+
+
 def save(path: Path, **arrays: Any) -> None:
     rng = np.random.default_rng(0)
     good = {"x_train": rng.random((40, 6)), "y_train": np.arange(40) % 4, "x_test": rng.random((8, 6))}

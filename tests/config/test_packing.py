@@ -39,6 +39,7 @@ def test_another_size_is_refused_with_those_that_there_are(problems, written):
         ),
         ("data.validation_share={search: choice, options: [0.1, 0.2]}", "data", "differs"),
         ("training.loss={search: choice, options: [cross_entropy, focal]}", "training.loss", "differs"),
+        ("training.compile={search: choice, options: [true, false]}", "training.compile", "differs, true in one"),
         (
             "model={kind: cnn, widths: {search: choice, options: [[8], [16]]}}",
             "growth.kind",

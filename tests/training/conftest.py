@@ -24,11 +24,13 @@ from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.losses import CrossEntropy, LogitAdjustment, class_balanced_weights
 from neurosearch.training.mixing import MixedBatches, MixedTask
 from neurosearch.training.settings import TrainingSettings
-from neurosearch.training.tasks import Classification
+from neurosearch.training.tasks import Classification, Regression
 from neurosearch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 3
+PACK_COUNTS = (25, 10, 6)
+CLASS_NAMES = ["a", "b", "c"]
 SETTINGS = TrainingSettings(
     epochs=6,
     optimizer="adamw",
@@ -196,3 +198,65 @@ def batches_maker():
 def growth_settings():
     """Settings of a periodic and of a nimble policy."""
     return PERIODIC, NIMBLE
+
+
+@pytest.fixture(scope="session")
+def build_member():
+    """Makes trainings of a tiny problem; each seed has data order, weights and dropout of its own."""
+    policies = {
+        "static": StaticPolicy,
+        "periodic": lambda: PeriodicPolicy(PERIODIC),
+        "nimble": lambda: NimblePolicy(replace(NIMBLE, maximum_share=1.5)),
+        "growing": lambda: NimblePolicy(replace(NIMBLE, start_share=0.1, target_share=1.4, learning_rate=0.1)),
+    }
+
+    def make(
+        seed,
+        policy="static",
+        *,
+        dtype=torch.float32,
+        widths=(8, 6),
+        norm="none",
+        activation="relu",
+        dropout=0.0,
+        store=None,
+        task="classes",
+        batch_size=10,
+        **changes,
+    ):
+        train, validation = (clouds(dtype, counts, number) for counts, number in ((PACK_COUNTS, 1), ((9, 9, 9), 2)))
+        learned = Classification(CrossEntropy("cross_entropy", None), PACK_COUNTS, CLASS_NAMES)
+        num_classes, num_outputs = 3, 3
+        match task:
+            case "adjusted":
+                loss = LogitAdjustment("balanced_softmax", PACK_COUNTS, 1.0, None)
+                learned = Classification(
+                    CrossEntropy("cross_entropy", None), PACK_COUNTS, CLASS_NAMES, late_loss=loss, late_share=0.5
+                )
+            case "quantities":
+                learned, num_classes, num_outputs = Regression("huber", ["y", "z"], [1.0, 2.0]), 0, 2
+                train, validation = (Arrays(each.x, each.x[:, 0, :2, 0].copy()) for each in (train, validation))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = Mlp(MlpShape((1, 4, 4), widths, num_outputs, activation, norm, dropout)).to(dtype)
+        return Trainer(
+            settings=replace(SETTINGS, seed=seed, **changes),
+            model=model,
+            batches=ArrayBatches(train, validation, batch_size, seed, CPU, num_classes),
+            task=learned,
+            policy=policies[policy](),
+            checkpoints=MemoryCheckpointStore() if store is None else store,
+            device=CPU,
+            example_inputs=(torch.zeros(2, 1, 4, 4, dtype=dtype),),
+        )
+
+    return make
+
+
+def clouds(dtype, counts, seed):
+    """Gaussian clouds in any precision."""
+    generator = np.random.default_rng(seed)
+    centers = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    labels = np.repeat(np.arange(3), counts)
+    x = centers[labels] + 0.5 * generator.normal(size=(len(labels), 1, 4, 4))
+    return Arrays(x.astype(np.float64 if dtype == torch.float64 else np.float32), labels.astype(np.int64))

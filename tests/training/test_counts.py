@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from neurosearch import names
 from neurosearch.models import Cnn, CnnShape, Mlp, MlpShape
@@ -18,6 +19,8 @@ def test_an_mlp_has_the_multiply_adds_of_its_weights(widths, num_inputs):
     sizes = [num_inputs, *widths, 3]
     products = sum(a * b for a, b in pairwise(sizes))
     assert count_multiply_adds(model, (torch.zeros(1, num_inputs),)) == products
+    counted_while_it_runs = nn.Sequential(model)
+    assert count_multiply_adds(counted_while_it_runs, (torch.zeros(1, num_inputs),)) == products
 
 
 def test_a_cnn_has_nine_multiply_adds_per_channel_pair_and_pixel():

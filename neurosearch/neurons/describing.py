@@ -1,9 +1,11 @@
 """From groups to a layout: blocks of every dimension, names, and what stands in the way of new units."""
 
+import numpy as np
+
 from neurosearch.neurons.components import Components
 from neurosearch.neurons.grouping import Grouping, Run, grouping_of
 from neurosearch.neurons.labels import LabelGraph, Obstacle, Role
-from neurosearch.neurons.units import FIXED, Block, Dimension, Frozen, GroupFacts, Layout, Units
+from neurosearch.neurons.units import FIXED, Binding, Block, Dimension, Frozen, GroupFacts, Layout, Units
 
 IRREGULAR = "its units lie in an irregular order"
 _HIDDEN_REASONS = ("kernel dimension",)
@@ -30,7 +32,27 @@ def units_of(graph: LabelGraph) -> Units:
     }
     facts = _facts(graph, components, grouping, kept)
     frozen = _frozen(components, grouping)
-    return Units(Layout(facts, dynamic, roles, (), frozen), tuple(grouping.sizes[index] for index in kept))
+    bindings = _bindings(graph, components, grouping, renumber)
+    return Units(Layout(facts, dynamic, roles, bindings, frozen), tuple(grouping.sizes[index] for index in kept))
+
+
+def _bindings(
+    graph: LabelGraph, components: Components, grouping: Grouping, renumber: dict[int, int]
+) -> tuple[Binding, ...]:
+    """Return the attributes that hold the number of some positions, all of them units of one group."""
+    found = []
+    for (module, attribute), seen in graph.followers.items():
+        places = set()
+        for labels in seen:
+            roots, counts = np.unique(components.root[labels], return_counts=True)
+            groups, factors = set(grouping.group[roots].tolist()), set(counts.tolist())
+            group, factor = groups.pop(), factors.pop()
+            is_whole = not groups and not factors and group in renumber and len(roots) == grouping.sizes[group]
+            places.add((group, factor) if is_whole else None)
+        place = places.pop()
+        if place is not None and not places:
+            found.append(Binding(module, attribute, renumber[place[0]], place[1]))
+    return tuple(found)
 
 
 def _changes(blocks: Dimension) -> bool:

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from neurosearch.longwork import long_work
 from neurosearch.neurons.asked import a_module
@@ -37,10 +38,11 @@ def find_units(model: nn.Module, example_inputs: tuple[Any, ...]) -> Units:
         The groups, and what is frozen and why.
 
     Raises:
-        SurgeryError: If the model cannot be run with these inputs.
+        SurgeryError: If the model cannot be run with these inputs, or has lazy modules that were never run.
     """
     model = plain_model(model)
     inputs = _checked(example_inputs)
+    _refuse_unmade(model)
     key = fingerprint(model, inputs)
     with _lock:
         found = _cache.get(key) if key is not None else None
@@ -89,6 +91,16 @@ def _checked(example_inputs: object) -> tuple[Any, ...]:
             "arguments. Write find_units(model, (inputs,))."
         )
     return tuple(example_inputs)
+
+
+def _refuse_unmade(model: nn.Module) -> None:
+    """Refuse lazy modules, whose tensors have no shape before the first batch."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(tensor):
+            raise SurgeryError(
+                f"{name} has no shape yet: its module is lazy and gets one from the first batch. Run the model once, "
+                "model(*example_inputs), before its units are asked for."
+            )
 
 
 def _find(model: nn.Module, inputs: tuple[Any, ...]) -> Units:

@@ -1,10 +1,14 @@
 """A key for a model's structure: equal keys, equal units."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from neurosearch.neurons.code import functions_of
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 _TABLES = {"_parameters", "_buffers", "_modules", "training"}
@@ -15,17 +19,18 @@ class _NoKeyError(Exception):
 
 
 def fingerprint(model: nn.Module, inputs: tuple[Any, ...]) -> Hashable | None:
-    """Return a key made of the modules' classes, settings and tensor shapes and of the inputs' shapes.
+    """Return a key made of the modules' classes, code, settings and tensor shapes and of the inputs' shapes.
 
-    Functions and other objects that a module holds are part of the key by identity. The key keeps them alive.
+    Functions that a module holds are part of the key by identity and code. The key keeps them alive.
 
     Returns:
-        The key, or None if a module holds something whose equality cannot be told.
+        The key, or None if a module holds something that may change and yet stay equal to itself.
     """
     seen: dict[int, int] = {}
     try:
         modules = tuple(_module_key(name, module, seen) for name, module in model.named_modules(remove_duplicate=False))
-        return modules, _value_key(inputs, seen)
+        code = tuple((kind, functions_of(kind)) for kind in dict.fromkeys(type(module) for module in model.modules()))
+        return modules, code, _value_key(inputs, seen)
     except _NoKeyError:
         return None
 
@@ -37,7 +42,11 @@ def _module_key(name: str, module: nn.Module, seen: dict[int, int]) -> Hashable:
         for table in ("_parameters", "_buffers")
         for key, tensor in own[table].items()
     )
-    settings = tuple((key, _value_key(value, seen)) for key, value in own.items() if key not in _TABLES and value != {})
+    settings = tuple(
+        (key, _value_key(value, seen))
+        for key, value in own.items()
+        if key not in _TABLES and not (isinstance(value, dict) and not value)
+    )
     return name, type(module), seen.setdefault(id(module), len(seen)), tensors, settings
 
 
@@ -53,13 +62,51 @@ def _value_key(value: object, seen: dict[int, int]) -> Hashable:
         return _tensor_key(value, seen)
     if isinstance(value, nn.Module):
         return type(value), seen.setdefault(id(value), len(seen))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-        return type(value), tuple(_value_key(item, seen) for item in items)
-    if isinstance(value, dict):
-        return type(value), tuple((_value_key(key, seen), _value_key(item, seen)) for key, item in value.items())
+    if isinstance(value, FunctionType):
+        return _function_key(value, seen)
+    parts = _parts(value)
+    return _constant(value) if parts is None else (type(value), tuple(_value_key(part, seen) for part in parts))
+
+
+def _parts(value: object) -> Iterable[object] | None:
+    """Return what a collection or a bound function consists of, None for anything else."""
+    match value:
+        case list() | tuple():
+            return value
+        case set() | frozenset():
+            return sorted(value, key=repr)
+        case dict():
+            return [part for item in value.items() for part in item]
+        case MethodType():
+            return (value.__func__, value.__self__)
+        case partial():
+            return (value.func, value.args, value.keywords)
+        case _:
+            return None
+
+
+def _function_key(function: FunctionType, seen: dict[int, int]) -> Hashable:
+    """Return a key of a function, its code, and what it holds on to: all of that can be replaced."""
+    if id(function) in seen:  # it holds itself, or stands here a second time
+        return FunctionType, seen[id(function)]
+    seen[id(function)] = len(seen)
+    try:
+        held = [cell.cell_contents for cell in function.__closure__ or ()]
+    except ValueError:  # a name that has no value yet
+        raise _NoKeyError from None
+    return function, function.__code__, tuple(_value_key(item, seen) for item in held)
+
+
+def _constant(value: object) -> Hashable:
+    """Return a value that stays what it is as long as it is equal.
+
+    An object that is equal to nothing but itself, such as a plain config, can change and keep its hash.
+    """
     try:
         hash(value)
     except TypeError:
         raise _NoKeyError from None
+    is_itself = type(value).__hash__ is object.__hash__
+    if is_itself and not isinstance(value, (type, BuiltinFunctionType)):
+        raise _NoKeyError
     return value

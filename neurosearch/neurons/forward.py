@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from neurosearch.neurons.anatomy import Anatomy, anatomy_of
 from neurosearch.neurons.borrowed import Settings, borrowed
+from neurosearch.neurons.code import reads
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.limits import limit
 from neurosearch.neurons.rules import RULES
@@ -74,12 +75,11 @@ class Pass:
         graph = LabelGraph()
         lender = _Lender(self, graph, shapes)
         lender.limit()
-        names = {id(module): name for name, module in self.modules.items()}
         outputs: list[Shape] = []
         used: set[str] = set()
         with _quiet(on_meta=self.on_meta):
             for training in self.modes:
-                tracer = Tracer(graph, RULES, names, SHORTCUTS if self.on_meta else {})
+                tracer = Tracer(graph, RULES, self.modules, SHORTCUTS if self.on_meta else {})
                 with borrowed(self.modules, lender, settings, training=training):
                     lender.introduce(tracer)
                     outputs += _run(self.model, lender.inputs(self.inputs), tracer)
@@ -195,12 +195,6 @@ def needs_training_run(model: nn.Module, used: set[str]) -> bool:
     """
     if not all(name in used for name, _ in model.named_parameters()):
         return True
-    return any(_reads_training(module) for module in model.modules())
-
-
-def _reads_training(module: nn.Module) -> bool:
-    cls = type(module)
-    if cls.__module__.startswith("torch.nn."):
-        return False
-    code = getattr(vars(module).get("forward", cls.forward), "__code__", None)
-    return code is not None and "training" in code.co_names
+    kinds = {type(module): module for module in model.modules() if "forward" not in vars(module)}
+    patched = [module for module in model.modules() if "forward" in vars(module)]
+    return any(reads(module, "training") for module in (*kinds.values(), *patched))

@@ -111,7 +111,7 @@ def _from_gradients(model: nn.Module, units: Units, batches: Iterable[Batch], ki
     tensors = anatomy_of(model).parameters
     names = [name for name in units.layout.tensors if name in tensors and tensors[name].requires_grad]
     weights = [tensors[name] for name in names]
-    totals = [torch.zeros_like(weight) for weight in weights]
+    totals = [torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32)) for weight in weights]
     num_examples = 0
     for inputs, targets in batches:
         gradients = torch.autograd.grad(loss(model(inputs), targets), weights, allow_unused=True)
@@ -124,7 +124,8 @@ def _from_gradients(model: nn.Module, units: Units, batches: Iterable[Batch], ki
         for total, weight in zip(totals, weights, strict=True):
             total.div_(num_examples)
             if kind == "taylor":
-                total.mul_(weight)
+                total.mul_(weight.conj())
+        totals = [total.real for total in totals] if kind == "taylor" else totals
         sums = sums_of_squares(units, dict(zip(names, totals, strict=True)))
         return sums if kind == "taylor" else [total.sqrt() for total in sums]
 

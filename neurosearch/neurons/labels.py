@@ -73,6 +73,7 @@ class LabelGraph:
         whole_rows: Labels of rows that are units as a whole.
         freezes: Labels that cannot change, and why.
         floors: Labels and the smallest number of them.
+        followers: Labels of which a module's attribute, by name, holds the number.
         alike: First labels of two spans that are equal, one by one.
         sizes: Length of each span, by its first label.
         left: Other labels that are equal...
@@ -90,6 +91,7 @@ class LabelGraph:
         self.whole_rows: list[Labels] = []
         self.freezes: list[tuple[Labels, str]] = []
         self.floors: list[tuple[Labels, int]] = []
+        self.followers: dict[tuple[str, str], list[Labels]] = {}
         self.alike: list[tuple[int, int]] = []
         self.sizes: dict[int, int] = {}
         self.left: list[Labels] = []

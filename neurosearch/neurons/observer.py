@@ -126,7 +126,7 @@ class Observer:
         missing = self._missing(observed)
         for (name, values, channel, num_groups), gradient in zip(seen, gradients, strict=True):
             if gradient is not None:
-                products = _per_example(values.detach() * gradient, channel, len(targets), name) * len(targets)
+                products = _per_example(_slopes(values.detach(), gradient), channel, len(targets), name) * len(targets)
                 for group, part in self._by_unit(name, products, num_groups):
                     if group not in missing:
                         self._add_by_class(group, part, targets)
@@ -179,7 +179,7 @@ class Observer:
         for group, part in parts:
             gradient = found[part.tensor]
             if gradient is not None:
-                product = (self._weights[part.tensor].detach() * gradient).movedim(part.dimension, -1)
+                product = _slopes(self._weights[part.tensor].detach(), gradient).movedim(part.dimension, -1)
                 row = product.reshape(-1, product.shape[-1]).sum(0, keepdim=True)
                 blocks = self._units.layout.tensors[part.tensor][part.dimension]
                 for index, values in sum_by_unit(self._units, blocks, row):
@@ -201,6 +201,14 @@ def sum_by_unit(units: Units, blocks: Dimension, values: Tensor) -> Iterable[tup
             part = values if length == values.shape[-1] else values.narrow(-1, offset, length)
             yield group, part if repeat == 1 else part.reshape(*part.shape[:-1], -1, repeat).sum(-1)
         offset += length
+
+
+def _slopes(values: Tensor, gradient: Tensor) -> Tensor:
+    """Return the derivative by a factor on each value: its product with its gradient, of complex numbers the real part.
+
+    PyTorch's gradient of a complex number z holds dL/d(Re z) + i dL/d(Im z).
+    """
+    return (values * gradient.conj()).real
 
 
 def _per_example(products: Tensor, channel: int, num_examples: int, name: str) -> Tensor:

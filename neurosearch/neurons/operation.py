@@ -66,12 +66,20 @@ class Operation:
             self._change(name, tensor, new.get(name), ())
         self._finish(copy, changed.values())
 
-    def change_mapping(self, copy: MutableMapping[str, Tensor]) -> None:
-        """Change an averaged copy that is a mapping."""
+    def change_mapping(self, copy: MutableMapping[str, Tensor], other_names: Mapping[str, str]) -> None:
+        """Change an averaged copy that is a mapping.
+
+        Args:
+            copy: The mapping.
+            other_names: Further names of tied tensors, and the one that the units know.
+        """
         changed = self._changing(copy)
         new = self._grown(changed)
         for name, tensor in changed.items():
             self._set(copy, name, new[name] if new else self._reindexed(name, [tensor])[0])
+        for other, name in other_names.items():
+            if other in copy and name in changed:
+                self._set(copy, other, copy[name])
 
     def _changing(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors that change."""

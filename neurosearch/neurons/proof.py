@@ -74,7 +74,7 @@ class Proof:
         units = units_of(self._trace.graph)
         index = units.layout.index
         bindings = tuple(binding._replace(group=index[name]) for name, binding in self._bound if name in index)
-        return replace(units, layout=replace(units.layout, bindings=bindings))
+        return replace(units, layout=replace(units.layout, bindings=units.layout.bindings + bindings))
 
     def _attempt(self, units: Units, groups: Sequence[int]) -> Units | _Failure:
         """Run the model with some groups wider, each by another number of units, and compare."""

@@ -111,6 +111,9 @@ def _batch(
     batch = broadcast(tracer, dims, shapes, out.shape[:num_batch])
     for labels in batch:
         tracer.graph.prefer_rows(labels)
+    if not any(tracer.is_weight(tensor) or tracer.is_derived(tensor) for tensor in (first[0], second[0])):
+        for labels in batch:
+            tracer.graph.note(labels, Obstacle.DEAD_AT_ZERO, f"a product of two activations in {tracer.place()}")
     for tensor, dims_of_tensor in (first, second):
         for labels in dims_of_tensor[:-2]:
             _use(tracer, tensor, labels, Role.OTHER)
@@ -215,6 +218,7 @@ def attention(tracer: Tracer, call: Call) -> None:
     batch = broadcast(tracer, batches, shapes, call.out.shape[:-2])
     for labels in batch:
         graph.prefer_rows(labels)
+        graph.note(labels, Obstacle.DEAD_AT_ZERO, f"queries and keys of 0 have no slope in {tracer.place()}")
     mask = call.get(3, "attn_mask")
     if mask is not None:
         _mask(tracer, mask, batch)

@@ -12,7 +12,6 @@ FIXED_PARTNER = "it meets a dimension of fixed size (an input, a kernel or a con
 
 # f(0) = 0 and f'(0) != 0, or linear in each operand.
 KEEP_ZERO = [
-    "abs",
     "asin",
     "asinh",
     "atan",
@@ -26,7 +25,6 @@ KEEP_ZERO = [
     "leaky_relu",
     "lerp",
     "log1p",
-    "logit_",
     "minimum",
     "maximum",
     "mish",
@@ -36,12 +34,9 @@ KEEP_ZERO = [
     "negative",
     "rrelu",
     "selu",
-    "sign",
     "silu",
     "sin",
     "sinh",
-    "sqrt",
-    "square",
     "sub",
     "subtract",
     "tan",
@@ -50,11 +45,9 @@ KEEP_ZERO = [
     "true_divide",
     "nan_to_num",
     "where",
-    "addcmul",
-    "addcdiv",
 ]
 # f(r x) = r f(x) for r > 0; of two operands that both have units, r times each.
-HOMOGENEOUS = ["abs", "leaky_relu", "neg", "negative"]
+HOMOGENEOUS = ["leaky_relu", "neg", "negative"]
 SUMS = ["add", "sub", "subtract", "minimum", "maximum"]
 PRODUCTS = ["mul", "multiply", "div", "true_divide"]
 COPIES = [
@@ -94,6 +87,7 @@ DEAD_AT_ZERO = [
     "hardshrink",
     "softshrink",
 ]
+FLAT_AT_ZERO = ["square", "sign", "sqrt"]  # f(0) = 0, and no finite slope other than 0 there
 MOVE_ZERO = [
     "sigmoid",
     "hardsigmoid",
@@ -102,6 +96,7 @@ MOVE_ZERO = [
     "log",
     "log2",
     "log10",
+    "logit",
     "log_sigmoid",
     "log_sigmoid_forward",
     "softplus",
@@ -242,14 +237,40 @@ def note_constants(tracer: Tracer, operands: Sequence[object], out: Tensor, word
 def product(tracer: Tracer, call: Call) -> None:
     """Multiply or divide: two values of units, or one below the line, are no longer in proportion to the units."""
     elementwise(tracer, call)
-    has_units = [
-        isinstance(one, Tensor)
-        and not (tracer.is_weight(one) or tracer.is_derived(one))
-        and any(labels is not None for labels in tracer.dims(one))
-        for one in call.args[:2]
-    ]
+    has_units = [_has_units(tracer, one) for one in call.args[:2]]
     if all(has_units) or (has_units[-1] and "div" in call.name):
         note_all(tracer, call.out, Obstacle.BENDS, call.name)
+    if has_units[-1] and "div" in call.name:
+        note_all(tracer, call.out, Obstacle.MOVES_ZERO, call.name)
+    elif all(has_units):
+        note_flat(tracer, call.args[:2], call.out, f"a product of two activations in {tracer.place()}")
+
+
+def _has_units(tracer: Tracer, value: object) -> bool:
+    """Return whether a value is computed from units, and not from parameters alone."""
+    return (
+        isinstance(value, Tensor)
+        and not (tracer.is_weight(value) or tracer.is_derived(value))
+        and any(labels is not None for labels in tracer.dims(value))
+    )
+
+
+def note_flat(tracer: Tracer, factors: Sequence[Tensor], out: Tensor, words: str) -> None:
+    """Say of units that stand in both factors of a product that it has no slope where both are 0."""
+    for place, labels in enumerate(tracer.dims(out)):
+        own = [place - out.ndim + factor.ndim for factor in factors]
+        if all(index >= 0 and tracer.dims(one)[index] is not None for index, one in zip(own, factors, strict=True)):
+            tracer.graph.note(labels, Obstacle.DEAD_AT_ZERO, words)
+
+
+def product_plus(tracer: Tracer, call: Call) -> None:
+    """A term plus a product or quotient of two others."""
+    elementwise(tracer, call)
+    note_all(tracer, call.out, Obstacle.BENDS, call.name)
+    if call.name.startswith("addcdiv"):
+        note_all(tracer, call.out, Obstacle.MOVES_ZERO, call.name)
+    elif all(_has_units(tracer, one) for one in call.args[1:3]):
+        note_flat(tracer, call.args[1:3], call.out, f"a product of two activations in {tracer.place()}")
 
 
 def add(tracer: Tracer, call: Call) -> None:
@@ -313,7 +334,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(SUMS, extremum),
     **dict.fromkeys(PRODUCTS, product),
     **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO, Obstacle.BENDS)),
-    "relu": _noting(Obstacle.DEAD_AT_ZERO),
+    **dict.fromkeys(FLAT_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO, Obstacle.BENDS)),
+    **dict.fromkeys(("relu", "abs"), _noting(Obstacle.DEAD_AT_ZERO)),
+    **dict.fromkeys(("addcmul", "addcdiv"), product_plus),
     **dict.fromkeys(MOVE_ZERO, _noting(Obstacle.MOVES_ZERO)),
     "prelu": prelu,
     **dict.fromkeys(("add", "sub", "subtract"), add),

@@ -1,6 +1,7 @@
 """Normalisations, poolings and reductions: what they do along the units decides what can be done to them."""
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from neurosearch.neurons.labels import Labels, Obstacle, Role
 from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, extremum, note_all
@@ -32,6 +33,8 @@ def batch_norm(tracer: Tracer, call: Call) -> None:
         (variance, Role.VARIANCE),
     ):
         _attach(tracer, tensor, dims[1], role)
+    if weight is None and mean is None:
+        tracer.follow(_NormBase, ["num_features"], dims[1])
     out = call.out if isinstance(call.out, Tensor) else call.out[0]
     tracer.put(out, dims)
     note_all(tracer, out, Obstacle.BENDS, call.name)
@@ -64,6 +67,8 @@ def group_norm(tracer: Tracer, call: Call) -> None:
         if num_groups > 1:
             tracer.graph.note(labels, Obstacle.NEEDS_TWO, f"{call.name} in {tracer.place()}")
         tracer.graph.note(labels, Obstacle.NORMALISED, f"{call.name} in {tracer.place()}")
+    if call.get(2, "weight") is None:
+        tracer.follow(nn.GroupNorm, ["num_channels", "num_groups"], labels)
     _attach(tracer, call.get(2, "weight"), labels, Role.SCALE)
     _attach(tracer, call.get(3, "bias"), labels, Role.SHIFT)
     tracer.put(call.out, dims)
@@ -103,6 +108,10 @@ def reduce(tracer: Tracer, call: Call) -> None:
         tracer.put(out, keeps if out.ndim == source.ndim and gone else rest)
         if call.name not in _HOMOGENEOUS:
             note_all(tracer, out, Obstacle.BENDS, call.name)
+        if call.name == "logsumexp":
+            note_all(tracer, out, Obstacle.MOVES_ZERO, call.name)
+        elif call.name not in _SLOPED:
+            note_all(tracer, out, Obstacle.DEAD_AT_ZERO, call.name)
     return None
 
 
@@ -168,6 +177,7 @@ _REDUCTIONS = [
 ]
 
 _HOMOGENEOUS = frozenset({"mean", "sum", "amax", "amin", "max", "min"})  # r times every value gives r times the result
+_SLOPED = _HOMOGENEOUS | {"cumsum"}  # a slope other than 0 where every value is 0
 
 _BATCH_NORMS = [
     "batch_norm",

@@ -33,7 +33,8 @@ def _along_dimensions(units: Units, values: Mapping[str, Tensor]) -> Iterator[tu
     """Yield each dimension that holds units, with the sums of squares over all others; vectors alike at once."""
     vectors: dict[Dimension, list[Tensor]] = {}
     room = Room()
-    for name, value in values.items():
+    for name, stored in values.items():
+        value = _wide(stored)
         dynamic = units.layout.dynamic[name]
         if value.ndim == 1:
             vectors.setdefault(dynamic[0][1], []).append(value)
@@ -43,6 +44,12 @@ def _along_dimensions(units: Units, values: Mapping[str, Tensor]) -> Iterator[tu
             yield from _of_matrix(value, dynamic, room)
     for blocks, alike in vectors.items():
         yield blocks, torch.stack(alike).square_().sum(0)
+
+
+def _wide(value: Tensor) -> Tensor:
+    """Return real numbers of the same size, of a type that holds the squares of the smallest ones."""
+    value = value.abs() if value.is_complex() else value
+    return value.float() if value.dtype in {torch.float16, torch.bfloat16} else value
 
 
 def _of_matrix(

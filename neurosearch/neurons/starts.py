@@ -156,9 +156,13 @@ def _random(place: _Place, num_units: int | None = None) -> Tensor:
     positions = place.new()[:num_units]
     shape = list(place.tensor.shape)
     shape[place.part.dimension] = positions.numel()
-    dtype = torch.float64 if place.tensor.dtype == torch.float64 else torch.float32
-    values = torch.randn(shape, generator=place.generator(), dtype=dtype).to(place.tensor)
+    values = torch.randn(shape, generator=place.generator(), dtype=_wide(place.tensor.dtype)).to(place.tensor)
     return values * _spread(place)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which values are drawn and squared: small float16 numbers have squares of 0."""
+    return dtype if dtype == torch.float64 or dtype.is_complex else torch.float32
 
 
 def _directed(place: _Place, directions: Directions) -> Tensor:
@@ -179,7 +183,8 @@ def _directed(place: _Place, directions: Directions) -> Tensor:
 
 def _spread(place: _Place) -> Tensor:
     """Return the root mean square of the old values, or PyTorch's usual spread if all are 0."""
-    spread = place.old.square().mean().sqrt()
+    length = torch.linalg.vector_norm(place.old, dtype=_wide(place.old.dtype))
+    spread = length / math.sqrt(max(place.old.numel(), 1))
     fan_in = max(place.tensor.numel() // place.tensor.shape[0], 1)
     return torch.where(spread > 0, spread, torch.full_like(spread, (3 * fan_in) ** -0.5))
 
@@ -189,7 +194,7 @@ def _typical(place: _Place) -> Tensor:
     old = place.old
     dimension = place.part.dimension
     count = place.new().numel()
-    if old.is_floating_point():
+    if old.is_floating_point() or old.is_complex():
         mean = old.abs().mean(dimension, keepdim=True)
         value = torch.where(mean > 0, mean, torch.ones_like(mean))
     else:

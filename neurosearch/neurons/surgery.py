@@ -4,7 +4,7 @@ Everything that has the shape of a parameter changes with it: its gradient, its 
 the numbers that modules keep beside their tensors. `Parameter` objects stay the same ones.
 """
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,16 +83,30 @@ def _patient(plan: Plan, model: nn.Module, optimizer: object, averaged: Iterable
         )
     refuse_inference_mode()
     units = Units(layout_by_digest(plan.layout), tuple(size for _, size in plan.sizes))
+    model = plain_model(model)
     if isinstance(averaged, (nn.Module, MutableMapping)):
         raise SurgeryError("averaged is one copy, and must be all of them. Write averaged=(copy,).")
     copies = tuple(map(_averaged, averaged))
-    return _Patient(units, anatomy_of(plain_model(model)), optimizers_of(optimizer), copies)
+    return _Patient(units, anatomy_of(model), optimizers_of(optimizer), copies, _other_names(model) if copies else {})
+
+
+def _other_names(model: nn.Module) -> dict[str, str]:
+    """Return the second and later names of tied tensors, which a state dict has, too, and the first one of each."""
+    first: dict[int, str] = {}
+    named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
+    names = [(name, first.setdefault(id(tensor), name)) for name, tensor in named]
+    return {name: own for name, own in names if name != own}
 
 
 def _averaged(averaged: Averaged) -> Anatomy | MutableMapping[str, Tensor]:
-    if isinstance(averaged, AveragedModel):
-        averaged = averaged.module
-    return anatomy_of(averaged) if isinstance(averaged, nn.Module) else averaged
+    if isinstance(averaged, (AveragedModel, nn.Module)):
+        return anatomy_of(plain_model(averaged.module if isinstance(averaged, AveragedModel) else averaged))
+    if not isinstance(averaged, MutableMapping):
+        raise SurgeryError(
+            f"A {type(averaged).__name__} was given as an averaged copy. Pass a module, an AveragedModel, or a dict "
+            "from the model's parameter names to tensors."
+        )
+    return averaged
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,7 @@ class _Patient:
     model: Anatomy
     optimizers: tuple[Optimizer, ...]
     averaged: tuple[Anatomy | MutableMapping[str, Tensor], ...]
+    other_names: Mapping[str, str]
 
     def check(self) -> None:
         """Refuse what does not fit together, before anything changes."""
@@ -111,7 +126,19 @@ class _Patient:
             if isinstance(copy, Anatomy):
                 check_tensors(copy.tensors, self.units, "an averaged copy")
             else:
+                self._check_names(copy)
                 check_tensors(copy, self.units, "an averaged copy", is_whole=False)
+
+    def _check_names(self, copy: Mapping[str, Tensor]) -> None:
+        """Refuse a mapping of which nothing would change, because its names are others, such as those of a wrapper."""
+        names = self.model.tensors
+        if copy and not any(name in names for name in copy):
+            mine, theirs = next(iter(names)), next(iter(copy))
+            raise SurgeryError(
+                f"An averaged copy names its tensors {theirs!r} and so on, and none like the model, whose first one is "
+                f"{mine!r}, so it would stay at the old widths. Rename its keys; a prefix such as 'module.' or "
+                "'_orig_mod.' is that of a wrapper."
+            )
 
     def changed(self, step: Sequence[Change], journal: Journal) -> "_Patient":
         """Apply one step; note in the journal how to take it back."""
@@ -136,7 +163,7 @@ class _Patient:
             if isinstance(copy, Anatomy):
                 operation.change_copy(copy)
             else:
-                operation.change_mapping(copy)
+                operation.change_mapping(copy, self.other_names)
         return replace(self, units=after)
 
     def _merge(self, step: Sequence[Change], journal: Journal) -> None:

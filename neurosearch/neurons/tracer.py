@@ -17,7 +17,7 @@ from torch._C import DispatchKey
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from neurosearch.neurons.labels import LabelGraph
+from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.reshape import Dims
 from neurosearch.neurons.shortcuts import Shortcut
 
@@ -72,7 +72,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Args:
         graph: Where what is found out is collected.
         rules: Rule of each operation, by name without overload and trailing underscore.
-        names: Name of each module, by id.
+        modules: Every module by name.
         shortcuts: How to make the result of some operations without running them.
 
     Attributes:
@@ -83,13 +83,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self,
         graph: LabelGraph,
         rules: Mapping[str, Rule],
-        names: Mapping[int, str],
+        modules: Mapping[str, nn.Module],
         shortcuts: Mapping[str, Shortcut],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self._rules = rules
-        self._names = names
+        self._modules = modules
+        self._names = {id(module): name for name, module in modules.items()}
         self._shortcuts = shortcuts
         self._known: dict[int, Known] = {}
         self.used: set[int] = set()
@@ -140,15 +141,29 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Remember the labels of a tensor that holds the very numbers of another one."""
         self.put(tensor, dims, is_weight=self.is_weight(source), is_derived=self.is_derived(source))
 
+    def follow(self, kind: type[nn.Module], attributes: Sequence[str], labels: Labels | None) -> None:
+        """Note that attributes of the running module, if it is of this kind, hold the number of these positions."""
+        name = self._running()
+        module = None if name is None else self._modules[name]
+        if labels is None or name is None or not isinstance(module, kind):
+            return
+        for attribute in attributes:
+            if vars(module).get(attribute) == len(labels):
+                self.graph.followers.setdefault((name, attribute), []).append(labels)
+
     def place(self) -> str:
         """Return the name of the module whose forward is running, for messages."""
+        name = self._running()
+        return "the model" if name is None else describe(name, self._modules[name])
+
+    def _running(self) -> str | None:
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  cheap, and only on a refusal
         while frame is not None:
             owner = frame.f_locals.get("self")
             if isinstance(owner, nn.Module) and id(owner) in self._names:
-                return describe(self._names[id(owner)], owner)
+                return self._names[id(owner)]
             frame = frame.f_back
-        return "the model"
+        return None
 
 
 def _with_flat_states(out: Sequence[Tensor], args: tuple[Any, ...]) -> tuple[Tensor, ...]:

@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import pytest
 import torch
@@ -177,6 +178,81 @@ def test_a_branch_taken_in_training_alone_is_seen():
     units = find_units(model, (torch.randn(3, 4),))
     apply_plan(prune(units, {"first": [1]}), model)
     assert [out.shape for out in model.train()(torch.randn(3, 4))] == [(3, 2), (3, 2)]
+
+
+def mixed(module, hidden, after):
+    return hidden + after if module.training else after
+
+
+class Mixing(nn.Module):
+    """Adds two layers in training alone, and says so in another place than its forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def mix(self, hidden, after):
+        return mixed(self, hidden, after)
+
+    def forward(self, x):
+        hidden = torch.relu(self.first(x))
+        return self.head(self.mix(hidden, torch.relu(self.second(hidden))))
+
+
+class MixingInMethod(Mixing):
+    def mix(self, hidden, after):
+        return hidden + after if self.training else after
+
+
+@pytest.mark.parametrize("kind", [Mixing, MixingInMethod])
+def test_a_branch_on_training_in_a_method_or_function_that_forward_calls_is_seen(kind):
+    model = kind()
+    units = find_units(model, (torch.randn(3, 4),))
+    assert [group.name for group in units.groups] == ["first"]
+    apply_plan(prune(units, {"first": [1]}), model)
+    assert model.train()(torch.randn(3, 4)).shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "attributes"),
+    [
+        (lambda: nn.InstanceNorm2d(6), {"num_features": 5}),
+        (lambda: nn.BatchNorm2d(6, affine=False, track_running_stats=False), {"num_features": 5}),
+        (lambda: nn.GroupNorm(6, 6, affine=False), {"num_channels": 5, "num_groups": 5}),
+    ],
+)
+def test_a_normalisation_without_tensors_follows_the_width_of_its_input(exact, build, attributes):
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), build(), nn.Tanh(), nn.Conv2d(6, 2, 3)).double()
+    inputs = torch.randn(2, 3, 7, 7, dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a width that is not followed is but a warning in use
+        find_units(model, (inputs,))
+    pruned = exact(model, inputs, "0", [2])
+    assert {name: getattr(pruned[1], name) for name in attributes} == attributes
+
+
+def test_a_normalisation_without_tensors_that_two_groups_share_keeps_its_number():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 6, 3), nn.Conv2d(3, 6, 3)
+            self.norm = nn.BatchNorm2d(6, affine=False, track_running_stats=False)
+            self.head, self.other = nn.Conv2d(6, 2, 1), nn.Conv2d(6, 2, 1)
+
+        def forward(self, x):
+            return self.head(self.norm(self.first(x))) + self.other(self.norm(self.second(x)))
+
+    units = find_units(Shared(), (torch.randn(2, 3, 7, 7),))
+    assert [group.name for group in units.groups] == ["first", "second"]
+    assert units.layout.bindings == ()
+
+
+def test_lazy_modules_are_refused_before_their_first_batch():
+    model = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(SurgeryError, match=r"0.weight has no shape yet.*Run the model once"):
+        find_units(model, (torch.randn(2, 3),))
+    model(torch.randn(2, 3))
+    assert [group.name for group in find_units(model, (torch.randn(2, 3),)).groups] == ["0"]
 
 
 def test_a_tensor_that_the_forward_never_uses_is_frozen(cases):

@@ -135,3 +135,39 @@ def test_what_cannot_be_scored_is_refused(cases, batches, kind, message):
     units = find_units(model, (cases["mlp"].inputs(),))
     with pytest.raises(SurgeryError, match=message):
         importance(model, units, batches, kind=kind, class_counts=[5, 3, 2])
+
+
+@pytest.mark.parametrize("kind", ["l2", "taylor", "gradient"])
+def test_small_numbers_of_half_precision_have_scores(kind):
+    model = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.Linear(8, 3)).half()
+    with torch.no_grad():
+        model[0].weight.fill_(2e-5)
+        model[0].bias.zero_()
+        model[1].weight.mul_(2e-5 if kind == "l2" else 1e-2)
+    units = find_units(model, (torch.zeros(2, 64).half(),))
+    batches = [(torch.randn(4, 64).half() / 10, torch.tensor([0, 1, 2, 0]))]
+    scores = importance(model, units, batches, kind=kind)["0"]
+    twin = importance(model.float(), units, [(batches[0][0].float(), batches[0][1])], kind=kind)["0"]
+    assert (scores > 0).all()
+    assert torch.allclose(scores.float(), twin, rtol=0.05)
+
+
+def test_scores_of_complex_weights_are_real_and_first_order_in_a_gate_on_the_unit():
+    torch.manual_seed(0)
+    first, second = (torch.nn.Linear(*sizes, dtype=torch.complex128) for sizes in ((4, 5), (5, 3)))
+    model = torch.nn.Sequential(first, torch.nn.Tanh(), second)
+    inputs, targets = torch.randn(6, 4, dtype=torch.complex128), torch.zeros(6, dtype=torch.long)
+    units = find_units(model, (inputs,))
+
+    def loss(outputs, targets):
+        return outputs.abs().square().sum(1).mean()
+
+    expected = (model[0].weight.abs().square().sum(1) + model[0].bias.abs().square()).sqrt()
+    l2 = importance(model, units, (), kind="l2")["0"]
+    outgoing = model[2].weight.abs().square().sum(0)
+    assert torch.allclose(l2.square(), expected.square() + outgoing)
+    scores = importance(model, units, [(inputs, targets)], kind="class_balanced_taylor", loss=loss)["0"]
+    gate = torch.ones(5, dtype=torch.float64, requires_grad=True)
+    weight = gated_parameters(model, units, {"0": gate.to(torch.complex128)})
+    (slope,) = torch.autograd.grad(loss(functional_call(model, weight, (inputs,)), targets), gate)
+    assert torch.allclose(scores, slope.abs() / slope.abs().mean())

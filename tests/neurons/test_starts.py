@@ -119,3 +119,57 @@ def test_groups_that_cannot_grow_are_told_with_the_reason(cases):
     assert "a mean or variance is taken over its units" in refused["embed"]
     assert "allow_inexact" not in refused["embed"]
     assert {group.name for group in units.groups} > set(refused)
+
+
+class Curved(torch.nn.Module):
+    """Units that go through a function with no slope at 0, or that multiply each other."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.gate, self.head = (torch.nn.Linear(*sizes) for sizes in ((4, 6), (4, 6), (6, 3)))
+        self.function = function
+
+    def forward(self, x):
+        return self.head(self.function(self.first(x), self.gate(x)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: a.square() + b,
+        lambda a, b: a.abs() + b,
+        lambda a, b: a.sign() + b,
+        lambda a, b: torch.relu(a).sqrt() + b,
+        lambda a, b: a * a + b,
+        lambda a, b: a * b,
+        lambda a, b: a / b,
+        lambda a, b: torch.addcmul(a, a, b),
+        lambda a, b: a[..., None].expand(-1, -1, 2).norm(dim=2) + b,
+        lambda a, b: a[..., None].expand(-1, -1, 2).var(dim=2) + b,
+        lambda a, b: (a[..., None, None] @ b[..., None, None]).flatten(1),
+    ],
+)
+def test_zero_incoming_is_refused_where_new_units_could_not_learn(function):
+    units = find_units(Curved(function), (torch.randn(2, 4),))
+    assert [group.name for group in units.groups] == ["first"]
+    with pytest.raises(SurgeryError, match=r"cannot grow with zero_incoming: an operation on its units (has|does)"):
+        grow(units, {"first": 2}, start="zero_incoming")
+    grow(units, {"first": 2}, start="zero_outgoing")
+
+
+def test_zero_incoming_is_accepted_where_one_factor_of_a_product_is_shared_by_all_units():
+    units = find_units(Curved(lambda a, b: a * b.mean(1, keepdim=True).exp()), (torch.randn(2, 4),))
+    assert growth_refusals(units, "zero_incoming") == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
+def test_new_weights_spread_as_old_ones_do_in_every_type_of_number(dtype):
+    model = torch.nn.Sequential(*(torch.nn.Linear(*sizes, dtype=dtype) for sizes in ((256, 32), (32, 3))))
+    with torch.no_grad():
+        model[0].weight.mul_(5e-3)
+    units = find_units(model, (torch.zeros(2, 256, dtype=dtype),))
+    apply_plan(grow(units, {"0": 16}), model)
+    old, new = (values.abs().float().square().mean().sqrt() for values in model[0].weight.detach().split(32))
+    assert float(new / old) == pytest.approx(1, abs=0.1)
+    if dtype.is_complex:
+        assert (model[0].weight[32:].imag != 0).all()

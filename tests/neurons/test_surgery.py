@@ -175,3 +175,36 @@ def test_a_plan_for_another_structure_is_refused(cases, snapshot, same):
     with pytest.raises(SurgeryError, match=r"1\.weight of the model is of shape \(5, 6\), but its units say \(6, 6\)"):
         apply_plan(plan, model)
     same(snapshot(model), before)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_an_averaged_copy_with_the_names_of_a_wrapper_is_refused(cases, snapshot, same, prefix):
+    model = cases["mlp"].model()
+    units = find_units(model, (cases["mlp"].inputs(),))
+    average = {f"{prefix}{name}": value.clone() for name, value in model.state_dict().items()}
+    before = snapshot(model)
+    with pytest.raises(SurgeryError, match=rf"names its tensors '{prefix}1.weight' .* stay at the old widths"):
+        apply_plan(prune(units, {"1": [0]}), model, averaged=(average,))
+    same(snapshot(model), before)
+    plain = {name.removeprefix(prefix): value for name, value in average.items()}
+    apply_plan(prune(units, {"1": [0]}), model, averaged=(plain,))
+    assert plain["1.weight"].shape == model[1].weight.shape
+
+
+def test_a_list_is_refused_as_an_averaged_copy(cases):
+    model = cases["mlp"].model()
+    units = find_units(model, (cases["mlp"].inputs(),))
+    with pytest.raises(SurgeryError, match="A list was given as an averaged copy. Pass a module"):
+        apply_plan(prune(units, {"1": [0]}), model, averaged=(list(model.parameters()),))
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_an_averaged_copy_holds_a_tied_tensor_under_all_its_names(grows):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 4), torch.nn.Linear(4, 5))
+    model.append(torch.nn.Linear(5, 2))
+    model[3].weight = model[0].weight
+    units = find_units(model, (torch.randn(2, 4),))
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    name = units.groups[0].name
+    apply_plan(grow(units, {name: 2}) if grows else prune(units, {name: [1]}), model, averaged=(average,))
+    model.load_state_dict(average)

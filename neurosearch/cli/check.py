@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from neurosearch.cli.data_words import DataWords
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import ConfigFile, Overrides
 from neurosearch.cli.report import Report, neurosearch
@@ -22,10 +23,12 @@ def check(
 
     study = load_study(config, tuple(overrides or ()))
     notes: tuple[str, ...] = ()
+    held: tuple[DataWords, ...] = ()
     if data:
         from neurosearch.cli.readiness import check_readiness
 
-        notes = check_readiness(study)
+        found = check_readiness(study)
+        notes, held = found.notes, found.data
     names = study.template.names
     facts = {
         "ok": True,
@@ -35,6 +38,7 @@ def check(
         "hyperparameters": list(names),
         "fingerprint": study.fingerprint(),
         "data_checked": data,
+        "data": [each.to_dict() for each in held],
         "notes": list(notes),
     }
     line = (
@@ -42,5 +46,7 @@ def check(
     )
     set_words = [word for text in overrides or () for word in ("--set", text)]
     return Report(
-        facts, (line, *(f"note: {note}" for note in notes)), next=(neurosearch("search", config, *set_words),)
+        facts,
+        (line, *(f"data: {each.line}" for each in held), *(f"note: {note}" for note in notes)),
+        next=(neurosearch("search", config, *set_words),),
     )

@@ -34,7 +34,7 @@ def preflight(
     existing = existing_study(config)
     goes_on = existing is not None and existing.fingerprint() == config.fingerprint()
     _check_nobody_searches(config)
-    notes = check_readiness(config, is_resumed=goes_on, on_cluster=True)
+    notes = check_readiness(config, is_resumed=goes_on, on_cluster=True).notes
     plan = plan_facts(config)
     facts = {
         "ok": True,

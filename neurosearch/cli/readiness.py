@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from neurosearch.cli.data_words import DataWords, words_of
 from neurosearch.cli.outage import ServersAway, is_outage
 from neurosearch.cli.storage_readiness import storage_problems
 from neurosearch.config.base import ConfigError, Problem
@@ -60,8 +61,21 @@ class _Found:
         (self.away if is_outage(error) else self.problems).append(problem)
 
 
-def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster: bool = False) -> tuple[str, ...]:
-    """Opens what the config names and returns remarks that stop nothing.
+@dataclass(frozen=True)
+class Readiness:
+    """What was found to be there.
+
+    Attributes:
+        notes: Remarks that stop nothing.
+        data: What each data set holds, in words.
+    """
+
+    notes: tuple[str, ...]
+    data: tuple[DataWords, ...]
+
+
+def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster: bool = False) -> Readiness:
+    """Opens what the config names and returns what it holds, with remarks that stop nothing.
 
     Args:
         study: The study.
@@ -84,7 +98,9 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
         raise ConfigError(tuple(dict.fromkeys((*found.problems, *found.away))))
     if found.away:
         raise ServersAway(tuple(dict.fromkeys(found.away)))
-    return tuple(dict.fromkeys([*remarks, *_left_out(variants), *_remarks(study, is_resumed, on_cluster)]))
+    notes = [*remarks, *_left_out(variants), *_remarks(study, is_resumed, on_cluster)]
+    data = (words_of(variant.config, variant.raw) for variant in variants)
+    return Readiness(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(data)))
 
 
 def existing_study(study: StudyConfig) -> StudyConfig | None:
@@ -220,6 +236,7 @@ def _bytes(raw: "RawArrays") -> int:
 def _left_out(variants: tuple[_Variant, ...]) -> Iterator[str]:
     from neurosearch.data.problems import listed
 
+    yield from (note for variant in variants for note in variant.raw.notes)
     for broken in dict.fromkeys(variant.raw.broken for variant in variants if variant.raw.broken):
         yield f"broken images are left out, {len(broken)} of them: {listed(broken)}."
 

@@ -64,7 +64,7 @@ def resume(
     from neurosearch.cli.searching import run_study
     from neurosearch.search.folders import ArtifactsPlace
 
-    notes = check_readiness(study, is_resumed=True, on_cluster=address is not None)
+    notes = check_readiness(study, is_resumed=True, on_cluster=address is not None).notes
     at = replace(stored.folder, artifacts=ArtifactsPlace.of(study.study.storage))
     return run_study(study, at, resume=True, address=address, progress=progress, notes=notes)
 

@@ -103,7 +103,10 @@ class ImageFields(DataFields):
 
 
 class ImageFolderFields(ImageFields):
-    """A folder with one folder of images for each class, or with folders train and test that have these."""
+    """A folder with one folder of images for each class, or with folders train and test that have these.
+
+    The parts may be called training and testing, in any case; a folder val beside them is not used.
+    """
 
     kind: Literal["image_folder"] = "image_folder"
     path: DiskPath = Field(

@@ -56,7 +56,7 @@ class TrainingFields(Fields):
         "instance",
         description="How often the examples of each class come, n^q of them with replacement (arXiv:1910.09217): "
         "instance, every example once; square_root, q = 1/2; class_balanced, q = 0; progressive, from instance to "
-        "class_balanced over the epochs",
+        "class_balanced over the epochs; with posthoc_tau or a loss that adjusts logits by the class shares: instance",
     )
     mixing: Mixing = Field(
         UnmixedFields(), description="How examples are mixed with others: none, or {kind: mixup} or {kind: remix}"

@@ -17,6 +17,7 @@ __all__ = [
     "bucket",
     "decoding",
     "digits",
+    "folder_parts",
     "functions",
     "idx",
     "image_folder",

@@ -37,6 +37,7 @@ class RawArrays:
         scale: Divisor that brings the raw values to about 0..1, such as 255.
         target_names: T names of the quantities that are learned; none where classes are.
         broken: Files that could not be read and were left out.
+        notes: What else lies there and is not used, in words.
         is_scaled: Whether inputs and quantities stand as a network is to read them, and are not standardised.
     """
 
@@ -50,6 +51,7 @@ class RawArrays:
     target_names: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     is_scaled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def num_outputs(self) -> int:

@@ -144,7 +144,8 @@ class ImageSource:
         broken = tuple(listing.paths[position] for position in np.flatnonzero(~whole))
         layout: Layout = "HWC" if self._settings.colour == "rgb" else "HW"
         x_train, x_test = part(len(y_train)), part(len(y_test))
-        return RawArrays(x_train, y_train, x_test, y_test, listing.class_names, layout, 255.0, broken=broken)
+        parts = (x_train, y_train, x_test, y_test)
+        return RawArrays(*parts, listing.class_names, layout, 255.0, broken=broken, notes=listing.notes)
 
 
 def _without_broken(decoded: Decoded, whole: npt.NDArray[np.bool_], folder: Path) -> npt.NDArray[Any]:

@@ -118,12 +118,14 @@ class Listing:
         test: What is read once, at the end.
         class_names: C names in label order.
         files: Brings the images to this machine.
+        notes: What lies there and is not used, in words.
     """
 
     train: ListedImages
     test: ListedImages
     class_names: tuple[str, ...]
     files: ImageFiles
+    notes: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:

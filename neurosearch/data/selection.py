@@ -75,13 +75,19 @@ def check_targets_of(settings: PrepareSettings, raw: RawArrays) -> list[Problem]
 
 def check_counts(settings: PrepareSettings, raw: RawArrays) -> list[Problem]:
     """Return the problems of thinning and splitting these classes."""
-    counts = np.bincount(raw.strata, minlength=len(raw.class_names))
-    thinned, problems = tuple(counts.tolist()), []
+    problems = []
     if settings.imbalance is not None:
-        problems = check_imbalance(settings.imbalance, int(counts.min()), raw.class_names)
-        if settings.imbalance.ratio >= 1:
-            thinned = class_counts(settings.imbalance, int(counts.min()), len(counts))
-    return problems + check_split(thinned, raw.class_names, settings.validation_share)
+        smallest = int(np.bincount(raw.strata, minlength=len(raw.class_names)).min())
+        problems = check_imbalance(settings.imbalance, smallest, raw.class_names)
+    return problems + check_split(counts_of(settings, raw), raw.class_names, settings.validation_share)
+
+
+def counts_of(settings: PrepareSettings, raw: RawArrays) -> tuple[int, ...]:
+    """Return how many examples of each class train or validate, thinned out as asked."""
+    counts = np.bincount(raw.strata, minlength=len(raw.class_names))
+    if settings.imbalance is None or not settings.imbalance.ratio >= 1:
+        return tuple(counts.tolist())
+    return class_counts(settings.imbalance, int(counts.min()), len(counts))
 
 
 def select(settings: PrepareSettings, raw: RawArrays) -> Selection:

@@ -17,6 +17,53 @@ def test_everything_that_is_there_passes(type_in: TypeIn, config: Callable[..., 
     assert sorted(tmp_path.iterdir()) == before, "a check leaves nothing behind"
 
 
+def test_the_classes_are_told_with_their_counts(type_in: TypeIn, config: Callable[..., Path]) -> None:
+    line = type_in("check", config(data="{kind: digits}").name, "--data").out.splitlines()[1]
+    assert line.startswith("data: digits: 1,258 examples train and validate, 539 test; 10 classes with so many of")
+    assert line.endswith("8 (122 + 52), 9 (126 + 54).")
+    thinned = config(data="{kind: digits, imbalance: {ratio: 10}}").name
+    assert "8 (15 + 52), 9 (12 + 54)." in type_in("check", thinned, "--data").out
+    [facts] = type_in("check", thinned, "--data", "--json").facts["data"]
+    assert facts["train"][-1] == 12
+    assert facts["outputs"] == [str(digit) for digit in range(10)]
+
+
+def test_of_many_classes_the_first_are_told_and_the_rest_counted(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    y = np.repeat(np.arange(30), 4)
+    x = np.zeros((len(y), 3), np.float32)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    done = type_in("check", config(data="{kind: npz, path: own.npz}").name, "--data")
+    assert f"data: npz {tmp_path / 'own.npz'}: 120 examples train and validate, 120 test; 30 classes" in done.out
+    assert "19 (4 + 4) and 10 more." in done.out
+
+
+def test_quantities_are_told_by_their_names(type_in: TypeIn, config: Callable[..., Path]) -> None:
+    path = config(
+        data="{kind: function}",
+        training="{epochs: 2, loss: mse}",
+        search="{trials: 2, objectives: [{metric: rmse, direction: minimize}]}",
+    )
+    assert (
+        "\ndata: function: 40 examples train and validate, 8 test; learned: y.\n"
+        in type_in("check", path.name, "--data").out
+    )
+
+
+def test_what_lies_in_a_folder_and_is_not_used_is_a_remark(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    for number in range(40):
+        path = tmp_path / "images" / ("train", "val")[number % 2] / "ab"[number // 2 % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    done = type_in("check", config(data="{kind: image_folder, path: images}").name, "--data")
+    assert done.code == 0
+    assert f"note: {tmp_path / 'images' / 'val'} is not used: what validates is held out of train" in done.out
+    assert "2 classes with so many of both: a (8 + 2), b (8 + 2)." in done.out
+
+
 def problems(done: Any) -> list[str]:
     assert done.code == 2
     return [str(line) for line in done.err.splitlines()]

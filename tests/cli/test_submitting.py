@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from neurosearch.cli.outage import ServersAway
 from neurosearch.cli.report import Report
-from neurosearch.cli.submitting import check_room
+from neurosearch.cli.submitting import check_preflight, check_room
 from neurosearch.cluster.offered import Node
 from neurosearch.config.base import ConfigError
 from neurosearch.config.load import StudyConfig
@@ -55,3 +56,29 @@ def test_a_cluster_that_stays_as_it_is_refuses_what_no_node_has(told: Any) -> No
     study, found = told(cpus_per_trial=1.0)
     with pytest.raises(ConfigError, match=r"search\.cpus_per_trial: one trial asks for 1 CPU, but the only node has 0"):
         check_room(found, AtRest(), study.template.source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "code"), [("s3://arrays/x.npz", ServersAway, 3), ("/absent.npz", ConfigError, 2)]
+)
+def test_a_server_that_the_head_cannot_reach_is_no_mistake_of_the_config(
+    tiny: Callable[..., StudyConfig],
+    type_in: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    error: type[ConfigError],
+    code: int,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ann")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tiger")
+    s3 = {"endpoint": "http://127.0.0.1:1", "cache_folder": str(tmp_path / "cache"), "tries": 1}
+    data = {"kind": "npz", "path": path, **({"s3": s3} if path.startswith("s3://") else {})}
+    study = tiny(data=data, storage={"folder": str(tmp_path / "runs")})
+    (tmp_path / "study.yaml").write_text(to_yaml(study.to_mapping()))
+    typed = type_in("preflight", "study.yaml", "--json")
+    assert typed.code == code
+    found = Report(typed.facts, (), code=typed.code)
+    with pytest.raises(ConfigError, match="on the cluster: ") as refused:
+        check_preflight(found, AtRest(), study.template.source)  # type: ignore[arg-type]
+    assert type(refused.value) is error

@@ -122,7 +122,10 @@ def existing_study(study: StudyConfig) -> StudyConfig | None:
 def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
     """Yields what differs in data, model or what must fit them, with the data loaded; what cannot be is a problem."""
     from neurosearch.data.problems import DataError
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.travelled import bring_travelled
 
+    folder = StudyFolder.of(study.study)
     loaded: dict[str, RawArrays | None] = {}
     seen: set[str] = set()
     for corner in corners(study.template):
@@ -133,13 +136,14 @@ def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
             continue
         seen.add(key)
         config = TrialConfig.model_validate({**corner.sections, "seed": study.study.seed})
-        if data_key not in loaded:
-            try:
+        try:
+            bring_travelled(config, folder)  # to a new head, say
+            if data_key not in loaded:
                 loaded[data_key] = _load(config)
-            except DataError as error:
-                loaded[data_key] = None
-                for field, text in error.problems:
-                    found.add(problem_of(field, text, corner, study.template), error)
+        except DataError as error:
+            loaded[data_key] = None
+            for field, text in error.problems:
+                found.add(problem_of(field, text, corner, study.template), error)
         raw = loaded[data_key]
         if raw is not None:
             yield _Variant(corner, config, raw, _input_shape(config, raw))

@@ -2,7 +2,7 @@
 
 A relative path in a config names a file here, which travels; any other names one that the cluster's nodes see. What
 travelled is kept in the study's folder under a hash of its content, so that a study has the same config however often,
-and to whichever head, it is submitted.
+and to whichever head, it is submitted. How it gets to nodes that do not see that folder says `search.travelled`.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from neurosearch.config.overrides import with_overrides
 from neurosearch.config.weights import SUFFIXES, with_pin
 from neurosearch.config.yaml_source import read_yaml, to_yaml
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.travelled import FILES
 
 CONFIG = "study.yaml"
-_FILES = "files"
 _ELSEWHERE = ("/", "~", "$")  # begins what names a file of the nodes
 _MOST_BYTES = 90 * 2**20  # Ray's job server takes 100 MiB
 _RUBBISH = frozenset({"__pycache__", "Thumbs.db", "desktop.ini"})  # beside all whose name begins with a dot
@@ -59,8 +59,7 @@ def packed(path: Path, overrides: tuple[str, ...]) -> Package:
         ConfigError: With everything that is wrong; a file that is not there or too large is named with its field.
     """
     files: dict[str, Path] = {}
-    kept_in, is_shared = _study_folder(path, overrides)
-    moved = partial(_moved, path.resolve().parent, kept_in, files) if is_shared else _refused
+    moved = partial(_moved, path.resolve().parent, _study_folder(path, overrides), files)
     study = load_study_for_elsewhere(path, overrides, moved)
     problems = tuple(_not_kept(study))
     if problems:
@@ -70,8 +69,8 @@ def packed(path: Path, overrides: tuple[str, ...]) -> Package:
 
 def place(package: Path, study: StudyFolder) -> None:
     """Puts what travelled into the study's folder, where its config names it; what is there already stays."""
-    for source in (package / _FILES).glob("*"):
-        target = study.path / _FILES / source.name
+    for source in (package / FILES).glob("*"):
+        target = study.path / FILES / source.name
         if target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,29 +79,22 @@ def place(package: Path, study: StudyFolder) -> None:
             (Path(arriving) / source.name).rename(target)
 
 
-def _study_folder(path: Path, overrides: tuple[str, ...]) -> tuple[str, bool]:
-    """Returns the study's folder, and whether its nodes must see it; what is wrong with either is told later."""
+def _study_folder(path: Path, overrides: tuple[str, ...]) -> str:
+    """Returns the study's folder; what is wrong with it is told later."""
     values = with_overrides(read_yaml(path), overrides).values
     storage = values.get("storage")
-    stored = storage if isinstance(storage, dict) else {}
-    return f"{stored.get('folder')}/{values.get('name')}", stored.get("artifacts") is None
-
-
-def _refused(file: str, field: FieldPath) -> str:
-    """Returns the name of a file that every node has; one that would travel would reach the head alone."""
-    if file.startswith(_ELSEWHERE):
-        return file
-    on_s3 = "on S3 (s3://...) or " if field[0] == "data" and "ca_bundle" not in field else ""
-    raise ValueError(
-        f"{file!r} is relative and would travel into the study's folder, which with storage.artifacts no other node "
-        f"than the head has. Put it {on_s3}into a folder that every node has, and write its absolute path."
-    )
+    return f"{storage.get('folder') if isinstance(storage, dict) else None}/{values.get('name')}"
 
 
 def _moved(beside: Path, kept_in: str, files: dict[str, Path], file: str, field: FieldPath) -> str:
     """Returns what a file that the config names is called on the cluster; one that travels is added to `files`."""
     if file.startswith(_ELSEWHERE):
         return file
+    if field[0] == "storage":
+        raise ValueError(
+            f"{file!r} is relative, and what travels is brought to the nodes from the very bucket that it is needed "
+            "for. Put it into a folder that every node has, and write its absolute path."
+        )
     source = beside / file
     if not source.exists():
         raise ValueError(
@@ -119,7 +111,7 @@ def _moved(beside: Path, kept_in: str, files: dict[str, Path], file: str, field:
             "Put it into S3, or into a folder that every node sees, and write its absolute path."
         )
     digest = _digest(source, inside)
-    where = f"{_FILES}/{digest[:16]}/{source.name}"
+    where = f"{FILES}/{digest[:16]}/{source.name}"
     files[where] = source
     name = f"{kept_in}/{where}"
     return with_pin(name, digest) if field[0] == "model" and file.endswith(SUFFIXES) else name

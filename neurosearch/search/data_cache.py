@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.travelled import bring_travelled
 
 if TYPE_CHECKING:
     from neurosearch.data.prepared import PreparedData
@@ -17,9 +18,11 @@ def opened_data(config: TrialConfig, folder: StudyFolder) -> "PreparedData":
     Raises:
         DataError: If the data cannot be used as the config asks.
         OSError: If the folder cannot be written.
+        StorageLost: If what travelled with the config cannot be brought here.
     """
     from neurosearch.build.trial import prepare_data
 
+    bring_travelled(config, folder)  # weights, too: whoever trains opens the data first
     key = (str(folder.data), config.data.model_dump_json())
     if key not in _OPENED:
         _OPENED[key] = prepare_data(config, folder.data)

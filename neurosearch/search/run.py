@@ -35,6 +35,7 @@ from neurosearch.search.seams import (
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study, resume_study
 from neurosearch.search.summaries import counts
+from neurosearch.search.travelled import keep_travelled
 from neurosearch.tracking.provenance import provenance_tags
 
 _CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
@@ -102,6 +103,7 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
 
     folder, search = study.stored.folder, study.config.study.search
     write_config(folder, study.config)
+    keep_travelled(folder)
     study.set_provenance(provenance_tags(Path.cwd()))
     tracker.start_study(study.stored.info)
     desk = Desk(

@@ -5,14 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from neurosearch.cli.readiness import check_readiness
+from neurosearch.config.base import ConfigError
 from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.desk import Desk
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.seams import SilentListener, SilentTracker
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import create_study, resume_study
+from neurosearch.search.travelled import keep_travelled
 from neurosearch.search.trial import open_training, trial_updates
 
 pytestmark = pytest.mark.servers
@@ -98,3 +102,22 @@ def test_a_name_whose_files_are_in_the_bucket_is_not_taken(
     shutil.rmtree(tmp_path / "one")
     with pytest.raises(StudyError, match=f"s3://{bucket.name}/tiny holds trials of a study that"):
         create_study(StudyFolder.of(config.study), config)
+
+
+def test_a_new_head_brings_what_travelled_to_the_one_before(
+    tiny: Callable[..., Any], bucket: Path, s3: Any, on_machine: Callable[[str], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "runs" / "tiny" / "files" / "0123456789abcdef" / "mine.npz"
+    far = {"artifacts": f"s3://{bucket.name}", "s3": {"endpoint": s3.endpoint, "path_style": True}}
+    config = tiny(data={"kind": "npz", "path": str(path)}, storage={"folder": str(tmp_path / "runs"), **far})
+    on_machine("one")
+    with pytest.raises(ConfigError, match="storage.folder: .* is neither here nor kept. Submit the config again"):
+        check_readiness(config, is_resumed=True)
+    path.parent.mkdir(parents=True)
+    x = np.random.default_rng(0).normal(size=(80, 8)).astype(np.float32)
+    np.savez(path, x_train=x, y_train=np.arange(80) % 2, x_test=x, y_test=np.arange(80) % 2)
+    keep_travelled(StudyFolder.of(config.study))
+    shutil.rmtree(tmp_path / "runs")
+    shutil.rmtree(tmp_path / "homes")
+    check_readiness(config, is_resumed=True)
+    assert path.is_file()

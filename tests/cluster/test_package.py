@@ -119,24 +119,19 @@ def test_a_study_is_not_kept_where_a_job_works(config, storage):
         packed(config, (f"storage={{{storage}}}", "model.weights=null"))
 
 
-def test_nothing_travels_where_the_nodes_share_no_folder(config):
-    kept = "storage.artifacts=s3://studies/team"
-    with pytest.raises(ConfigError) as refused:
-        packed(config, (kept,))
-    data, weights = refused.value.problems
-    assert (data.where, data.field, weights.field) == (f"{config}:2", "data.path", "model.weights.options[0]")
-    assert "no other node than the head has. Put it on S3 (s3://...) or into a folder that every node" in data.text
-    assert "no other node than the head has. Put it into a folder that every node has" in weights.text
-    assert packed(config, (kept, "data.path=/sets/mine.npz", "model.weights=/shared/other.pt")).files == {}
+def test_files_travel_where_the_nodes_share_no_folder_too(config, tmp_path):
+    (tmp_path / "other.pt").write_bytes(b"")
+    config.write_text(config.read_text().replace("/shared", str(tmp_path)))
+    assert packed(config, ("storage.artifacts=s3://studies/team",)).files == packed(config, ()).files
 
 
-def test_the_certificates_of_the_bucket_do_not_travel_either(config):
+def test_the_certificates_of_the_bucket_do_not_travel(config):
     there = ("storage.artifacts=s3://studies/team", "data.path=/sets/mine.npz", "model.weights=/shared/other.pt")
     with pytest.raises(ConfigError) as refused:
         packed(config, (*there, "storage.s3.ca_bundle=own.pem"))
     (problem,) = refused.value.problems
     assert problem.field == "storage.s3.ca_bundle"
-    assert "'own.pem' is relative" in problem.text
+    assert "'own.pem' is relative, and what travels is brought to the nodes from the very bucket" in problem.text
     assert "Put it into a folder that every node has, and write its absolute path" in problem.text
     study = packed(config, (*there, "storage.s3.ca_bundle=/etc/ssl/own.pem")).study.study
     assert study.storage.s3.ca_bundle == "/etc/ssl/own.pem"

@@ -16,6 +16,7 @@ from neurosearch.config.kinds import kinds
 from neurosearch.config.training import TrainingFields
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.data.batches import ArrayBatches
+from neurosearch.data.known import Known
 from neurosearch.data.long_tail import Imbalance
 from neurosearch.data.prepared import PreparedData, prepare
 from neurosearch.data.selection import PrepareSettings
@@ -33,25 +34,29 @@ if TYPE_CHECKING:
     from neurosearch.training.distributed import Ranks
 
 
-def prepare_data(config: TrialConfig, folder: Path) -> PreparedData:
+def prepare_data(config: TrialConfig, folder: Path, known: Known | None = None) -> PreparedData:
     """Returns the trial's data, written below `folder` unless they are there (once per node, not once per trial).
 
+    Args:
+        config: The trial.
+        folder: Holds one folder for each way of preparing.
+        known: What the data must be, if trials of the study were trained on them before.
+
     Raises:
-        DataError: If the data cannot be used as the config asks.
+        DataError: If the data cannot be used as the config asks, or are not what is known.
         OSError: If `folder` cannot be written.
     """
-    return prepare(prepare_settings(config), data_source(config), folder)
+    return prepare(prepare_settings(config.data), data_source(config.data), folder, known)
 
 
-def data_source(config: TrialConfig) -> "ArraySource":
-    """Returns where the arrays of the config's data kind come from; nothing is read yet."""
-    source: ArraySource = kinds("data")[kind_of(config.data)].build(config.data)
+def data_source(fields: Fields) -> "ArraySource":
+    """Returns where the arrays of a data section come from; nothing is read yet."""
+    source: ArraySource = kinds("data")[kind_of(fields)].build(fields)
     return source
 
 
-def prepare_settings(config: TrialConfig) -> PrepareSettings:
-    """Returns how the config wants its data thinned, split and resized."""
-    fields = config.data
+def prepare_settings(fields: Fields) -> PrepareSettings:
+    """Returns how a data section wants its data thinned, split and resized."""
     assert isinstance(fields, DataFields), f"the fields of data kind {kind_of(fields)!r} must derive from DataFields"
     wanted = fields.imbalance
     imbalance = None if wanted is None else Imbalance(wanted.profile, wanted.ratio)

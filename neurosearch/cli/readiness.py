@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from neurosearch.cli.data_words import DataWords, words_of
 from neurosearch.cli.outage import ServersAway, is_outage
 from neurosearch.cli.storage_readiness import storage_problems
-from neurosearch.config.base import ConfigError, Problem
+from neurosearch.config.base import ConfigError, Problem, undotted
 from neurosearch.config.corners import corners
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.problems import problem_of
@@ -91,6 +91,8 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
     variants = tuple(_variants(study, found))
     for problem, error in (*storage_problems(study), *(() if is_resumed else _name_problems(study))):
         found.add(problem, error)
+    if not found.problems and not found.away:  # what cannot be opened cannot be compared
+        _compare_data(study, found)
     found.problems.extend(_model_problems(study, variants, remarks))
     found.problems.extend(_folder_problems(study, variants))
     found.problems.extend(() if on_cluster else (*_gpu_problems(study), *_compiler_problems(study)))
@@ -149,18 +151,38 @@ def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
             yield _Variant(corner, config, raw, _input_shape(config, raw))
 
 
+def _compare_data(study: StudyConfig, found: _Found) -> None:
+    """Adds that the data is not what trials of this very study were trained on, if there is such a study."""
+    from neurosearch.data.problems import DataError
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.sources import unchanged_sources
+    from neurosearch.search.stored import StoredStudy
+
+    try:
+        stored = StoredStudy(StudyFolder.of(study.study))
+    except StudyError:  # there is none, or it cannot be read: told elsewhere, where that matters
+        return
+    if not stored.frozen_trials() or stored.config.fingerprint() != study.fingerprint():
+        return
+    try:
+        unchanged_sources(stored.folder)
+    except DataError as error:
+        for field, text in error.problems:
+            found.add(Problem(study.template.source.place(undotted(field)), field, text), error)
+
+
 def _load(config: TrialConfig) -> "RawArrays":
     from neurosearch.build.trial import data_source, prepare_settings
     from neurosearch.data.selection import survey_checked
 
-    return survey_checked(prepare_settings(config), data_source(config))
+    return survey_checked(prepare_settings(config.data), data_source(config.data))
 
 
 def _input_shape(config: TrialConfig, raw: "RawArrays") -> tuple[int, ...]:
     from neurosearch.build.trial import prepare_settings
     from neurosearch.data.spec import PreprocessSpec
 
-    resize = prepare_settings(config).resize
+    resize = prepare_settings(config.data).resize
     return PreprocessSpec(raw.layout, "float32", raw.x_train.shape[1:], raw.scale, resize).input_shape
 
 

@@ -6,7 +6,8 @@ data, or a user's own) and `prepared.PrepareSettings`.
 Out: `prepared.prepare(...)` -> `PreparedData`, a folder of `.npy` files that all workers of a node map into memory,
 with a manifest; `batches.ArrayBatches`, what the trainer draws from, in the order of `sampling` and augmented as
 `augmentation` says; `preprocess.Preprocess`, the raw-to-normalised module that made the arrays and goes into the
-exported graph unchanged, as does what `postprocess` makes to undo the scaling of `targets`. Bad data is refused by one
+exported graph unchanged, as does what `postprocess` makes to undo the scaling of `targets`. `known.Known` tells data
+that was prepared before from a source that has changed since. Bad data is refused by one
 `problems.DataError` that lists everything found.
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "image_folder",
     "image_list",
     "images",
+    "known",
     "listing",
     "long_tail",
     "manifest",

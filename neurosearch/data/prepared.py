@@ -23,6 +23,7 @@ from torch import nn
 
 from neurosearch.data import writing
 from neurosearch.data.arrays import ArraySource, LargeSource, RawArrays
+from neurosearch.data.known import Known, changed, differences
 from neurosearch.data.manifest import FORMAT_VERSION, Manifest, read_manifest
 from neurosearch.data.postprocess import build_postprocess
 from neurosearch.data.preprocess import Preprocess
@@ -91,7 +92,7 @@ class PreparedData:
         return Arrays(x, y)
 
 
-def prepare(settings: PrepareSettings, source: ArraySource, folder: Path) -> PreparedData:
+def prepare(settings: PrepareSettings, source: ArraySource, folder: Path, known: Known | None = None) -> PreparedData:
     """Return the prepared data of a source, writing them below `folder` unless they are there.
 
     Any number of processes may call this at the same time; one writes, the others wait for it. What a large source has
@@ -101,19 +102,50 @@ def prepare(settings: PrepareSettings, source: ArraySource, folder: Path) -> Pre
         settings: How the parts are made.
         source: Where the arrays come from; loaded only if they have to be written.
         folder: Holds one folder for each combination of settings and source.
+        known: What the data must be; if it lies below `folder`, nobody looks at the source, which may have changed.
 
     Raises:
-        DataError: If the data cannot be used as asked.
+        DataError: If the data cannot be used as asked, or the source does not hold what is known.
         OSError: If the folder cannot be written, for example because the disk is full; nothing half-made gets a name.
     """
+    for earlier in () if known is None else known.keys:
+        if (folder / earlier).exists():
+            return open_prepared(folder / earlier)
     key = prepared_key(settings, source)
+    expected = None if known is None or key in known.keys else known.data_hash
     target = folder / key
     if not target.exists():
         _make_folder(folder)
         with _locked(folder / f"{key}.lock"):
             if not target.exists():
-                _write(settings, source, target)
-    return open_prepared(target)
+                _write(settings, source, target, expected)
+    prepared = open_prepared(target)
+    if expected not in (None, prepared.manifest.data_hash):  # somebody prepared the changed source here
+        raise changed("other content")
+    return prepared
+
+
+def check_unchanged(settings: PrepareSettings, source: ArraySource, known: Known, folder: Path) -> str:
+    """Return the key of a source that holds what is known; its content is read only where the key is another one.
+
+    Args:
+        settings: How the parts are made.
+        source: Where the arrays come from.
+        known: What it must hold.
+        folder: Where the prepared data may lie.
+
+    Raises:
+        DataError: If the source has changed, or cannot be read.
+    """
+    key = prepared_key(settings, source)
+    if key in known.keys:
+        return key
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder if os.access(folder, os.W_OK) else None) as scratch:
+        raw = checked(settings, source.stage(Path(scratch)) if isinstance(source, LargeSource) else source.load())
+        if writing.data_hash(raw) != known.data_hash:
+            before = known.manifest(folder)
+            raise changed(differences(before, raw, is_thinned=settings.imbalance is not None))
+    return key
 
 
 def prepared_key(settings: PrepareSettings, source: ArraySource) -> str:
@@ -163,10 +195,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _write(settings: PrepareSettings, source: ArraySource, target: Path) -> None:
+def _write(settings: PrepareSettings, source: ArraySource, target: Path, expected: str | None) -> None:
     scratch = target.with_name(f".{target.name}.scratch")
     try:
         raw = checked(settings, source.stage(scratch) if isinstance(source, LargeSource) else source.load())
+        if expected not in (None, writing.data_hash(raw)):
+            raise changed("other content")
     except DataError:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

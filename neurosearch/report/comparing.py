@@ -151,7 +151,7 @@ def _contestant(study: StoredStudy) -> Contestant | None:
     test: Sequence[Mapping[str, float]] = test_scores(study.folder, best) or [{}] * len(best.per_seed)
     merged = [{**metrics, **scores} for metrics, scores in zip(best.per_seed, test, strict=True)]
     is_fresh = any(each.number == best.number for each in confirmed(snapshot.trials))
-    return Contestant(study.folder.name, best, is_fresh, by_seed(best, merged), data_hashes(study.folder))
+    return Contestant(study.folder.name, best, is_fresh, by_seed(best, merged), frozenset(data_hashes(study.folder)))
 
 
 def _candidates(objectives: Sequence[str]) -> tuple[str, ...]:

@@ -174,9 +174,12 @@ def test_scores(folder: StudyFolder, trial: TrialSummary) -> tuple[Mapping[str, 
     return scores if len(scores) == len(kept) else ()
 
 
-def data_hashes(folder: StudyFolder) -> frozenset[str]:
-    """Returns the hashes of the data that a study was prepared from; empty where its folder is not here."""
-    return frozenset(each.data_hash for each in _manifests(folder))
+def data_hashes(folder: StudyFolder) -> tuple[str, ...]:
+    """Returns the hashes of the data that the trials of a study were trained on.
+
+    Empty where an older version searched it, which did not write them down, and the prepared data is not here.
+    """
+    return tuple(dict.fromkeys(each.data_hash for each in folder.used or _manifests(folder)))
 
 
 def _contender(trials: Sequence[TrialSummary], best: TrialSummary | None, objective: Objective) -> TrialSummary | None:
@@ -235,9 +238,14 @@ def _records(folder: StudyFolder, trial: TrialSummary | None) -> tuple[Record, .
 
 
 def _manifests(folder: StudyFolder) -> tuple[Manifest, ...]:
-    """Returns the different manifests of the data that was prepared; a folder of another version is passed over."""
-    found = []
+    """Returns the different manifests of the data that trials were trained on; one of another version is passed over.
+
+    Where the study does not know which these are, all that was prepared counts.
+    """
+    found, used = [], {each.key for each in folder.used}
     for path in sorted(folder.data.glob(f"*/{FILE_NAME}")):
+        if used and path.parent.name not in used:
+            continue
         try:
             found.append(read_manifest(path.parent))
         except DataError:

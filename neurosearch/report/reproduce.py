@@ -6,7 +6,7 @@ from neurosearch.config.yaml_source import to_yaml
 from neurosearch.names import DATA_HASH_TAG, UNCOMMITTED_TAG, VERSIONS_TAG
 from neurosearch.report.exhibit import Missing, Section
 from neurosearch.report.markup import Content, element
-from neurosearch.report.material import Material
+from neurosearch.report.material import Material, data_hashes
 from neurosearch.report.table import Table
 from neurosearch.search.words import hyperparameters
 from neurosearch.tracking.provenance import GIT_COMMIT_TAG
@@ -41,10 +41,10 @@ def _facts(material: Material) -> Table:
 
 
 def _rows(material: Material) -> Iterator[tuple[str, str]]:
-    for number, manifest in enumerate(material.manifests, start=1):
-        count = f" {number}" if len(material.manifests) > 1 else ""
-        yield f"data{count} (sha256)", manifest.data_hash
-    if not material.manifests:
+    hashes = data_hashes(material.folder)
+    for number, data_hash in enumerate(hashes, start=1):
+        yield f"data{f' {number}' if len(hashes) > 1 else ''} (sha256)", data_hash
+    if not hashes:
         yield "data (sha256)", f"not here; the tag {DATA_HASH_TAG} of each trial's run in MLflow has it"
     yield "seed of the study", str(material.fields.seed)
     yield "fresh seeds", ", ".join(str(seed) for seed in _fresh_seeds(material)) or "none were used"

@@ -5,6 +5,7 @@ elsewhere it is written near and then kept, and fetched before it is read.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -66,7 +67,7 @@ def artifacts_of(folder: StudyFolder) -> Artifacts:
     """Returns where a study keeps what its trials leave."""
     if folder.artifacts is None:
         return FolderArtifacts()
-    return _far(folder)
+    return _far(replace(folder, used=()))  # known by its place alone
 
 
 def bring_network(folder: StudyFolder, training: Path) -> Path:

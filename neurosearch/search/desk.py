@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from neurosearch import names
+from neurosearch.config.trial import TrialConfig
 from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.candidates import CandidateKeeper
 from neurosearch.search.errors import RightLost, StorageLost
@@ -125,7 +126,8 @@ class Desk:
         # One process for all: what each needs is mostly what the process itself takes.
         room = replace(room, memory=max(self._rooms[each.number].memory for each in (leased, *others)))
         silence_seconds = self._study.config.study.search.silence_seconds
-        return Lease(self._study.stored.folder, (leased, *others), room, silence_seconds, is_measured)
+        folder = self._study.stored.folder.with_data_of(TrialConfig.model_validate(trial.config).data)
+        return Lease(folder, (leased, *others), room, silence_seconds, is_measured)
 
     def joining(self, lease: Lease) -> tuple[LeasedTrial, ...]:
         """Returns the trials that come into a pack's free places.

@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from neurosearch.config.base import Fields
 from neurosearch.config.s3 import S3Fields
 from neurosearch.config.study import StorageFields, StudyFields
+from neurosearch.search.used_data import UsedData, of_section
 
 _DEFAULT_ROOT = Path(StorageFields().folder)
 
@@ -46,12 +48,14 @@ class StudyFolder:
         name: Name of the study.
         database: Address of the database that holds the trials; None: a journal file in the study's folder.
         artifacts: Where what trials leave is kept for all nodes; None: in the study's folder, which all nodes see.
+        used: Which of the prepared data its trials were trained on; nothing where that is not written down yet.
     """
 
     root: Path
     name: str
     database: str | None = None
     artifacts: ArtifactsPlace | None = None
+    used: tuple[UsedData, ...] = ()
 
     @classmethod
     def of(cls, study: StudyFields) -> "StudyFolder":
@@ -69,16 +73,21 @@ class StudyFolder:
     def from_dict(cls, values: Mapping[str, Any]) -> "StudyFolder":
         """Rebuilds what `to_dict` gave; without the database, which is the searching process's alone."""
         far, folder = values["artifacts"], cls.at(values["path"])
+        folder = replace(folder, used=tuple(UsedData(**each) for each in values["used"]))
         if far is None:
             return folder
         place = ArtifactsPlace(far["address"], S3Fields.model_validate(far["s3"]), far["token"])
-        return cls(folder.root, folder.name, None, place)
+        return replace(folder, artifacts=place)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what a worker must know, as plain values, fit for JSON."""
         far = self.artifacts
         place = None if far is None else {"address": far.address, "s3": far.s3.model_dump(), "token": far.token}
-        return {"path": str(self.path), "artifacts": place}
+        return {"path": str(self.path), "artifacts": place, "used": [each.to_dict() for each in self.used]}
+
+    def with_data_of(self, fields: Fields) -> "StudyFolder":
+        """Returns the folder as trials with one data section need it: where that is searched, there are many."""
+        return replace(self, used=of_section(self.used, fields))
 
     def command(self, *words: object) -> str:
         """Writes a command on the study as it is typed: the first word is its name, others follow the study's."""

@@ -6,12 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from neurosearch.config.trial import TrialConfig
-from neurosearch.search.data_cache import opened_data
-from neurosearch.search.folders import StudyFolder
 from neurosearch.search.seams import TrialInfo
 
 if TYPE_CHECKING:
     from neurosearch.build.memory import MemoryNeed
+    from neurosearch.data.prepared import PreparedData
 
 Gpus = float | Literal["auto"]
 
@@ -67,7 +66,7 @@ class UsualRooms:
     def __init__(
         self,
         gpus: Gpus,
-        folder: StudyFolder,
+        data: "Callable[[TrialConfig], PreparedData]",
         gpu_bytes: Callable[[], int],
         node_bytes: Callable[[], int] | None = None,
     ) -> None:
@@ -75,13 +74,13 @@ class UsualRooms:
 
         Args:
             gpus: `search.gpus_per_trial`.
-            folder: The study's.
+            data: Opens a trial's.
             gpu_bytes: Returns how large the memory of a GPU is; asked at most once, and only for `auto`.
             node_bytes: Returns how large the memory of the largest node is; None where trials run on this machine,
                 whose memory is not divided.
         """
         self._gpus = gpus
-        self._folder = folder
+        self._data = data
         self._gpu_bytes = cache(gpu_bytes)
         self._node_bytes = None if node_bytes is None else cache(node_bytes)
 
@@ -111,7 +110,7 @@ class UsualRooms:
 
         config = TrialConfig.model_validate(trial.config)
         try:
-            return memory_need(config, opened_data(config, self._folder).manifest, on_gpu=on_gpu)
+            return memory_need(config, self._data(config).manifest, on_gpu=on_gpu)
         except RuntimeError:
             return None
 

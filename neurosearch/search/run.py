@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.search import Arm
@@ -32,11 +32,16 @@ from neurosearch.search.seams import (
     TrialInfo,
     TrialSummary,
 )
+from neurosearch.search.sources import unchanged_sources
 from neurosearch.search.stored import StoredStudy
 from neurosearch.search.study import Study, create_study, resume_study
 from neurosearch.search.summaries import counts
-from neurosearch.search.travelled import keep_travelled
+from neurosearch.search.travelled import bring_travelled, keep_travelled
+from neurosearch.search.used_data import UsedData, of_section
 from neurosearch.tracking.provenance import provenance_tags
+
+if TYPE_CHECKING:
+    from neurosearch.data.prepared import PreparedData
 
 _CLOSE_SECONDS = 30.0  # a tracker that is not done by then has a server that is down
 _CLOSE_AT_ONCE_SECONDS = 2.0  # after an error or a second Ctrl-C, when somebody waits
@@ -86,12 +91,17 @@ def run_search(
 
     Raises:
         StudyError: The study cannot be made or gone on with, or the cluster has not what a trial needs.
-        DataError: The data of every trial cannot be used.
+        DataError: The data of every trial cannot be used, or has changed since trials were trained on it.
     """
-    if resume:
-        check_checkpoints(StoredStudy(folder))
+    moved: Sequence[UsedData] = ()
+    if resume:  # looked at first: a study that is refused is left untouched
+        stored = StoredStudy(folder)
+        check_checkpoints(stored)
+        moved = unchanged_sources(stored.folder)
     study = resume_study(folder, config) if resume else create_study(folder, config)
     try:
+        for each in moved:
+            study.keep_data(each)
         return _searched(study, address, tracker or SilentTracker(), listener or SilentListener())
     finally:
         study.close()
@@ -110,19 +120,19 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
         study,
         tracker,
         listener,
-        lambda trial: _described(trial, folder),
+        lambda trial: _described(trial, study),
         lambda: _confirmation(study),
-        UsualRooms(search.gpus_per_trial, folder, gpu_bytes, None if address is None else node_memory),
+        UsualRooms(search.gpus_per_trial, partial(_data, study), gpu_bytes, None if address is None else node_memory),
     )
     workers = Workers(search.concurrency, search.cpus_per_trial, least_gpus(search.gpus_per_trial), address)
     untold, close_seconds = 0, _CLOSE_AT_ONCE_SECONDS
     try:
         with ThreadPoolExecutor(1) as pool:
-            ready = pool.submit(_make_ready, study.config, folder)  # behind the seconds that Ray takes to start
+            ready = pool.submit(_make_ready, study)  # behind the seconds that Ray takes to start
             with cluster(workers, folder):
                 ready.result()
                 if search.stopping.kind != "none":
-                    study.set_reference_cost(_reference_cost(study.config, folder))
+                    study.set_reference_cost(_reference_cost(study))
                 run_trials(desk, workers, folder)
         if desk.finished and desk.stopping is None:
             study.conclude()
@@ -136,15 +146,34 @@ def _searched(study: Study, address: str | None, tracker: Tracker, listener: Lis
     return SearchResult(folder, best, control, counts(stored.trials()), stopped, desk.halted, untold)
 
 
-def _make_ready(config: StudyConfig, folder: StudyFolder) -> None:
+def _make_ready(study: Study) -> None:
     """Imports what the first trial needs here, and prepares the data if all trials have the same.
 
     Raises:
         DataError: The data cannot be used.
     """
     import_module("neurosearch.build.control")
+    config = study.config
     if not any(slot.name.split(".")[0] == "data" for slot in slots(config.template)):
-        opened_data(config.trial(partial(_at_end, 0)), folder)
+        _data(study, config.trial(partial(_at_end, 0)))
+
+
+def _data(study: Study, config: TrialConfig) -> "PreparedData":
+    """Returns a trial's data; the study keeps from the first time on which it is.
+
+    Where that is searched, a section is met for the first time while the search goes on, and what the others are made
+    of may have changed meanwhile: then trials on it would not compare with theirs.
+    """
+    from neurosearch.build.trial import prepare_data
+
+    folder = study.stored.folder
+    if not of_section(folder.used, config.data):
+        bring_travelled(config, folder)
+        for each in unchanged_sources(folder):
+            study.keep_data(each)
+        data = prepare_data(config, folder.data)  # as the source is now, not as this process opened it some time ago
+        study.keep_data(UsedData.of(config.data, data.folder.name, data.manifest.data_hash))
+    return opened_data(config, study.stored.folder)
 
 
 def _at_end(end: int, _name: str, node: Node) -> Any:
@@ -161,9 +190,9 @@ def write_config(folder: StudyFolder, config: StudyConfig) -> None:
         artifacts_of(folder).keep(path)
 
 
-def _described(trial: TrialInfo, folder: StudyFolder) -> Mapping[str, str]:
+def _described(trial: TrialInfo, study: Study) -> Mapping[str, str]:
     """Prepares a trial's data, once for all trials that share it, and returns the trial's tags."""
-    data = opened_data(TrialConfig.model_validate(trial.config), folder)
+    data = _data(study, TrialConfig.model_validate(trial.config))
     return {"data_hash": data.manifest.data_hash}
 
 
@@ -199,7 +228,7 @@ def _arms(study: Study, grown: TrialSummary) -> Iterator[tuple[Arm, TrialConfig]
     from neurosearch.build.arms import arm_config
 
     search, config = study.config.study.search, TrialConfig.model_validate(grown.config)
-    manifest = opened_data(config, study.stored.folder).manifest
+    manifest = _data(study, config).manifest
     for arm in search.followed_by_arms:
         try:
             yield arm, arm_config(arm, config, grown.metrics, manifest)
@@ -212,11 +241,11 @@ def _control(study: Study, winner: TrialSummary) -> TrialConfig:
     from neurosearch.build.control import control_config
 
     config = TrialConfig.model_validate(winner.config)
-    manifest = opened_data(config, study.stored.folder).manifest
+    manifest = _data(study, config).manifest
     return control_config(config, study.config.study.size_limit, manifest.input_shape, manifest.num_outputs)
 
 
-def _reference_cost(config: StudyConfig, folder: StudyFolder) -> float:
+def _reference_cost(study: Study) -> float:
     """Returns what early stopping measures compute by: the cost of a typical whole training, in multiply-adds.
 
     It is the geometric mean of those of the static networks at the low and at the high ends of the space.
@@ -225,6 +254,6 @@ def _reference_cost(config: StudyConfig, folder: StudyFolder) -> float:
 
     costs = []
     for end in (0, -1):
-        trial = config.trial(partial(_at_end, end))
-        costs.append(training_cost(trial, opened_data(trial, folder).manifest))
+        trial = study.config.trial(partial(_at_end, end))
+        costs.append(training_cost(trial, _data(study, trial).manifest))
     return math.sqrt(costs[0] * costs[1])

@@ -18,6 +18,7 @@ from neurosearch.search.reports import StoredReport, from_attributes
 from neurosearch.search.seams import Role, StudyInfo, SummaryState, TrialInfo, TrialSummary
 from neurosearch.search.storage import open_storage, storage_exists, stored_names
 from neurosearch.search.summaries import best_of
+from neurosearch.search.used_data import used_data
 
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
@@ -111,7 +112,7 @@ class StoredStudy:
         place = folder.artifacts or ArtifactsPlace.of(self.config.study.storage)
         if place is not None:
             place = replace(place, token=self.attributes().get(TOKEN, ""))
-        self.folder = replace(folder, artifacts=place)
+        self.folder = replace(folder, artifacts=place, used=used_data(self.attributes()))
 
     @property
     def info(self) -> StudyInfo:

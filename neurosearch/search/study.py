@@ -9,6 +9,7 @@ This file is longer than most: what is asked, reported and told of a trial must 
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -52,6 +53,7 @@ from neurosearch.search.stored import (
     StoredStudy,
 )
 from neurosearch.search.summaries import Judgement, judge, values_of
+from neurosearch.search.used_data import UsedData
 from neurosearch.search.warm_start import earlier_trials, placed
 
 _CONSTRAINT = "constraints:size"  # what optuna.Trial.set_constraint("size", ...) writes
@@ -321,6 +323,12 @@ class Study:
     def set_provenance(self, tags: Mapping[str, str]) -> None:
         """Keeps the versions and the commit that the study is searched with from now on."""
         self._set(PROVENANCE, dict(tags))
+
+    def keep_data(self, data: UsedData) -> None:
+        """Keeps which data trials are trained on; from then on `stored.folder` tells it, too."""
+        if data not in self.stored.folder.used:
+            self._set(data.attribute, data.to_dict())
+            self.stored.folder = replace(self.stored.folder, used=(*self.stored.folder.used, data))
 
     def set_reference_cost(self, cost: float) -> None:
         """Keeps what the rungs of early stopping are measured by, unless it is known: it never changes."""

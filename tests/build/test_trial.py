@@ -35,10 +35,10 @@ def test_building_a_model_leaves_the_global_generator_alone(trial: Make) -> None
 
 def test_the_config_says_how_data_are_thinned_and_split(trial: Make) -> None:
     config = trial(data={"kind": "digits", "imbalance": {"profile": "step", "ratio": 5}, "resize": [4, 6]})
-    settings = prepare_settings(config)
+    settings = prepare_settings(config.data)
     assert settings.imbalance == Imbalance("step", 5.0)
     assert (settings.validation_share, settings.split_seed, settings.resize) == (0.2, 0, (4, 6))
-    assert prepare_settings(trial()).imbalance is None
+    assert prepare_settings(trial().data).imbalance is None
 
 
 def test_data_are_prepared_once_for_all_trials_that_share_them(trial: Make, digits: PreparedData) -> None:

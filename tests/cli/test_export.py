@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurosearch.search.run import _make_ready
 from neurosearch.search.study import Study
 
 TypeIn = Callable[..., Any]
@@ -116,3 +118,46 @@ def test_inputs_that_do_not_fit_are_refused_in_words(type_in: TypeIn, exported: 
         assert done.err.startswith("error: ")
     assert type_in("predict", "absent.onnx", "wide.npz").code == 2
     assert type_in("predict", exported["folder"], "wide.npz", "--out", "p.txt").code == 2
+
+
+@pytest.fixture
+def own(start: Callable[..., Study], run_trials: Callable[..., None], tmp_path: Path) -> Path:
+    """The archive of a study `tiny` in the folder `runs` beside it, one of whose trials has ended."""
+    path = tmp_path / "own.npz"
+    save(path, seed=0)
+    study = start(tmp_path / "runs", data={"kind": "npz", "path": str(path)})
+    _make_ready(study)
+    run_trials(study, most=1)
+    study.close()
+    return path
+
+
+def save(path: Path, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(seed, 1 + seed, size=(90, 4)).astype("float32")
+    y = (x[:, 0] > seed).astype(int)
+    np.savez(path, x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
+
+
+def test_a_network_is_exported_as_it_was_trained_whatever_has_become_of_the_data(
+    type_in: TypeIn, own: Path, tmp_path: Path
+) -> None:
+    def exported(name: str) -> tuple[bytes, Any]:
+        done = type_in("export", "tiny", "--folder", tmp_path / "runs", "--trial", 0, "--out", tmp_path / name)
+        assert done.code == 0, done.err
+        out = tmp_path / name
+        return (out / "network.onnx").read_bytes(), json.loads((out / "network.json").read_text())
+
+    before = exported("before")
+    save(own, seed=1)
+    assert exported("changed") == before
+    own.unlink()
+    assert exported("gone") == before
+
+
+def test_a_study_whose_data_has_changed_is_not_resumed(type_in: TypeIn, own: Path, tmp_path: Path) -> None:
+    save(own, seed=1)
+    done = type_in("resume", "tiny", "--folder", tmp_path / "runs", "--set", "search.trials=9")
+    assert done.code == 2
+    assert "nothing was started" in done.err
+    assert "the source has changed since trials of the study were trained on it: other values" in done.err
+    assert "Restore the source as it was, or give a study of the new data another name." in done.err

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from neurosearch.search.data_cache import opened_data
 from neurosearch.search.room import Room, UsualRooms, larger_room, least_gpus, room_words
 from neurosearch.search.seams import TrialInfo
 
@@ -44,16 +45,16 @@ def trial(width):
     return TrialInfo(0, "search", {**config, "growth": {"kind": "static"}}, {}, (0,), {}, None)
 
 
-def test_a_number_is_every_trial_s_room(folder):
-    def unasked():
-        raise AssertionError("no GPU is looked at")
+def test_a_number_is_every_trial_s_room():
+    def unasked(*_):
+        raise AssertionError("neither data nor a GPU is looked at")
 
-    assert UsualRooms(0.25, folder, unasked)(trial(8)) == Room(0.25)
+    assert UsualRooms(0.25, unasked, unasked)(trial(8)) == Room(0.25)
 
 
 def test_auto_gives_each_trial_the_share_that_it_will_need_and_looks_at_a_gpu_once(folder):
     asked = []
-    rooms = UsualRooms("auto", folder, lambda: asked.append(1) or 8 * GIB)
+    rooms = UsualRooms("auto", lambda config: opened_data(config, folder), lambda: asked.append(1) or 8 * GIB)
     assert rooms(trial(8)) == Room(0.125)
     assert 0.125 < rooms(trial(300_000)).gpus < 1.0
     assert rooms(trial(2_000_000)) == Room(1.0)
@@ -62,7 +63,7 @@ def test_auto_gives_each_trial_the_share_that_it_will_need_and_looks_at_a_gpu_on
 
 def test_on_a_cluster_a_trial_has_memory_of_its_node_in_whole_gib_and_a_node_is_looked_at_once(folder):
     asked = []
-    rooms = UsualRooms(0.0, folder, int, lambda: asked.append(1) or 6 * GIB)
+    rooms = UsualRooms(0.0, lambda config: opened_data(config, folder), int, lambda: asked.append(1) or 6 * GIB)
     assert rooms(trial(8)) == Room(0.0, memory=GIB)
     assert rooms(trial(300_000)).memory in range(2 * GIB, 6 * GIB, GIB)
     assert rooms(trial(20_000_000)) == Room(0.0, memory=6 * GIB)  # all that a node has: more would never be found

@@ -17,22 +17,28 @@ def test_the_written_config_is_the_study_s(folder, make_config):
 
 def test_data_that_no_trial_can_use_are_found_before_the_first_one(folder, make_config, tmp_path):
     config = make_config(data={"kind": "npz", "path": str(tmp_path / "missing.npz")})
+    study = create_study(folder, config)
     with pytest.raises(DataError, match=r"missing\.npz"):
-        _make_ready(config, folder)
+        _make_ready(study)
+    study.close()
 
 
 def test_searched_data_are_prepared_when_they_are_chosen(folder, make_config):
     share = {"search": "choice", "options": [0.2, 0.5]}
-    _make_ready(make_config(**{"data.validation_share": share}), folder)
+    study = create_study(folder, make_config(**{"data.validation_share": share}))
+    _make_ready(study)
     assert not folder.data.exists()
+    study.close()
 
 
 def test_data_are_prepared_once_for_all_trials(folder, make_config):
     config = make_config()
-    _make_ready(config, folder)
-    first = opened_data(config.trial(lambda name, node: _ends(node)[0]), folder)
-    second = opened_data(config.trial(lambda name, node: _ends(node)[-1]), folder)
+    study = create_study(folder, config)
+    _make_ready(study)
+    first = opened_data(config.trial(lambda name, node: _ends(node)[0]), study.stored.folder)
+    second = opened_data(config.trial(lambda name, node: _ends(node)[-1]), study.stored.folder)
     assert first is second
+    study.close()
     assert len([path for path in folder.data.iterdir() if path.is_dir()]) == 1
 
 

@@ -173,7 +173,7 @@ class Study:
         for trial in stored.frozen_trials():
             self._take_over(trial)
         for summary in sorted(stored.trials(), key=lambda each: each.ended or 0.0):
-            if summary.ended is not None:
+            if summary.ended is not None and not self._waits_for_its_generation(summary):
                 self._spending.add(summary)
 
     def close(self) -> None:
@@ -198,10 +198,11 @@ class Study:
             number = self._orphans.popleft()
             if not self.stored.frozen_trial(number).state.is_finished():
                 return self.stored.trial_info(number)
-        if self._has_no_new_point or not self._generations.may_ask() or self.budget_used is not None:
+        if self._has_no_new_point or not self._generations.may_ask():
             return None
-        for number in self._generations.begin():
-            self._tell_suggester(number)
+        self._close_generation()  # first: what it has spent says whether there is another one
+        if self.budget_used is not None:
+            return None
         number = len(self.stored.frozen_trials())
         suggestion = self._suggester.suggest(number)
         if suggestion is None:
@@ -282,7 +283,8 @@ class Study:
             return self.stored.trial(number)
         self._end(self.stored.trial_id(number), judge(outcome, self.config.study))
         summary = self.stored.trial(number)
-        self._spending.add(summary)
+        if not self._waits_for_its_generation(summary):
+            self._spending.add(summary)
         if summary.role == "search":
             for ended in self._generations.ended(number):
                 self._tell_suggester(ended)
@@ -386,13 +388,22 @@ class Study:
             if tuple(trial.user_attrs[SEEDS]) == self.stored.search_seeds:
                 self._suggester.know(config)
             return
-        for ended in self._generations.begin():
-            self._tell_suggester(ended)
+        self._close_generation()
         self._suggester.add(number, trial, config)
         self._generations.asked(number)
         if trial.state.is_finished():
             for ended in self._generations.ended(number):
                 self._tell_suggester(ended)
+
+    def _close_generation(self) -> None:
+        """Counts the trials of a generation that has ended, in the order of their numbers, as another one may begin."""
+        for number in self._generations.begin():
+            self._tell_suggester(number)
+            self._spending.add(self.stored.trial(number))
+
+    def _waits_for_its_generation(self, trial: TrialSummary) -> bool:
+        """Tells whether a trial is counted with its whole generation, whenever it ended within that."""
+        return self._search.deterministic and trial.role == "search"
 
     def _tell_suggester(self, number: int) -> None:
         trial = self.stored.frozen_trial(number)

@@ -74,6 +74,52 @@ def undisturbed(tmp_path_factory, make_config, fake_training):
     return searched(StudyFolder(tmp_path_factory.mktemp("runs"), "moons"), make_config(**SEARCH), fake_training)
 
 
+VALUES = (0.5, 0.4, 0.3, 0.6, 0.55, 0.5, 0.5, 0.5, 0.7, *(0.1,) * 11)
+
+
+def ended_by_a_budget(folder, config, make_outcome, backwards, killed_after):
+    """Runs a study whose generations end forwards or backwards, and whose process dies once, after so many ends."""
+    study, ends = create_study(folder, config), 0
+    while trials := list(iter(study.ask, None)):
+        for trial in reversed(trials) if backwards else trials:
+            study.tell(trial.number, make_outcome(VALUES[trial.number]))
+            ends += 1
+            if ends == killed_after:
+                study.close()
+                study = resume_study(folder)
+                break
+    found = [trial.number for trial in study.stored.trials()], study.budget_used
+    study.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("budget", "num_trials"), [({"patience_trials": 2}, 6), ({"patience_trials": 3}, 8), ({"target": 0.6}, 4)]
+)
+def test_a_budget_does_not_depend_on_which_trial_of_a_generation_is_faster(
+    tmp_path, make_config, make_outcome, budget, num_trials
+):
+    fields = {"trials": 20, "concurrency": 2, "sampler": "random", "deterministic": True, **budget}
+    config = make_config(search=fields)
+    runs = [(backwards, killed_after) for backwards in (False, True) for killed_after in range(num_trials + 1)]
+    found = [
+        ended_by_a_budget(StudyFolder(tmp_path / f"{index}", "moons"), config, make_outcome, *run)
+        for index, run in enumerate(runs)
+    ]
+    assert found[0][0] == list(range(num_trials))
+    assert all(each == found[0] for each in found)
+
+
+def test_a_generation_is_whole_although_its_first_trial_reaches_the_target(folder, make_config, make_outcome):
+    study = create_study(folder, make_config(**SEARCH, **{"search.target": 0.5}))
+    study.tell(study.ask().number, make_outcome(0.5))  # the others' workers are not up yet
+    for trial in [study.ask(), study.ask()]:
+        study.tell(trial.number, make_outcome(0.1))
+    assert study.ask() is None
+    assert study.budget_used == "search.target of 0.5 is reached"
+    study.close()
+
+
 def test_a_generation_is_asked_for_when_the_one_before_has_ended(folder, make_config, make_outcome):
     study = create_study(folder, make_config(**SEARCH))
     first = [study.ask() for _ in range(3)]

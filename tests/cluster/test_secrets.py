@@ -16,15 +16,23 @@ pytestmark = [pytest.mark.ray, pytest.mark.servers, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def searched(ray_cluster, postgres, s3_server, mlflow_server, type_in, write_config, wait_until, tmp_path_factory):
+def folder(tmp_path_factory, write_arrays):
+    """Where the config will lie, with its data beside it."""
+    made = tmp_path_factory.mktemp("secrets")
+    write_arrays(made / "mine.npz")
+    return made
+
+
+@pytest.fixture(scope="module")
+def searched(ray_cluster, postgres, s3_server, mlflow_server, type_in, write_config, wait_until, folder):
     """The folder of a study that was searched with every server behind it, and all that was printed meanwhile."""
-    folder = tmp_path_factory.mktemp("secrets")
     (s3_server.folder / "secrets").mkdir()
     address = postgres.new_database()
     at_s3 = f'{{endpoint: "{s3_server.endpoint}", path_style: true, cache_folder: {folder}/cache}}'
     config = write_config(
         folder,
         "everywhere",
+        data="{kind: npz, path: mine.npz}",
         storage=f"{{folder: {folder}/runs, database: '{address}', artifacts: s3://secrets/team, s3: {at_s3}}}",
         tracking=f'{{uri: "{mlflow_server.uri}"}}',
     )
@@ -95,6 +103,7 @@ def test_a_secret_is_found_plain_quoted_in_a_login_and_in_a_package(tmp_path, us
 def test_the_search_left_something_everywhere(searched, s3_server, mlflow_server):
     assert (searched / "runs" / "everywhere" / "export" / "network.onnx").exists()
     assert any((s3_server.folder / "secrets").rglob("result.json*"))
+    assert [path.parent.name for path in (s3_server.folder / "secrets").rglob("*.zip.sha256-*")] == ["files"]
     assert any((s3_server.folder / "mlflow").rglob("*"))
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SPARE_BYTES = 200 * 2**20  # databases, checkpoints and exported files of a small study
 _ANSWER_SECONDS = 2.0
 # Of the training section, what data and network must fit.
-_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier", "decorrelation", "batch_size")
+_MUST_FIT = ("loss", "posthoc_tau", "augmentation", "classifier", "decorrelation")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
     seen: set[str] = set()
     for corner in corners(study.template):
         data_key = json.dumps(corner.sections["data"], sort_keys=True)
-        fitting = {name: corner.sections["training"].get(name) for name in _MUST_FIT}
+        training = corner.sections["training"]
+        fitting = {name: training.get(name) for name in _MUST_FIT} | {"lone": training.get("batch_size") == 1}
         key = json.dumps([corner.sections["data"], corner.sections["model"], fitting], sort_keys=True)
         if key in seen:
             continue

@@ -210,7 +210,8 @@ def _check_labels(raw: RawArrays) -> Iterator[str]:
     no_labels = [*_check_kind("y_train", raw.y_train), *_check_kind("y_test", raw.y_test)]
     yield from no_labels
     names, num_classes = raw.class_names, len(raw.class_names)
-    if not names and not no_labels and len(distinct := _distinct((raw.y_train, raw.y_test))):
+    distinct = _distinct((raw.y_train, raw.y_test))
+    if not names and not no_labels and len(distinct) and not numbered_classes(distinct):
         yield (
             f"the labels are {len(distinct):,} different numbers, {listed([str(label) for label in distinct])}, but "
             f"classes are numbered from 0 without gaps. {_NUMBER_ANEW}"

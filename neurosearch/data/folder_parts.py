@@ -109,7 +109,23 @@ def _classes_alone(root: Path, names: Sequence[str], roles: Mapping[str, _Role])
     if below and not _holds(root / names[0], _is_image):
         text = f"{root} has one folder, and so one class. Did you mean {root / names[0]}, which has {listed(below)}?"
         raise DataError([Problem(FIELD, text)])
+    for name in names:
+        _refuse_parts_of_a_class(root / name)
     return FolderParts(root, None, ())
+
+
+def _refuse_parts_of_a_class(folder: Path) -> None:
+    """Refuse a class that holds parts, whose test images would be trained on."""
+    if _holds(folder, _is_image):
+        return
+    parts = [name for name in folders_of(folder) if name.lower() in _ROLES]
+    if len({_ROLES[name.lower()] for name in parts}) > 1:
+        text = (
+            f"{folder} has {', '.join(parts)}, which are parts by their names, but parts hold the classes and not the "
+            f"other way round. Move the images to {folder.parent / parts[0] / folder.name} and so on; or, if these are "
+            "no parts, give them other names."
+        )
+        raise DataError([Problem(FIELD, text)])
 
 
 def _no_training_part(root: Path, parts: Sequence[str], others: Sequence[str]) -> DataError:

@@ -95,6 +95,10 @@ def test_labels_that_are_ids_make_no_classes(y, text):
     assert "Number them anew" in told
 
 
+def test_classes_without_names_are_no_ids():
+    assert found(class_names=())[0] == "there is 0 class, but telling classes apart needs at least 2."
+
+
 def test_of_many_classes_the_first_are_named_and_the_rest_counted():
     names = tuple(f"c{number}" for number in range(1000))
     texts = found(class_names=names)

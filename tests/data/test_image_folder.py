@@ -135,6 +135,10 @@ def test_what_lies_beside_two_parts_is_not_used_and_that_is_said(tmp_path, make_
         (("val/cat", "test/cat"), "has test, val and no part to train on. Name the folder of that part train."),
         (("train/cat", "Training/cat"), "has Training and train, which are one part by their names. Keep one"),
         (("train/cat", "test/cat", "Testing/cat"), "has Testing and test, which are one part by their names"),
+        (
+            ("cat/train", "cat/test", "dog/train"),
+            "cat has test, train, which are parts .* to .*images/test/cat",
+        ),
         (("train", "test"), "has test, train, which are parts by their names, but they hold images where folders"),
         (
             ("images/cat", "images/dog"),

@@ -56,4 +56,4 @@ def words_of(config: TrialConfig, raw: "RawArrays") -> DataWords:
     if raw.target_names:
         return DataWords(source, raw.target_names, (len(raw.y_train),), (len(raw.y_test),), learns_classes=False)
     test = tuple(np.bincount(raw.y_test.astype(np.int64), minlength=len(raw.class_names)).tolist())
-    return DataWords(source, raw.class_names, counts_of(prepare_settings(config), raw), test, learns_classes=True)
+    return DataWords(source, raw.class_names, counts_of(prepare_settings(config.data), raw), test, learns_classes=True)

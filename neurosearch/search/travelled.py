@@ -6,6 +6,7 @@ names, on a disk of its own; what is there already has the same content and stay
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +49,7 @@ def bring_travelled(config: TrialConfig, folder: StudyFolder) -> None:
     """Sees that what travelled and a trial's config names is here.
 
     Raises:
-        DataError: It is neither here nor kept, or cannot be written here.
+        DataError: It cannot be written here.
         StorageLost: It cannot be brought, and was tried for a while.
     """
     if artifacts_of(folder).are_near:
@@ -60,8 +61,13 @@ def bring_travelled(config: TrialConfig, folder: StudyFolder) -> None:
 
 def _bring(place: Path, folder: StudyFolder) -> None:
     archive = _archive(folder, place.name)
-    if not artifacts_of(folder).fetch(archive):
-        raise _problem(f"{place}, which travelled with the config, is neither here nor kept. Submit the config again.")
+    if not artifacts_of(folder).fetch(archive):  # no error: what was prepared of it may be here
+        warnings.warn(
+            f"{place}, which travelled with the config, is neither here nor kept. If it is needed, submit the config "
+            "again.",
+            stacklevel=3,
+        )
+        return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".arriving-", dir=place.parent) as arriving:
@@ -70,10 +76,11 @@ def _bring(place: Path, folder: StudyFolder) -> None:
             (Path(arriving) / place.name).rename(place)
     except OSError as error:
         if not place.exists():  # else another process of this node was faster
-            raise _problem(
+            text = (
                 f"{place}, which travelled with the config, cannot be brought to this node: {error.strerror}. Name a "
                 "storage.folder that every node can write on a disk of its own."
-            ) from error
+            )
+            raise DataError([Problem("storage.folder", text)]) from error
 
 
 def _places(config: TrialConfig, study: str) -> Iterator[Path]:
@@ -93,7 +100,3 @@ def _places(config: TrialConfig, study: str) -> Iterator[Path]:
 
 def _archive(folder: StudyFolder, digest: str) -> Path:
     return folder.near / FILES / f"{digest}.zip"
-
-
-def _problem(text: str) -> DataError:
-    return DataError([Problem("storage.folder", text)])

@@ -1,5 +1,6 @@
 """From a finished trial to what a user takes away: exported files, test scores, a registered model."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from neurosearch.export.write import Exported
 from neurosearch.search.artifacts import artifacts_of, bring_network, keep_found_out
 from neurosearch.search.candidates import candidate_file
 from neurosearch.search.data_cache import opened_data
+from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import mean_metrics
 from neurosearch.search.seams import TrialSummary
 from neurosearch.search.summaries import best_seed
@@ -103,7 +105,7 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
         artifacts_of(folder).fetch(state)
         metrics = finish_candidate(config, opened_data(config, folder), state, epoch, training)
     try:
-        exported = deliver(config, opened_data(config, folder), training, out, folder.logs / "export.log")
+        exported = deliver(config, opened_data(config, folder), training, out, log_file(folder, out))
     except ExportError as error:
         raise CommandError(str(error), code=FAILED) from error
     network = Described(
@@ -118,6 +120,13 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
     )
     model, remarks = _registered(study, network, exported)
     return Delivery(trial, exported, model, remarks)
+
+
+def log_file(folder: StudyFolder, out: Path) -> Path:
+    """Returns what takes the words of third parties: among the study's logs; beside the files if it is not ours."""
+    there = folder.logs if folder.logs.is_dir() else folder.path
+    ours = os.access(there, os.W_OK)
+    return folder.logs / "export.log" if ours else out.with_name(f"{out.name}.log")
 
 
 def test_scores(study: "StoredStudy", trial: TrialSummary) -> tuple[dict[str, float], ...]:

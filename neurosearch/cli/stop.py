@@ -7,7 +7,7 @@ import typer
 
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import NAMESPACE, RUNS, Cluster, Database, Folder, Namespace, OnKubernetes, StudyName
-from neurosearch.cli.report import Report
+from neurosearch.cli.report import CommandError, Report
 
 if TYPE_CHECKING:
     from neurosearch.search.stored import StoredStudy
@@ -48,7 +48,13 @@ def stop_report(study: "StoredStudy", *, at_once: bool) -> Report:
     if process is None:
         line = f"no process searches {name}; there is nothing to stop."
     else:
-        study.request_stop("now" if at_once else "soon")
+        try:
+            study.request_stop("now" if at_once else "soon")
+        except PermissionError as error:
+            raise CommandError(
+                f"{name} is being searched by {process}, and {error.filename} may not be written by this user. Let the "
+                "user who searches it stop it."
+            ) from error
         how = "at once: running trials" if at_once else "to stop: running trials end with their epoch and"
         line = f"asked {process} {'to stop ' if at_once else ''}{how} keep their checkpoints."
     facts = {"study": name, "searched_by": process, "stop_requested": process is not None}

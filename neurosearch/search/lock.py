@@ -137,10 +137,13 @@ def _file(folder: StudyFolder) -> Path:
 
 
 def _file_holder(path: Path) -> str | None:
+    """Returns who holds the lock; reading is enough to ask, so that others may look at a study that is not theirs."""
     try:
-        file = os.open(path, os.O_RDWR)
+        file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        return f"another process, if any: {path} may not be read by this user"
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurosearch.cli.delivery import log_file
+from neurosearch.search.folders import StudyFolder
 from neurosearch.search.run import _make_ready
 from neurosearch.search.study import Study
+from tests.readers import as_reader, readable_folder
 
 TypeIn = Callable[..., Any]
 
@@ -161,3 +164,11 @@ def test_a_study_whose_data_has_changed_is_not_resumed(type_in: TypeIn, own: Pat
     assert "nothing was started" in done.err
     assert "the source has changed since trials of the study were trained on it: other values" in done.err
     assert "Restore the source as it was, or give a study of the new data another name." in done.err
+
+
+def test_who_may_not_write_a_study_has_the_log_of_an_export_beside_its_files(tmp_path: Path) -> None:
+    with readable_folder() as root:
+        folder = StudyFolder(root, "tiny")
+        folder.path.mkdir()
+        assert log_file(folder, tmp_path / "net") == folder.logs / "export.log"
+        assert as_reader(root, lambda: str(log_file(folder, tmp_path / "net"))) == str(tmp_path / "net.log")

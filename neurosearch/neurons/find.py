@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from neurosearch.longwork import long_work
+from neurosearch.neurons.anatomy import Anatomy, anatomy_of
 from neurosearch.neurons.asked import a_module
 from neurosearch.neurons.compiled import is_compiled
 from neurosearch.neurons.errors import SurgeryError
@@ -42,13 +43,14 @@ def find_units(model: nn.Module, example_inputs: tuple[Any, ...]) -> Units:
     """
     model = plain_model(model)
     inputs = _checked(example_inputs)
-    _refuse_unmade(model)
-    key = fingerprint(model, inputs)
+    anatomy = anatomy_of(model)
+    _refuse_unmade(anatomy)
+    key = fingerprint(anatomy.modules, inputs)
     with _lock:
         found = _cache.get(key) if key is not None else None
     if found is None:
         with long_work("tracing the network"):
-            found = remember(_find(model, inputs))
+            found = remember(_find(model, inputs, anatomy))
         if key is not None:
             _store(key, found)
     return found
@@ -93,9 +95,9 @@ def _checked(example_inputs: object) -> tuple[Any, ...]:
     return tuple(example_inputs)
 
 
-def _refuse_unmade(model: nn.Module) -> None:
+def _refuse_unmade(anatomy: Anatomy) -> None:
     """Refuse lazy modules, whose tensors have no shape before the first batch."""
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    for name, tensor in anatomy.tensors.items():
         if is_lazy(tensor):
             raise SurgeryError(
                 f"{name} has no shape yet: its module is lazy and gets one from the first batch. Run the model once, "
@@ -103,16 +105,16 @@ def _refuse_unmade(model: nn.Module) -> None:
             )
 
 
-def _find(model: nn.Module, inputs: tuple[Any, ...]) -> Units:
+def _find(model: nn.Module, inputs: tuple[Any, ...], anatomy: Anatomy) -> Units:
     """Trace on the meta device, or for real if the code needs values."""
     failure: Exception | None = None
-    has_values = not any(parameter.is_meta for parameter in model.parameters())
+    has_values = not any(parameter.is_meta for parameter in anatomy.parameters.values())
     for on_meta in (True, False) if has_values else (True,):
-        run = Pass(model, inputs, (False,), on_meta)
+        run = Pass(model, inputs, (False,), on_meta, anatomy)
         try:
             trace = run.follow({}, {})
-            if needs_training_run(model, trace.used):
-                run = Pass(model, inputs, (False, True), on_meta)
+            if needs_training_run(anatomy, trace.used):
+                run = Pass(model, inputs, (False, True), on_meta, anatomy)
                 trace = run.follow({}, {})
         except Exception as error:  # noqa: BLE001  the user's forward raises anything
             failure = error

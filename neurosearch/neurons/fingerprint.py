@@ -1,6 +1,6 @@
 """A key for a model's structure: equal keys, equal units."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -18,19 +18,23 @@ class _NoKeyError(Exception):
     """A value that cannot be part of a key."""
 
 
-def fingerprint(model: nn.Module, inputs: tuple[Any, ...]) -> Hashable | None:
+def fingerprint(modules: Mapping[str, nn.Module], inputs: tuple[Any, ...]) -> Hashable | None:
     """Return a key made of the modules' classes, code, settings and tensor shapes and of the inputs' shapes.
 
     Functions that a module holds are part of the key by identity and code. The key keeps them alive.
+
+    Args:
+        modules: Each module once, by name.
+        inputs: Arguments of the forward.
 
     Returns:
         The key, or None if a module holds something that may change and yet stay equal to itself.
     """
     seen: dict[int, int] = {}
+    kinds = dict.fromkeys(type(module) for module in modules.values())
     try:
-        modules = tuple(_module_key(name, module, seen) for name, module in model.named_modules(remove_duplicate=False))
-        code = tuple((kind, functions_of(kind)) for kind in dict.fromkeys(type(module) for module in model.modules()))
-        return modules, code, _value_key(inputs, seen)
+        own = tuple([_module_key(name, module, seen) for name, module in modules.items()])
+        return own, tuple((kind, functions_of(kind)) for kind in kinds), _value_key(inputs, seen)
     except _NoKeyError:
         return None
 
@@ -42,12 +46,13 @@ def _module_key(name: str, module: nn.Module, seen: dict[int, int]) -> Hashable:
         for table in ("_parameters", "_buffers")
         for key, tensor in own[table].items()
     )
+    children = tuple((key, seen.setdefault(id(child), len(seen))) for key, child in own["_modules"].items())
     settings = tuple(
         (key, _value_key(value, seen))
         for key, value in own.items()
         if key not in _TABLES and not (isinstance(value, dict) and not value)
     )
-    return name, type(module), seen.setdefault(id(module), len(seen)), tensors, settings
+    return name, type(module), seen.setdefault(id(module), len(seen)), tensors, children, settings
 
 
 def _tensor_key(tensor: Tensor, seen: dict[int, int]) -> Hashable:

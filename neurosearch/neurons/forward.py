@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from neurosearch.neurons.anatomy import Anatomy, anatomy_of
+from neurosearch.neurons.anatomy import Anatomy
 from neurosearch.neurons.borrowed import Settings, borrowed
 from neurosearch.neurons.code import reads
 from neurosearch.neurons.labels import LabelGraph, Labels
@@ -48,17 +48,14 @@ class Pass:
         inputs: Its positional arguments.
         modes: Whether to run in training mode; several runs add to one graph.
         on_meta: Whether to compute shapes alone.
+        anatomy: What the model consists of.
     """
 
     model: nn.Module
     inputs: tuple[Any, ...]
     modes: tuple[bool, ...]
     on_meta: bool
-
-    @cached_property
-    def anatomy(self) -> Anatomy:
-        """What the model consists of."""
-        return anatomy_of(self.model)
+    anatomy: Anatomy
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -188,13 +185,14 @@ class _Lender:
         return tensor.detach() if isinstance(tensor, nn.Parameter) else tensor.detach().clone()
 
 
-def needs_training_run(model: nn.Module, used: set[str]) -> bool:
+def needs_training_run(anatomy: Anatomy, used: set[str]) -> bool:
     """Return whether training may take another way through the code than evaluation.
 
     True if a parameter was not reached in evaluation, or if a module that is not PyTorch's own reads `training`.
     """
-    if not all(name in used for name, _ in model.named_parameters()):
+    if not used.issuperset(anatomy.parameters):
         return True
-    kinds = {type(module): module for module in model.modules() if "forward" not in vars(module)}
-    patched = [module for module in model.modules() if "forward" in vars(module)]
-    return any(reads(module, "training") for module in (*kinds.values(), *patched))
+    kinds: dict[object, nn.Module] = {}
+    for module in anatomy.modules.values():
+        kinds.setdefault(module if "forward" in vars(module) else type(module), module)
+    return any(reads(module, "training") for module in kinds.values())

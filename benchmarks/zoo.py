@@ -27,9 +27,10 @@ takes. *Dynamic share* is the share of the parameters that lie in a tensor with 
 and for how many dimensions of tensors. `find_units(...).frozen` names each of them, with the module and, where code
 raises an error, that error. Inputs, outputs, kernels and dimensions of length 1 never change and are not listed.
 
-Code fails at another width where it names a length or computes it from another one. The attention modules here compute
-the width of a head from that of their input, so heads and trunk hold each other in place; their MLPs change. The
-channel shuffles of ShuffleNet couple all channels of some stages, see [neurons.md](neurons.md).
+Code fails at another width where it names a length or computes it from another one, and computes something else there
+where it reads the width as a number. The attention modules here compute the width of a head from that of their input,
+so heads and trunk hold each other in place; their MLPs change. The channel shuffles of ShuffleNet couple all channels
+of some stages, see [neurons.md](neurons.md).
 
 | model | groups | units | dynamic share | what stays as it is, and why |
 |---|---:|---:|---:|---|
@@ -90,7 +91,7 @@ def reasons_of(units: Units) -> tuple[str, ...]:
 
 def in_general(reason: str) -> str:
     """Return a reason with a module's class instead of its name, and without an error's text: alike for all layers."""
-    return re.sub(r"\S+ \((\w+)\)", r"\1", re.sub("(fails at another width):.*", r"\1", reason, flags=re.DOTALL))
+    return re.sub(r"\S+ \((\w+)\)", r"\1", re.sub("(at another width):.*", r"\1", reason, flags=re.DOTALL))
 
 
 def line(row: Row) -> str:

@@ -10,6 +10,8 @@ from neurosearch.neurons.labels import LabelGraph, Labels, Obstacle, Product
 FIXED_SPLIT = "it is split into blocks whose number and size are both fixed"
 WHOLE_HEADS = "attention heads come and go as a whole, so their width stays"
 
+SUMMED_WEIGHT = "a weight is scaled by a sum over all of it (as by spectral norm), which each unit changes"
+
 
 class Components:
     """Which labels belong together, and which cannot change.
@@ -24,6 +26,7 @@ class Components:
         self._freezes = list(graph.freezes)
         self.root = _roots_of_spans(graph)
         self._join(graph.left, graph.right)
+        self._freeze_summed_weights()
         self._resolve(list(graph.products))
 
     def reasons(self) -> dict[int, str]:
@@ -36,6 +39,21 @@ class Components:
         return {
             root: self._freezes[which[place]][1] for root, place in zip(found.tolist(), first.tolist(), strict=True)
         }
+
+    def _freeze_summed_weights(self) -> None:
+        """Freeze units over which a weight is summed up to be scaled by the sum, as spectral norm does.
+
+        Each unit then changes the weights of all others. Where parameters are multiplied to make a weight, the summed
+        positions are none of the weight's own, and nothing is frozen.
+        """
+        if not self._graph.sums:
+            return
+        computed = [labels for labels, obstacle, _ in self._graph.obstacles if obstacle == Obstacle.DERIVED]
+        own = set(self.root[np.concatenate(computed)].tolist()) if computed else set()
+        self._freezes += [
+            (labels, SUMMED_WEIGHT) for labels in self._graph.sums if own.intersection(self.root[labels].tolist())
+        ]
+        self._join([], [])
 
     def _join(self, left: Sequence[Labels], right: Sequence[Labels]) -> None:
         if left:

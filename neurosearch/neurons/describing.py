@@ -36,6 +36,15 @@ def units_of(graph: LabelGraph) -> Units:
     return Units(Layout(facts, dynamic, roles, bindings, frozen), tuple(grouping.sizes[index] for index in kept))
 
 
+def has_strays(graph: LabelGraph) -> bool:
+    """Return whether code made a tensor wider, although its positions are no units: it counts them."""
+    if not graph.followed:
+        return False
+    components = Components(graph)
+    group = grouping_of(graph, components).group
+    return any((group[components.root[labels]] == FIXED).any() for labels in graph.followed)
+
+
 def _bindings(
     graph: LabelGraph, components: Components, grouping: Grouping, renumber: dict[int, int]
 ) -> tuple[Binding, ...]:

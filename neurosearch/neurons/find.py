@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -115,6 +116,9 @@ def _find(model: nn.Module, inputs: tuple[Any, ...], anatomy: Anatomy) -> Units:
             trace = run.follow({}, {})
             if needs_training_run(anatomy, trace.used):
                 run = Pass(model, inputs, (False, True), on_meta, anatomy)
+                trace = run.follow({}, {})
+            if trace.script.has_hidden:
+                run = replace(run, watches_constants=True)
                 trace = run.follow({}, {})
         except Exception as error:  # noqa: BLE001  the user's forward raises anything
             failure = error

@@ -1,11 +1,13 @@
 """One labelled forward pass of a model, at its own widths or at others, on the meta device if the code allows it."""
 
+import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
@@ -16,6 +18,7 @@ from neurosearch.neurons.code import reads
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.limits import limit
 from neurosearch.neurons.rules import RULES
+from neurosearch.neurons.script import Constants, Script
 from neurosearch.neurons.shortcuts import SHORTCUTS
 from neurosearch.neurons.tracer import Tracer
 
@@ -32,11 +35,13 @@ class Trace:
         graph: What the labels say.
         outputs: Shapes of the outputs.
         used: Names of the tensors that some operation took.
+        script: What the code asked for.
     """
 
     graph: LabelGraph
     outputs: list[Shape]
     used: set[str]
+    script: Script
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Pass:
         modes: Whether to run in training mode; several runs add to one graph.
         on_meta: Whether to compute shapes alone.
         anatomy: What the model consists of.
+        watches_constants: Whether to see the numbers from which code makes tensors on the meta device.
     """
 
     model: nn.Module
@@ -56,6 +62,7 @@ class Pass:
     modes: tuple[bool, ...]
     on_meta: bool
     anatomy: Anatomy
+    watches_constants: bool = False
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -67,8 +74,18 @@ class Pass:
         """Every module by name."""
         return self.anatomy.modules
 
-    def follow(self, shapes: Mapping[str, Shape], settings: Settings) -> Trace:
-        """Run the model with some tensors at other shapes and some attributes of modules at other values."""
+    def follow(self, shapes: Mapping[str, Shape], settings: Settings, earlier: Script | None = None) -> Trace:
+        """Run the model with some tensors at other shapes and some attributes of modules at other values.
+
+        Args:
+            shapes: Tensors to replace by zeros of these shapes.
+            settings: Attributes of modules, and the values they have meanwhile.
+            earlier: What the code asked for at the model's own widths.
+
+        Raises:
+            WidthReadError: If the code asks for something else now.
+        """
+        script = Script(None if earlier is None else earlier.steps)
         graph = LabelGraph()
         lender = _Lender(self, graph, shapes)
         lender.limit()
@@ -76,27 +93,35 @@ class Pass:
         used: set[str] = set()
         with _quiet(on_meta=self.on_meta):
             for training in self.modes:
-                tracer = Tracer(graph, RULES, self.modules, SHORTCUTS if self.on_meta else {})
-                with borrowed(self.modules, lender, settings, training=training):
+                tracer = Tracer(graph, RULES, self.modules, SHORTCUTS if self.on_meta else {}, script)
+                watched = Constants(script) if self.watches_constants else nullcontext()
+                with watched, borrowed(self.modules, lender, settings, training=training):
                     lender.introduce(tracer)
                     outputs += _run(self.model, lender.inputs(self.inputs), tracer)
                 used |= lender.used(tracer)
+        script.close()
         lender.freeze_all_but(used)
-        return Trace(graph, outputs, used)
+        return Trace(graph, outputs, used, script)
 
 
 @contextmanager
 def _quiet(*, on_meta: bool) -> Iterator[None]:
-    """Draw no random numbers that the caller would miss, and take no fused path that hides operations."""
+    """Draw no random numbers that the caller would miss, and take no fused path that hides operations.
+
+    Every run begins with the same random numbers, so that code which draws some takes the same way each time.
+    """
     is_on_cuda = not on_meta and torch.cuda.is_available()
     devices = list(range(torch.cuda.device_count())) if is_on_cuda else []
     had_onednn = torch._C._get_mkldnn_enabled()  # noqa: SLF001  torch.backends.mkldnn.flags warns where no GPU is
     torch._C._set_mkldnn_enabled(had_onednn and on_meta)  # noqa: SLF001
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  the user's code may draw from it
     try:
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             yield
     finally:
         torch._C._set_mkldnn_enabled(had_onednn)  # noqa: SLF001
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def _run(model: nn.Module, inputs: tuple[Any, ...], tracer: Tracer) -> list[Shape]:
@@ -178,7 +203,7 @@ class _Lender:
 
     def _make(self, tensor: Tensor, shape: Shape | None) -> Tensor:
         device = torch.device("meta") if self.run.on_meta else tensor.device
-        if shape is not None and shape != tuple(tensor.shape):
+        if shape is not None and (not self.run.on_meta or shape != tuple(tensor.shape)):
             return torch.zeros(shape, dtype=tensor.dtype, device=device)
         if self.run.on_meta:
             return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)

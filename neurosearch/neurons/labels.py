@@ -74,6 +74,8 @@ class LabelGraph:
         freezes: Labels that cannot change, and why.
         floors: Labels and the smallest number of them.
         followers: Labels of which a module's attribute, by name, holds the number.
+        followed: Labels of new tensors that code made wider than in a run at the model's own widths.
+        sums: Labels over which products of parameters alone are summed.
         alike: First labels of two spans that are equal, one by one.
         sizes: Length of each span, by its first label.
         left: Other labels that are equal...
@@ -92,6 +94,8 @@ class LabelGraph:
         self.freezes: list[tuple[Labels, str]] = []
         self.floors: list[tuple[Labels, int]] = []
         self.followers: dict[tuple[str, str], list[Labels]] = {}
+        self.followed: list[Labels] = []
+        self.sums: list[Labels] = []
         self.alike: list[tuple[int, int]] = []
         self.sizes: dict[int, int] = {}
         self.left: list[Labels] = []

@@ -14,15 +14,18 @@ from types import TracebackType
 import numpy as np
 from torch import nn
 
-from neurosearch.neurons.describing import units_of
+from neurosearch.neurons.describing import has_strays, units_of
 from neurosearch.neurons.forward import Pass, Trace
 from neurosearch.neurons.labels import LabelGraph, Labels
+from neurosearch.neurons.script import Script, WidthReadError
 from neurosearch.neurons.tracer import describe
 from neurosearch.neurons.units import FIXED, Binding, Units
 
 FAILS = "fails at another width"
+DIFFERS = "computes something else at another width"
 SINGLE = "all its positions are coupled, so none can go alone; at another width the code couples others"
 MOVED = "at another width the code couples other positions"
+COUNTED = "code counts its positions with a tensor of as many, whose values do not follow single units"
 _MOST_CANDIDATES = 8
 
 
@@ -34,11 +37,13 @@ class _Failure:
         reason: In words.
         modules: Names of the modules whose forward was running, innermost first.
         groups: Groups that are known to be to blame.
+        can_follow: Whether an attribute that follows the width might mend it.
     """
 
     reason: str
     modules: tuple[str, ...]
     groups: frozenset[int]
+    can_follow: bool = True
 
 
 class Proof:
@@ -52,6 +57,8 @@ class Proof:
     def __init__(self, run: Pass, trace: Trace) -> None:
         self._run = run
         self._trace = trace
+        self._scripts: dict[tuple[str, ...], Script] = {}
+        self._is_warm = False
         self._bound: list[tuple[str, Binding]] = []  # with the group's name: indices change when groups are frozen
         self._frozen: list[tuple[str, int, Labels]] = []  # tensor, dimension, positions at the model's own widths
 
@@ -78,12 +85,25 @@ class Proof:
 
     def _attempt(self, units: Units, groups: Sequence[int]) -> Units | _Failure:
         """Run the model with some groups wider, each by another number of units, and compare."""
+        result = self._compared(units, groups)
+        if isinstance(result, _Failure) and not result.can_follow and not self._is_warm:
+            # Code that keeps what it computed once, such as position encodings, does less from the second run on.
+            self._is_warm = True
+            self._trace = replace(self._trace, script=self._run.follow({}, {}).script)
+            self._scripts.clear()
+            return self._compared(units, groups)
+        return result
+
+    def _compared(self, units: Units, groups: Sequence[int]) -> Units | _Failure:
         added = {group: 1 + group % 13 for group in groups}
         wider = units.with_sizes(tuple(size + added.get(index, 0) for index, size in enumerate(units.sizes)))
         shapes = {name: wider.shape(name) for name in units.layout.tensors}
         model = self._run.model
         try:
-            trace = self._run.follow(shapes, wider.settings())
+            trace = self._run.follow(shapes, wider.settings(), self._own_script(units))
+        except WidthReadError as error:
+            reason = f"the code of {where(error, model)} {DIFFERS}: {error}"
+            return _Failure(reason, tuple(_paths(error, model)), frozenset(), can_follow=False)
         except Exception as error:  # noqa: BLE001  the user's forward raises anything
             reason = f"the code of {where(error, model)} {FAILS}: {_first_line(error)}"
             return _Failure(reason, tuple(_paths(error, model)), frozenset())
@@ -92,7 +112,22 @@ class Proof:
             _freeze(trace.graph, tensor, dimension, moved, "")
         if trace.outputs != self._trace.outputs:
             return _Failure("the shape of the network's output follows it", ("",), frozenset())
+        if has_strays(trace.graph):
+            return _Failure(COUNTED, ("",), frozenset(), can_follow=False)
         return _agreed(units, units_of(trace.graph))
+
+    def _own_script(self, units: Units) -> Script:
+        """Return what the code asks for at the model's own widths, with the same values as in the runs at others.
+
+        Without values that is what the trace saw. With values, those of all tensors that change are 0 in both.
+        """
+        if self._run.on_meta:
+            return self._trace.script
+        names = tuple(units.layout.tensors)
+        if names not in self._scripts:
+            shapes = {name: units.shape(name) for name in names}
+            self._scripts[names] = self._run.follow(shapes, units.settings()).script
+        return self._scripts[names]
 
     def _culprits(self, units: Units, failure: _Failure) -> set[int]:
         if failure.groups:
@@ -122,7 +157,7 @@ class Proof:
         alone = self._attempt(units, (group,))
         failure = alone if isinstance(alone, _Failure) else failure
         alike = self._alike(units, group, failure.modules)
-        if not failure.groups:
+        if not failure.groups and failure.can_follow:
             for bindings in _choices(units, group, self._run.model, failure.modules):
                 layout = replace(units.layout, bindings=(*units.layout.bindings, *bindings))
                 if isinstance(self._attempt(replace(units, layout=layout), (group,)), Units):

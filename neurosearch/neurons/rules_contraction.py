@@ -27,6 +27,7 @@ def contract(tracer: Tracer, first: tuple[Tensor, Labels | None], second: tuple[
     if not any(used):
         graph.note(left_labels, Obstacle.MIXED, f"a product of two activations in {tracer.place()}")
     elif all(used):
+        graph.sums.append(left_labels)
         for labels in (left_labels, right_labels):
             graph.play(labels, Role.DERIVED)
 

@@ -322,6 +322,13 @@ def factory(tracer: Tracer, call: Call) -> None:
     _note_filling(tracer, call)
 
 
+def arange(tracer: Tracer, call: Call) -> None:
+    """Numbers that count positions: those behind a unit that goes would have others."""
+    factory(tracer, call)
+    for labels in tracer.dims(call.out):
+        tracer.graph.freeze(labels, f"its positions are numbered (arange) in {tracer.place()}")
+
+
 def _note_filling(tracer: Tracer, call: Call) -> None:
     """Say of new numbers other than 0 that no unit's values are in proportion to them."""
     if not call.name.startswith(("zero", "new_zeros", "empty", "new_empty")):
@@ -339,6 +346,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("addcmul", "addcdiv"), product_plus),
     **dict.fromkeys(MOVE_ZERO, _noting(Obstacle.MOVES_ZERO)),
     "prelu": prelu,
+    "arange": arange,
     **dict.fromkeys(("add", "sub", "subtract"), add),
     **dict.fromkeys(COPIES, copy),
     **dict.fromkeys(DROPOUTS, elementwise),
@@ -356,7 +364,6 @@ RULES: dict[str, Rule] = {
             "new_ones",
             "new_empty",
             "new_full",
-            "arange",
             "scalar_tensor",
         ],
         factory,

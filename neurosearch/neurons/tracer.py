@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.reshape import Dims
+from neurosearch.neurons.script import FACTORIES, Script, WidthReadError
 from neurosearch.neurons.shortcuts import Shortcut
 
 
@@ -74,6 +75,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rules: Rule of each operation, by name without overload and trailing underscore.
         modules: Every module by name.
         shortcuts: How to make the result of some operations without running them.
+        script: Where the operations are written down, and held against those of an earlier run.
 
     Attributes:
         used: Ids of parameters, buffers and their views that some operation took.
@@ -85,6 +87,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rules: Mapping[str, Rule],
         modules: Mapping[str, nn.Module],
         shortcuts: Mapping[str, Shortcut],
+        script: Script,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
@@ -92,6 +95,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._modules = modules
         self._names = {id(module): name for name, module in modules.items()}
         self._shortcuts = shortcuts
+        self._script = script
         self._known: dict[int, Known] = {}
         self.used: set[int] = set()
 
@@ -103,7 +107,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.overloadpacket.__name__
         rule = self._rules.get(name) or self._rules.get(name.rstrip("_"))
         if rule is None and func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd):
-            with self:
+            with self, self._script.inside(name, args, kwargs):
                 out = func.decompose(*args, **kwargs)
                 return _with_flat_states(out, args) if func is torch.ops.aten.lstm.input else out
         shortcut = self._shortcuts.get(name)
@@ -111,7 +115,23 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if out is None:
             out = func(*args, **kwargs)
         (rule or refuse)(self, Call(name, args, kwargs, out))
+        former = self._script.note(name, args, kwargs, out)
+        if former is not None:
+            self._check_sizes(name, out, former)
         return out
+
+    def _check_sizes(self, name: str, out: Tensor, former: torch.Size) -> None:
+        """Check that only units make a tensor wider than it was.
+
+        Raises:
+            WidthReadError: If a size follows a width without being one.
+        """
+        dims = self.dims(out)
+        for labels, size, old in zip(dims, out.shape, former, strict=False):
+            if (size != old and labels is None) or len(dims) != len(former):
+                raise WidthReadError(f"{name} with a size of {size} instead of {old}, which no unit makes")
+            if size != old and labels is not None and name in FACTORIES:
+                self.graph.followed.append(labels)
 
     def dims(self, tensor: Tensor) -> Dims:
         """Return the labels of a tensor's dimensions; every dimension of an unknown one is fixed."""

@@ -16,6 +16,15 @@ FEW_RECALL: Final = "few_recall"  # fewer than 20
 HEAD_RECALL: Final = "head_recall"  # the third of the classes with the most training images
 MIDDLE_RECALL: Final = "middle_recall"  # the third between
 TAIL_RECALL: Final = "tail_recall"  # the third with the fewest
+#: Recalls of groups of classes with, in words, which these are; a group may be empty.
+GROUP_RECALLS: Final[dict[str, str]] = {
+    MANY_RECALL: "classes with more than 100 training examples",
+    MEDIUM_RECALL: "classes with 20 to 100 training examples",
+    FEW_RECALL: "classes with fewer than 20 training examples",
+    HEAD_RECALL: "the third of the classes with the most training examples",
+    MIDDLE_RECALL: "the third of the classes between head and tail",
+    TAIL_RECALL: "the third of the classes with the fewest training examples",
+}
 RECALL_PREFIX: Final = "recall/"
 
 # Expected calibration error on the validation part, a share in [0, 1]; lower is better.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from neurosearch.cli.data_words import DataWords, words_of
+from neurosearch.cli.metric_readiness import metric_problems
 from neurosearch.cli.outage import ServersAway, is_outage
 from neurosearch.cli.storage_readiness import storage_problems
 from neurosearch.config.base import ConfigError, Problem, undotted
@@ -94,6 +95,8 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
     if not found.problems and not found.away:  # what cannot be opened cannot be compared
         _compare_data(study, found)
     found.problems.extend(_model_problems(study, variants, remarks))
+    for variant in variants:
+        found.problems.extend(metric_problems(study, variant.config, variant.raw))
     found.problems.extend(_folder_problems(study, variants))
     found.problems.extend(() if on_cluster else (*_gpu_problems(study), *_compiler_problems(study)))
     if found.problems:

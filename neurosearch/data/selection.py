@@ -90,6 +90,12 @@ def counts_of(settings: PrepareSettings, raw: RawArrays) -> tuple[int, ...]:
     return class_counts(settings.imbalance, int(counts.min()), len(counts))
 
 
+def train_counts(settings: PrepareSettings, raw: RawArrays) -> tuple[int, ...]:
+    """Return how many examples of each class train; data that nothing is wrong with."""
+    trained = raw.strata[select(settings, raw).train]
+    return tuple(np.bincount(trained, minlength=len(raw.class_names)).tolist())
+
+
 def select(settings: PrepareSettings, raw: RawArrays) -> Selection:
     """Return the positions that train and those that validate, disjoint and stratified.
 

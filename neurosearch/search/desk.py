@@ -10,20 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from neurosearch import names
-from neurosearch.config.trial import TrialConfig
 from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.candidates import CandidateKeeper
 from neurosearch.search.errors import RightLost, StorageLost
 from neurosearch.search.keeping import Keeper
 from neurosearch.search.lease import Lease, LeasedTrial
-from neurosearch.search.outcome import TrialOutcome, TrialResult, last_epoch, mean_metrics, write_result
+from neurosearch.search.outcome import TrialOutcome, TrialResult, cut_short, last_epoch, write_result
 from neurosearch.search.packing import Packing
 from neurosearch.search.room import Room, room_words
 from neurosearch.search.seams import Listener, Tracker, TrialInfo
 from neurosearch.search.stored import StopRequest
 from neurosearch.search.study import Study
-from neurosearch.search.summaries import best_of
+from neurosearch.search.summaries import best_of, missing_group
 from neurosearch.search.trial import TrialUpdate, disk_takes_no_more, disk_words
 from neurosearch.search.watchdog import silence_words, unseen_silence_words
 
@@ -126,7 +124,7 @@ class Desk:
         # One process for all: what each needs is mostly what the process itself takes.
         room = replace(room, memory=max(self._rooms[each.number].memory for each in (leased, *others)))
         silence_seconds = self._study.config.study.search.silence_seconds
-        folder = self._study.stored.folder.with_data_of(TrialConfig.model_validate(trial.config).data)
+        folder = self._study.stored.folder.with_data_of(trial.config)
         return Lease(folder, (leased, *others), room, silence_seconds, is_measured)
 
     def joining(self, lease: Lease) -> tuple[LeasedTrial, ...]:
@@ -323,12 +321,21 @@ class Desk:
             return True
         if update.outcome is not None:
             self._end(number, update.outcome)
+            return False
+        return self._is_stopped(update)
+
+    def _is_stopped(self, update: TrialUpdate) -> bool:
+        """Ends a trial that would go on in vain: beaten by others, or without what it is to be judged by."""
+        number = update.number
+        reason = missing_group(update.records, self._study.config.study)
+        if reason is not None:
+            self._fail(number, reason)
         elif update.waits:
             verdict = self._study.verdict(number, update.per_seed)
             if verdict.stop:
-                self._end(number, self._cut_short(number, verdict.reason, update.per_seed))
+                self._end(number, cut_short(self._known_records(number), verdict.reason, update.per_seed))
             return verdict.stop
-        return False
+        return reason is not None
 
     def _keep_choice(self, number: int, choice: Mapping[str, Any]) -> None:
         key = self._packing.key(self._running[number])
@@ -346,14 +353,6 @@ class Desk:
             self._again.append(self._running.pop(number))
             return
         self._end(number, TrialOutcome.failed(shortage + tried, last_epoch(self._known_records(number))))
-
-    def _cut_short(self, number: int, reason: str, per_seed: Sequence[Mapping[str, float]]) -> TrialOutcome:
-        """Returns the outcome of a trial that is stopped where it stands."""
-        records = self._known_records(number)
-        seconds = sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in records)
-        metrics = mean_metrics(per_seed) if per_seed else dict(records[-1]["metrics"])
-        own = tuple(dict(each) for each in per_seed)
-        return TrialOutcome("stopped", reason, metrics, last_epoch(records), seconds, (), own)
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
         if outcome.state != "finished":

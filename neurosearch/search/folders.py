@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from neurosearch.config.base import Fields
 from neurosearch.config.s3 import S3Fields
 from neurosearch.config.study import StorageFields, StudyFields
+from neurosearch.config.trial import TrialConfig
 from neurosearch.search.used_data import UsedData, of_section
 
 _DEFAULT_ROOT = Path(StorageFields().folder)
@@ -85,9 +85,9 @@ class StudyFolder:
         place = None if far is None else {"address": far.address, "s3": far.s3.model_dump(), "token": far.token}
         return {"path": str(self.path), "artifacts": place, "used": [each.to_dict() for each in self.used]}
 
-    def with_data_of(self, fields: Fields) -> "StudyFolder":
-        """Returns the folder as trials with one data section need it: where that is searched, there are many."""
-        return replace(self, used=of_section(self.used, fields))
+    def with_data_of(self, config: Mapping[str, Any]) -> "StudyFolder":
+        """Returns the folder as a trial of a plain config needs it: where its data is searched, there are many."""
+        return replace(self, used=of_section(self.used, TrialConfig.model_validate(config).data))
 
     def command(self, *words: object) -> str:
         """Writes a command on the study as it is typed: the first word is its name, others follow the study's."""

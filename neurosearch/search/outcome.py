@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from neurosearch import names
+
 State = Literal["finished", "stopped", "failed"]
 _FORMAT = 2
 
@@ -89,6 +91,22 @@ def mean_metrics(per_seed: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Returns the mean of each metric that every seed has."""
     shared = [name for name in per_seed[0] if all(name in metrics for metrics in per_seed)]
     return {name: fmean(metrics[name] for metrics in per_seed) for name in shared}
+
+
+def cut_short(
+    records: Sequence[Mapping[str, Any]], reason: str, per_seed: Sequence[Mapping[str, float]]
+) -> TrialOutcome:
+    """Returns the outcome of a trial that is stopped where it stands.
+
+    Args:
+        records: Of all its epochs, at least one.
+        reason: Why it is stopped.
+        per_seed: Metrics of the final network of each seed that it was trained on to the end.
+    """
+    seconds = sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in records)
+    metrics = mean_metrics(per_seed) if per_seed else dict(records[-1]["metrics"])
+    own = tuple(dict(each) for each in per_seed)
+    return TrialOutcome("stopped", reason, metrics, last_epoch(records), seconds, (), own)
 
 
 def write_result(path: Path, result: TrialResult) -> None:

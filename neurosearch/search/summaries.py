@@ -9,7 +9,7 @@ from neurosearch import names
 from neurosearch.config.search import Objective
 from neurosearch.config.study import StudyFields
 from neurosearch.search.outcome import TrialOutcome
-from neurosearch.search.seams import SummaryState, TrialSummary
+from neurosearch.search.seams import Record, SummaryState, TrialSummary
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,20 @@ def judge(outcome: TrialOutcome, study: StudyFields) -> Judgement:
     """Returns what an outcome is worth to a study; of several seeds the one farthest beyond a bound counts for it."""
     if outcome.state != "finished":
         return Judgement(outcome, None, 0.0)
-    for metric in _judged_by(study):
-        if metric not in outcome.metrics:
-            reason = (
-                f"the final network has no {metric}; no class falls into that group with this training part. "
-                "Choose another metric in search.objectives and search.constraints."
-            )
-            return Judgement(TrialOutcome.failed(reason, outcome.epochs, outcome.seconds), None, 0.0)
+    reason = _unjudgeable(outcome.metrics, _judged_by(study))
+    if reason is not None:
+        return Judgement(TrialOutcome.failed(reason, outcome.epochs, outcome.seconds), None, 0.0)
     violation = max(violation_of(metrics, study) for metrics in (outcome.metrics, *outcome.per_seed))
     return Judgement(outcome, values_of(outcome.metrics, study), violation)
+
+
+def missing_group(records: Sequence[Record], study: StudyFields) -> str | None:
+    """Returns why a trial of these epochs is trained in vain; None if it is not.
+
+    A group of classes that is empty after an epoch is so at the end; what else is missing may be measured then alone.
+    """
+    wanted = (metric for metric in _judged_by(study) if metric in names.GROUP_RECALLS)
+    return _unjudgeable(records[-1]["metrics"], wanted) if records else None
 
 
 def values_of(metrics: Mapping[str, float], study: StudyFields) -> tuple[float, ...] | None:
@@ -90,6 +95,17 @@ def counts(trials: Iterable[TrialSummary]) -> Mapping[str, int]:
     """Returns how many trials are in each state; a state without trials is there with 0."""
     found = Counter(trial.state for trial in trials)
     return {state: found[state] for state in get_args(SummaryState)}
+
+
+def _unjudgeable(metrics: Mapping[str, float], wanted: Iterable[str]) -> str | None:
+    """Returns why a network with these metrics cannot be judged; None if it has all that is wanted."""
+    missing = next((metric for metric in wanted if metric not in metrics), None)
+    if missing is None:
+        return None
+    return (
+        f"the network has no {missing}; no class falls into that group with this training part. Choose another metric "
+        "in search.objectives and search.constraints."
+    )
 
 
 def _judged_by(study: StudyFields) -> Iterator[str]:

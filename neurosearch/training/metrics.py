@@ -106,14 +106,19 @@ def classification_scores(
         names.BALANCED_ACCURACY: fmean(recalls.values()),
         names.WORST_CLASS_RECALL: min(recalls.values()),
     }
-    for name, members in _groups(class_counts).items():
+    for name, members in class_groups(class_counts).items():
         present = [recalls[i] for i in members if i in recalls]
         if present:
             scores[name] = fmean(present)
     return scores | {names.RECALL_PREFIX + class_names[i]: recall for i, recall in recalls.items()}
 
 
-def _groups(class_counts: Sequence[int]) -> dict[str, list[int]]:
+def class_groups(class_counts: Sequence[int]) -> dict[str, list[int]]:
+    """Return the classes of each group, by the name of its recall; a group may be empty.
+
+    Args:
+        class_counts: Training examples of each class.
+    """
     classes = list(enumerate(class_counts))
     return {
         names.MANY_RECALL: [i for i, n in classes if n > _MANY_ABOVE],

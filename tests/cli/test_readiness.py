@@ -86,6 +86,43 @@ def test_what_is_missing_is_told_at_once_with_its_line(
     assert told[4] == "next: neurosearch check tiny.yaml --data"
 
 
+@pytest.mark.parametrize(
+    "judged", ["objectives: [{metric: GROUP, direction: maximize}]", "constraints: [{metric: GROUP, at_least: 0.1}]"]
+)
+@pytest.mark.parametrize(
+    ("group", "counts", "told"),
+    [
+        ("many_recall", (120, 60, 20), "more than 100 training examples, of which there are none"),
+        ("medium_recall", (150, 140, 20), "20 to 100 training examples, of which there are none"),
+        ("few_recall", (150, 60, 30), "fewer than 20 training examples, of which there are none"),
+        ("middle_recall", (150, 60), "the classes between head and tail, of which there are none"),
+    ],
+)
+def test_a_group_without_classes_judges_no_trial(
+    type_in: TypeIn,
+    config: Callable[..., Path],
+    tmp_path: Path,
+    judged: str,
+    group: str,
+    counts: tuple[int, ...],
+    told: str,
+) -> None:
+    y = np.repeat(np.arange(len(counts)), counts)
+    x = np.zeros((len(y), 3), np.float32)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+
+    def checked(metric: str) -> Any:
+        search = f"{{trials: 2, {judged.replace('GROUP', metric)}}}"
+        return type_in("check", config(data="{kind: npz, path: own.npz}", search=search).name, "--data")
+
+    done = checked(group)
+    assert done.code == 2
+    assert f"tiny.yaml:7: search.{judged.partition(':')[0]}[0].metric: {group} is the mean recall of" in done.err
+    assert told in done.err
+    assert f"validation held out: {', '.join(f'{i} ({n * 4 // 5})' for i, n in enumerate(counts))}. Take" in done.err
+    assert checked("head_recall").code == 0
+
+
 def test_a_compiler_that_is_not_there_is_missed_before_anything_starts(
     type_in: TypeIn, config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

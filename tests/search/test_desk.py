@@ -104,6 +104,20 @@ def test_a_stopped_search_goes_on_without_repeating_an_epoch(search, run_desk, u
         assert epochs == [1, 2, 3, 4], before.get(number)
 
 
+@pytest.mark.parametrize("judged", ["objectives", "constraints"])
+def test_a_trial_without_the_group_that_it_is_judged_by_fails_at_its_first_epoch(folder, make_config, run_desk, judged):
+    by = {"objectives": [{"metric": "many_recall", "direction": "maximize"}]}
+    if judged == "constraints":
+        by = {"constraints": [{"metric": "many_recall", "at_least": 0.5}]}
+    search = Search(folder, make_config(**{f"search.{name}": value for name, value in by.items()}))
+    run_desk(search.desk, 2)
+    trials = search.study.stored.trials()
+    assert [(trial.state, trial.epochs) for trial in trials] == [("failed", 1)] * 5
+    assert all(trial.reason.startswith("the network has no many_recall; no class falls into") for trial in trials)
+    assert {run.status for run in search.store.runs.values() if run.number is not None} == {"FAILED"}
+    search.end()
+
+
 def test_a_stop_lets_running_trials_end_their_epoch_and_starts_no_new_one(search, run_desk):
     run_desk(search.desk, 2, updates=2)
     search.desk.stop()

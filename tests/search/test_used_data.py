@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from neurosearch.config.trial import TrialConfig
 from neurosearch.data.known import Known
 from neurosearch.search.lease import Lease
 from neurosearch.search.room import Room
@@ -57,7 +56,7 @@ def test_the_same_data_in_other_files_is_known_by_all_their_keys(digits):
 def test_a_worker_is_told_the_data_of_its_trials(study, make_config, digits):
     study.keep_data(UsedData.of(digits, "ab12", "5f5f"))
     study.keep_data(UsedData.of(section(make_config, kind="digits", split_seed=1), "cd34", "5f5f"))
-    folder = study.stored.folder.with_data_of(TrialConfig.model_validate(study.ask().config).data)
+    folder = study.stored.folder.with_data_of(study.ask().config)
     assert [each.key for each in folder.used] == ["ab12"]
     told = Lease.from_dict(json.loads(json.dumps(Lease(folder, (), Room(0.0), None).to_dict())))
     assert told.study.used == folder.used

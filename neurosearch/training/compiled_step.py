@@ -178,6 +178,10 @@ def _losses(
     """
     sizes = _sizes(form, given, size_weights[0]) if size_weights else None
     outputs = _outputs(form, given["inputs"], weights, sizes)
+    # `vmap` has the networks first; what comes back to the layers must have them last in memory again.
+    outputs.register_hook(  # type: ignore[no-untyped-call]
+        lambda slopes: slopes.clone(memory_format=torch.contiguous_format)
+    )
     task_losses = torch.func.vmap(task_loss, in_dims=-1)(outputs, given["targets"])
     return [task_losses] if sizes is None else [task_losses, sizes.loss()]
 
@@ -219,12 +223,41 @@ def _compiled(step: Step, given: Sequence[Tensor]) -> Step:
     It is traced first, gradients and all, so the compiler sees operations alone, and those who trace the same share it.
     """
     with torch.no_grad():
-        graph = make_fx(step)(*(tensor.clone() for tensor in given))
+        graph = make_fx(step, decomposition_table=_SPELT_OUT)(*(tensor.clone() for tensor in given))
         key = _key(graph, given)
         if key not in _COMPILED:
             _COMPILED[key] = _fused(graph)
             _COMPILED[key](*(tensor.clone() for tensor in given))  # only a call compiles
     return _COMPILED[key]
+
+
+def _picked(values: Tensor, dimension: int, index: Tensor, *, sparse_grad: bool = False) -> Any:  # noqa: ARG001
+    """Return what `gather` does, where it picks one value of a dimension: a sum of which one term is not 0."""
+    if index.size(dimension) != 1:
+        return NotImplemented
+    return torch.where(_is_at(values, dimension, index), values, 0).sum(dimension, keepdim=True)
+
+
+def _placed(values: Tensor, dimension: int, index: Tensor, source: Tensor) -> Any:
+    """Return what `scatter_add` does, where it adds to one value of a dimension."""
+    if index.size(dimension) != 1:
+        return NotImplemented
+    is_here = _is_at(values, dimension, index)
+    values, is_here, source = (each.movedim(0, -1) for each in (values, is_here, source))
+    return (values + torch.where(is_here, source, 0)).movedim(-1, 0)
+
+
+def _is_at(values: Tensor, dimension: int, index: Tensor) -> Tensor:
+    shape = [1] * values.ndim
+    shape[dimension] = -1
+    return torch.arange(values.size(dimension), device=values.device).view(shape) == index
+
+
+# A loss of classes picks the logit of each label; vectors pick nothing, but all of them compare.
+_SPELT_OUT: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.gather.default: _picked,
+    torch.ops.aten.scatter_add.default: _placed,
+}
 
 
 def _fused(graph: GraphModule) -> Step:

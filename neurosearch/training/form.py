@@ -19,7 +19,7 @@ from neurosearch.training.trainer import Trainer
 from neurosearch.training.under_way import EpochUnderWay
 
 _FEWEST_COMPILED = 8  # neurons of a hidden layer in a compiled step
-_MOST_COMPILED = 2048  # weights of a network, padded, above which a compiled step is no faster
+_MOST_COMPILED = 1280  # weights of a network, biases not counted, above which a compiled step is hardly faster
 _PAD = 16  # numbers that every size, and where every tensor of a row begins, is a multiple of: 64 bytes of float32
 
 

@@ -8,12 +8,14 @@ import pytest
 
 from neurosearch.search.artifacts import artifacts_of
 from neurosearch.search.desk import Desk
+from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import Lease, LeasedTrial
 from neurosearch.search.outcome import read_result
 from neurosearch.search.seams import SilentListener, SilentTracker
 from neurosearch.search.study import create_study, resume_study
 from neurosearch.search.together import PackRun
 from neurosearch.search.trial import TrialUpdate, trial_updates
+from neurosearch.training import compiled_step
 from neurosearch.training.checkpoint import FolderCheckpointStore
 
 GROWTH = {
@@ -197,6 +199,47 @@ def test_auto_measures_once_and_keeps_what_it_found(folder, packed, make_desk):
     assert choice["together"] == (choice["packed_seconds"] < choice["alone_seconds"])
     assert leases[0] == list(range(8))
     assert all(study.stored.trial(number).state == "finished" for number in range(8))
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Runs traced steps as they are: exact, and without a C++ compiler; a list of them."""
+    found = []
+
+    def as_it_is(graph):
+        found.append(graph)
+        return graph
+
+    monkeypatch.setattr(compiled_step, "_fused", as_it_is)
+    monkeypatch.setattr(compiled_step, "_COMPILED", {})
+    monkeypatch.setattr("neurosearch.build.trial.missing_compiler", lambda: None)
+    return found
+
+
+def test_trials_whose_step_is_compiled_end_as_those_whose_is_not(tmp_path, packed, make_desk, traced):
+    plain, compiled = (
+        packed(4, **{"training.compile": compiles, "model.dropout": 0.0, "search.trials": 5, "training.epochs": 2})
+        for compiles in (False, True)
+    )
+    scores = []
+    for number, config in enumerate((plain, compiled)):
+        folder = StudyFolder(tmp_path / str(number), "packed")
+        study = create_study(folder, config)
+        run(Desk(study, SilentTracker(), SilentListener(), lambda _trial: {}, lambda: ()), folder)
+        scores.append([study.stored.trial(trial).per_seed[0]["task_loss"] for trial in range(5)])
+    assert traced
+    assert scores[1] == pytest.approx(scores[0], abs=1e-5)
+
+
+def test_auto_counts_the_seconds_of_compiling(folder, packed, make_desk, traced):
+    growth = {"kind": "nimble", "target_share": {"search": "uniform", "low": 0.25, "high": 1.0}}
+    desk, study = make_desk(
+        packed("auto", **{"training.compile": True, "model.dropout": 0.0, "growth": growth, "search.trials": 4})
+    )
+    run(desk, folder)
+    (choice,) = [value for name, value in study.stored.attributes().items() if name.startswith("packing/")]
+    assert choice["compile_seconds"] > 0
+    assert traced
 
 
 def test_who_diverges_while_it_is_measured_is_left_out_and_fails_alone(folder, packed, make_desk):

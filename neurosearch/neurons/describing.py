@@ -82,8 +82,12 @@ def _blocks(runs: tuple[Run, ...], sizes: tuple[int, ...], renumber: dict[int, i
 
 def _facts(graph: LabelGraph, components: Components, grouping: Grouping, kept: list[int]) -> tuple[GroupFacts, ...]:
     obstacles: list[dict[str, str]] = [{} for _ in grouping.sizes]
+    group = grouping.group[components.root]
     for labels, obstacle, words in graph.obstacles:
-        for index in set(grouping.group[components.root[labels]].tolist()) - {FIXED}:
+        own = group[labels]
+        # Most labels belong to one group, which is sooner seen than a set of all is made.
+        touched = {int(own[0])} if len(own) and (own == own[0]).all() else set(own.tolist())
+        for index in touched - {FIXED}:
             obstacles[index].setdefault(str(obstacle), words)
     roles: list[dict[Role, str]] = [{} for _ in grouping.sizes]
     for owner in grouping.owners:

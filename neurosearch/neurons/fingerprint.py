@@ -1,5 +1,6 @@
 """A key for a model's structure: equal keys, equal units."""
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from neurosearch.neurons.code import functions_of
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
-_TABLES = {"_parameters", "_buffers", "_modules", "training"}
+_SIMPLE = {bool, int, float, str, type(None)}
+_DICTS = {dict, OrderedDict}
+_TABLES = {"_parameters", "_buffers", "_modules"}
 
 
 class _NoKeyError(Exception):
@@ -47,12 +50,14 @@ def _module_key(name: str, module: nn.Module, seen: dict[int, int]) -> Hashable:
         for key, tensor in own[table].items()
     )
     children = tuple((key, seen.setdefault(id(child), len(seen))) for key, child in own["_modules"].items())
-    settings = tuple(
-        (key, _value_key(value, seen))
-        for key, value in own.items()
-        if key not in _TABLES and not (isinstance(value, dict) and not value)
-    )
-    return name, type(module), seen.setdefault(id(module), len(seen)), tensors, children, settings
+    settings = []
+    for key, value in own.items():
+        kind = type(value)
+        if kind in _SIMPLE:
+            settings.append((key, kind, value if key != "training" else None))
+        elif not (kind in _DICTS and not value) and key not in _TABLES:
+            settings.append((key, kind, _value_key(value, seen)))
+    return name, type(module), seen.setdefault(id(module), len(seen)), tensors, children, tuple(settings)
 
 
 def _tensor_key(tensor: Tensor, seen: dict[int, int]) -> Hashable:

@@ -204,7 +204,8 @@ class _Lender:
     def _make(self, tensor: Tensor, shape: Shape | None) -> Tensor:
         device = torch.device("meta") if self.run.on_meta else tensor.device
         if shape is not None and (not self.run.on_meta or shape != tuple(tensor.shape)):
-            return torch.zeros(shape, dtype=tensor.dtype, device=device)
+            make = torch.empty if self.run.on_meta else torch.zeros
+            return make(shape, dtype=tensor.dtype, device=device)
         if self.run.on_meta:
             return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
         return tensor.detach() if isinstance(tensor, nn.Parameter) else tensor.detach().clone()

@@ -286,7 +286,7 @@ def _choices(units: Units, group: int, model: nn.Module, modules: Sequence[str])
 def _agreed(units: Units, other: Units) -> Units | _Failure:
     """Compare the units of a network with those of the same network at other widths."""
     other = replace(other, layout=replace(other.layout, bindings=units.layout.bindings))
-    if other.layout.digest == units.layout.digest:
+    if replace(other.layout, frozen=units.layout.frozen) == units.layout:  # as equal digests, and sooner told
         return units
     if 1 in units.sizes and _same_but_repeats(units, other):
         # One unit alone does not tell a run of repeats from repeated runs; the wider network does.

@@ -29,6 +29,8 @@ def _contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 def _empty_like(tensor: Tensor) -> Tensor | None:
     """Return a tensor of the same shape and order of dimensions, or None if its elements overlap or leave gaps."""
     shape, strides = tensor.shape, tensor.stride()
+    if tensor.is_contiguous() and 1 not in shape:  # most are: their strides are the plain ones
+        return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
     order = sorted(range(len(shape)), key=lambda place: (-strides[place], place))
     if tuple(strides[place] for place in order) != _contiguous([shape[place] for place in order]):
         return None

@@ -1,13 +1,15 @@
 """`neurosearch check`: is the config right, and is everything there that it names?"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurosearch.cli.data_words import DataWords
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import ConfigFile, Overrides
 from neurosearch.cli.report import Report, neurosearch
+
+if TYPE_CHECKING:
+    from neurosearch.cli.data_words import DataWords
 
 
 @command

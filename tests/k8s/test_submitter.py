@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from neurosearch.cli.kubernetes import submitted
+from neurosearch.cli.kubernetes import standing_report, submitted
 from neurosearch.cluster.memory_kubectl import MemoryKubectl
 from neurosearch.cluster.pods import SECRETS
 from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT
@@ -42,13 +42,15 @@ def test_a_submitter_may_do_what_the_page_says(overlay):
     assert granted(overlay) == stated
 
 
-def test_a_submitter_may_run_the_commands_that_submit_prints(tmp_path):
+def test_a_submitter_may_run_the_commands_that_submit_and_status_print(tmp_path):
     (tmp_path / "a.yaml").write_text(PLAIN)
     kubectl = MemoryKubectl(SECRETS)
     data = {"cluster.yaml": TEXT, "image": IMAGE}
     kubectl.put({"kind": "ConfigMap", "metadata": {"name": "neurosearch"}, "data": data})
-    report = submitted(tmp_path / "a.yaml", (), "neurosearch", dry_run=False, kubectl=kubectl)
-    printed = [shlex.split(line) for line in report.next if line.startswith("kubectl ")]
+    said = list(submitted(tmp_path / "a.yaml", (), "neurosearch", dry_run=False, kubectl=kubectl).next)
+    kubectl.objects["rayjob", "search-a"]["status"] = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
+    said += standing_report("a", "neurosearch", kubectl).next
+    printed = [shlex.split(line) for line in said if line.startswith("kubectl ")]
     commands = [[word for word in words[1:] if not word.startswith("-")] for words in printed]
     asked = {(command, what.partition("/")[0]) for command, what, *_ in commands}
     assert asked == {("logs", "job"), ("port-forward", "service")}

@@ -165,11 +165,12 @@ def _start(workers: Workers) -> None:
         check_address(workers.address)
     try:
         ray.init(address=workers.address, log_to_driver=False, runtime_env=hidden)
-    except (ConnectionError, AuthenticationError) as error:
+    except (ConnectionError, AuthenticationError):
+        # Somebody listens there: what Ray calls a broken connection is no server that is away and may come back.
         raise StudyError(
             f"the Ray cluster at {workers.address} does not let this machine in. If it wants a token, set "
             "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's."
-        ) from error
+        ) from None
 
 
 def _nodes() -> list[Mapping[str, float]]:

@@ -97,7 +97,7 @@ class TestStrangersAtTheDashboard:
         refused = type_in(
             "search", config, "--address", ray_cluster.address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="no"
         )
-        assert refused.code == 2
+        assert refused.code == 2, refused.out + refused.err
         assert "does not let this machine in. If it wants a token, set RAY_AUTH_MODE=token" in refused.err
         assert not list((tmp_path / "runs").glob("first/trials/*"))
 

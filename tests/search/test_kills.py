@@ -82,7 +82,7 @@ def test_a_search_that_is_killed_again_and_again_ends_like_one_left_alone(tmp_pa
     config = load_study(written(tmp_path, "alone"))
     alone = StudyFolder(tmp_path, "alone")
     study = create_study(alone, config)
-    study.set_reference_cost(_reference_cost(config, alone))
+    study.set_reference_cost(_reference_cost(study))
     desk = Desk(study, SilentTracker(), SilentListener(), lambda trial: {}, lambda: _confirmation(study))
     run_desk(desk, 2, open_training)  # in this process, without Ray
     study.close()

@@ -1,4 +1,7 @@
-"""The trials of a pack in one worker: each is told, stopped and ended as one that runs alone."""
+"""The trials of a pack in one worker: each is told, stopped and ended as one that runs alone.
+
+This file is longer than most: all of it is one pack and what can become of its members, on one set of helpers.
+"""
 
 import json
 from dataclasses import replace

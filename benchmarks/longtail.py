@@ -13,30 +13,33 @@ test set. Arms:
 - `random_importance`: periodic, with neurons pruned at random.
 
 `arms`: for each case and remedy, each arm's mean and 95 % interval over the seeds, its paired difference to `fixed`
-with its interval, and the multiply-adds of its training. Cases that need a GPU are "not measured" without one; they
-follow the published recipe (ResNet-32, 200 epochs, ratio 100). Needs torch, numpy, and the npz files in
-NEUROSEARCH_TEST_DATA.
+with its interval, and the multiply-adds of its training. Cases of the published recipe (ResNet-32, 200 epochs, ratio
+100; in bfloat16 and channels-last) are "not measured" without a GPU, unless `--device cpu` asks for the hours they take
+there. With `--keep` a training that was interrupted goes on from its last checkpoint, and one that is done is not done
+again. Needs torch, numpy, and the npz files in NEUROSEARCH_TEST_DATA.
 
 Usage: python benchmarks/longtail.py [--cases mnist_mlp16 cifar10_mini_cnn] [--remedies cross_entropy balanced_softmax]
-       [--arms fixed periodic] [--seeds 7] [--epochs N] [--workers 2] [--quick]
+       [--arms fixed periodic] [--seeds 7] [--epochs N] [--workers 2] [--device cpu] [--compile] [--keep FOLDER]
+       [--quick]
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 import torch
 from longtail_cases import BETA, CASES, FOLDER, REMEDIES, Data, Remedy, data
-from torch import nn
+from torch import Tensor, nn
 
 from neurosearch import names
 from neurosearch.data.augmentation import Augmentation
@@ -53,7 +56,7 @@ from neurosearch.growth import (
 )
 from neurosearch.models.head import with_cosine_head
 from neurosearch.randomness import derive_seed
-from neurosearch.training.checkpoint import MemoryCheckpointStore
+from neurosearch.training.checkpoint import FolderCheckpointStore, MemoryCheckpointStore
 from neurosearch.training.losses import class_balanced_weights
 from neurosearch.training.mixing import MixedBatches, MixedTask, Mixup
 from neurosearch.training.seams import Batches, GrowthPolicy, Task
@@ -92,22 +95,68 @@ RECYCLE = RecycleSettings(
 
 @dataclass(frozen=True)
 class Job:
-    """One training."""
+    """One training.
+
+    Attributes:
+        keep: Folder for what outlives an interruption; None: nothing does.
+    """
 
     case: str
     remedy: str
     arm: str
     seed: int
     epochs: int
+    device: str
+    is_compiled: bool
+    keep: Path | None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where this training is kept."""
+        name = f"{self.case}-{self.remedy}-{self.arm}-{self.epochs}-{self.seed}"
+        return None if self.keep is None else self.keep / name
+
+
+class LastScored(ArrayBatches):
+    """Scores all test images after the last epoch, and a hundred of them after the others, which nobody asks for."""
+
+    last_epoch: int
+    _is_last = False
+
+    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the epoch's batches."""
+        self._is_last = epoch >= self.last_epoch
+        return super().train(epoch)
+
+    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the test images."""
+        for x, y in super().validation():
+            if not self._is_last:
+                yield x[:100], y[:100]
+                return
+            yield x, y
 
 
 def trained(job: Job) -> dict[str, float]:
     """Trains one network and returns its last scores on the test set, with what the training cost."""
+    done = None if job.folder is None else job.folder / "result.json"
+    if done is not None and done.exists():
+        result: dict[str, float] = json.loads(done.read_text())
+        return result
+    result = scored(job)
+    if done is not None:
+        done.write_text(json.dumps(result))
+        print(json.dumps({done.parent.name: result}), file=sys.stderr, flush=True)
+    return result
+
+
+def scored(job: Job) -> dict[str, float]:
+    """Trains one network to its end."""
     torch.set_num_threads(1)
     case, remedy, stored = CASES[job.case], REMEDIES[job.remedy], data(CASES[job.case].data)
-    device = torch.device("cuda" if case.gpu_hours else "cpu")
-    settings = replace(case.settings, seed=job.seed, epochs=job.epochs)
-    batches = ArrayBatches(
+    device = torch.device(job.device)
+    settings = replace(case.settings, seed=job.seed, epochs=job.epochs, compiled=job.is_compiled)
+    batches = LastScored(
         stored.train,
         stored.test,  # in the validation part's place: nothing is chosen by it
         case.batch_size,
@@ -117,13 +166,14 @@ def trained(job: Job) -> dict[str, float]:
         sampling=Sampling(remedy.sampling, job.epochs),
         augmentation=Augmentation(4, flip=True, fill=stored.black) if case.augments else None,
     )
+    batches.last_epoch = job.epochs - 1
     trainer = Trainer(
         settings,
         network(job, stored),
         mixed(batches, remedy, job.seed, device),
         task(remedy, batches.class_counts),
         policy(job.arm),
-        MemoryCheckpointStore(),
+        MemoryCheckpointStore() if job.folder is None else FolderCheckpointStore(job.folder),
         device,
         (torch.zeros(2, *stored.train.x.shape[1:]),),
         second_stage=stage(remedy, batches.class_counts),
@@ -186,7 +236,7 @@ def policy(arm: str) -> GrowthPolicy:
 def main() -> None:
     """Prints the figures as one JSON object."""
     arguments = parsed()
-    cases = [name for name in arguments.cases if not CASES[name].gpu_hours or torch.cuda.is_available()]
+    cases = [name for name in arguments.cases if device_of(name, arguments) is not None]
     missing = [name for name in cases if not (FOLDER / f"{CASES[name].data}.npz").exists()]
     if missing:
         raise SystemExit(f"{FOLDER} lacks the data of {', '.join(missing)}; name its folder in NEUROSEARCH_TEST_DATA")
@@ -205,6 +255,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--epochs", type=int, help="instead of each case's own")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that train, on the CPU")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="of the published recipe")
+    parser.add_argument("--compile", action="store_true", help="compile the steps of the published recipe")
+    parser.add_argument("--keep", type=Path, help="folder for checkpoints and finished trainings")
     parser.add_argument("--quick", action="store_true", help="three seeds, six epochs: shows that the script runs")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -212,38 +265,45 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
+def device_of(case: str, arguments: argparse.Namespace) -> str | None:
+    """Returns where a case is trained; None: it needs a GPU, and there is none."""
+    if not CASES[case].gpu_hours or arguments.device == "cpu":
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else None
+
+
 def measured(case: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains a case in every remedy and arm on every seed."""
-    epochs = arguments.epochs or CASES[case].settings.epochs
-    workers = 1 if CASES[case].gpu_hours else arguments.workers
+    epochs, device = arguments.epochs or CASES[case].settings.epochs, device_of(case, arguments)
+    assert device is not None
+    workers = arguments.workers if device == "cpu" else 1
+    is_compiled = bool(arguments.compile and CASES[case].gpu_hours)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         found = {}
         for remedy in arguments.remedies:
             jobs = [
-                Job(case, remedy, arm, seed, epochs)
+                Job(case, remedy, arm, seed, epochs, device, is_compiled, arguments.keep)
                 for arm in arguments.arms
                 if arm != "prolonged"
                 for seed in range(arguments.seeds)
             ]
             results = dict(zip(jobs, pool.map(trained, jobs), strict=True))
             if "prolonged" in arguments.arms:
-                longer = prolonged(case, remedy, epochs, results, arguments)
+                longer = prolonged(epochs, results)
                 results |= dict(zip(longer, pool.map(trained, longer), strict=True))
             found[remedy] = summary(results, arguments.arms)
             print(json.dumps({case: {remedy: found[remedy]}}), file=sys.stderr, flush=True)
     return found
 
 
-def prolonged(
-    case: str, remedy: str, epochs: int, results: Mapping[Job, dict[str, float]], arguments: argparse.Namespace
-) -> list[Job]:
+def prolonged(epochs: int, results: Mapping[Job, dict[str, float]]) -> list[Job]:
     """Returns the fixed trainings with as many epochs as the periodic ones could pay for."""
     cost = {
         arm: fmean(result["multiply_adds"] for job, result in results.items() if job.arm == arm)
         for arm in ("fixed", "periodic")
     }
     longer = round(epochs * cost["periodic"] / cost["fixed"])
-    return [Job(case, remedy, "prolonged", seed, longer) for seed in range(arguments.seeds)]
+    return [replace(job, arm="prolonged", epochs=longer) for job in results if job.arm == "fixed"]
 
 
 def summary(results: Mapping[Job, dict[str, float]], arms: Sequence[str]) -> dict[str, Any]:

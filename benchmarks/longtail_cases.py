@@ -95,6 +95,9 @@ PUBLISHED = replace(
     drops=(0.8, 0.9),
     drop_factor=0.01,
     warmup_epochs=5,
+    checkpoint_every_epochs=5,
+    amp=True,
+    channels_last=True,
 )
 CASES = {
     "mnist_mlp16": Case("mnist_lt", mlp((16, 16)), SMALL, 64, augments=False, gpu_hours=0.0),

@@ -84,7 +84,11 @@ class TrainingFields(Fields):
     importance_examples: Count = Field(
         64, description="Training examples of each class (regression: in all) that neurons are scored on"
     )
-    bf16: bool = Field(False, description="On CUDA: bfloat16 autocast")
+    bf16: bool = Field(
+        False,
+        description="bfloat16 autocast, for GPUs and for CPUs with bfloat16 matrix units (AMX); other CPUs are slower with "
+        "it",
+    )
     measure_latency: bool = Field(
         False, description="Measure latency_seconds, the time of one forward pass of one example, after every epoch"
     )
@@ -95,4 +99,6 @@ class TrainingFields(Fields):
         "whose sizes move all the time. Of a pack of tiny perceptrons on the CPU the whole step, once for all sizes: "
         "see `search.packing`",
     )
-    channels_last: bool = Field(False, description="On CUDA: channels-last memory format for convolutions")
+    channels_last: bool = Field(
+        False, description="Channels-last memory format for convolutions; it goes well with bf16, and helps CPUs, too"
+    )

@@ -21,16 +21,21 @@ hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("neu
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "neurosearch"))
 
 
-def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none; torch is imported only if such a test was chosen."""
-    for_gpu = [item for item in items if item.get_closest_marker("gpu")]
-    if not for_gpu:
-        return
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Give a test that needs a GPU a simulated one where there is none; torch is imported only for such a test."""
+    if item.get_closest_marker("gpu") is None:
+        return (yield)
     import torch
 
-    if not torch.cuda.is_available():
-        for item in for_gpu:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+    if torch.cuda.is_available():
+        return (yield)
+    if item.get_closest_marker("gpu").kwargs.get("simulated") is False:
+        pytest.skip("no CUDA device on this machine")
+    from tests.simulated_gpu import simulated_gpu
+
+    with simulated_gpu():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ class ArrayBatches:
         order = self._sampling.order(labels, self._num_classes, epoch, derive_seed(self._seed, "order", epoch))
         lengths = [sum(sizes) for sizes in self._blocks]
         on_device = _sent(order, self._device)
-        near = on_device if self._x.device == self._device else order
+        near = order if self._x.is_cpu else on_device
         gathered = (self._x.index_select(0, each) for each in near.split_with_sizes(lengths))
         blocks = zip(self._blocks, on_device.split_with_sizes(lengths), strict=True)
         augmented = self._augmented(epoch, lengths)
@@ -168,7 +168,7 @@ class ArrayBatches:
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device; a GPU fetches it from pinned memory while the host goes on."""
-    if device.type != "cuda" or tensor.device == device:
+    if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

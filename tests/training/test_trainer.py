@@ -312,7 +312,6 @@ def test_autocast_and_channels_last_train_as_well(build_trainer, policy, choice)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("choice", [{}, {"amp": True, "channels_last": True}])
 def test_every_policy_learns_on_a_gpu_and_resumes_there(build_trainer, policy, choice):
@@ -324,6 +323,7 @@ def test_every_policy_learns_on_a_gpu_and_resumes_there(build_trainer, policy, c
         "learning_rate": 0.03,
         "device": device,
         "store": store,
+        "growth": ROOM[policy],
         **choice,
     }
     list(itertools.islice(build_trainer(**options).epochs(), 5))

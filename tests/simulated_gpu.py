@@ -15,20 +15,18 @@ generator of its own. `torch.cuda.set_sync_debug_mode("error")` refuses what wou
 
 What this cannot see: kernels that CUDA lacks, or that round otherwise; memory, time and streams (a copy that does not
 block has always arrived); compiled code; several GPUs; what autocast chooses on CUDA (the CPU's choice is taken);
-other threads and processes; and calls within an operation other than `Tensor.backward`, such as those of a hook that
-`torch.autograd.grad` runs, where only operations are checked.
+other threads and processes.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 
@@ -57,7 +55,13 @@ _OF_VALUES = {torch.tensor, torch.as_tensor, torch.asarray}  # made on the CPU, 
 def simulated_gpu() -> Iterator[torch.device]:
     """Let this thread have a GPU for the block."""
     operations = _Operations()
-    own, autocast = operations.generator, torch.autocast
+    calls, own = _Calls(operations), operations.generator
+    autocast, run_backward = torch.autocast, torch.autograd._engine_run_backward
+
+    def seen_backward(*args: Any, **words: Any) -> Any:
+        with calls:  # hooks are Python, whose calls are to be seen as well
+            return run_backward(*args, **words)
+
     functions = {name: lambda *_: None for name in ("synchronize", "empty_cache", "set_device")} | {
         "is_available": lambda: True,
         "device_count": lambda: 1,
@@ -73,9 +77,11 @@ def simulated_gpu() -> Iterator[torch.device]:
         for name, function in functions.items():
             patch.setattr(torch.cuda, name, function)
         patch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)  # optimizers ask it for streams
+        patch.setattr(torch.backends.cudnn, "is_acceptable", lambda _tensor: False)
         patch.setattr(torch, "Generator", _Generator)
         patch.setattr(torch, "autocast", lambda _type, *args, **words: autocast("cpu", *args, **words))
-        with operations, _Calls(operations):
+        patch.setattr(torch.autograd, "_engine_run_backward", seen_backward)
+        with operations, calls:
             yield GPU
 
 
@@ -89,7 +95,7 @@ def is_on_gpu(value: Any) -> bool:
 class _Generator(torch.Generator):
     """A generator that says where it is."""
 
-    def __new__(cls, device: torch.device | str = CPU) -> "_Generator":
+    def __new__(cls, device: torch.device | str = CPU) -> Self:
         made = super().__new__(cls, CPU)
         made.place = torch.device(device).type
         return made
@@ -135,7 +141,7 @@ class _Operations(TorchDispatchMode):
             is_drawn = on_gpu and torch.Tag.nondeterministic_seeded in function.tags and not kwargs.get("generator")
             with _drawing_from(self.generator) if is_drawn else nullcontext():
                 results = function(*args, **kwargs)
-            return _marked(results) if on_gpu and name != "copy_" else results
+            return _marked(results) if on_gpu and name not in {"copy_", "set_"} else results
 
 
 class _Calls(TorchFunctionMode):
@@ -146,34 +152,34 @@ class _Calls(TorchFunctionMode):
         self._operations = operations
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        words, at = dict(kwargs or {}), self._operations.at
-        leaves = tree_leaves((args, words))
+        words, leaves = dict(kwargs or {}), [*_leaves(args), *_leaves(kwargs)]
+        if function is Tensor.__deepcopy__:  # whose other argument holds what was copied before
+            return _marked(function(*args)) if is_on_gpu(args[0]) else function(*args)
         on_gpu = any(map(is_on_gpu, leaves))
         if function in _ANSWERS and on_gpu:
             return _ANSWERS[function]
-        if function == Tensor.grad.__set__ and args[1] is not None and on_gpu != all(map(is_on_gpu, args)):
-            raise RuntimeError("assigned grad has data located on a different device")
+        if on_gpu:
+            _check_call(function, args)
         if function is Tensor.pin_memory:
-            return _pinned(args[0])
-        if function is Tensor.backward:
-            with at("cuda" if on_gpu else "cpu"), self:  # hooks are Python, whose calls are to be seen as well
-                return torch.autograd.backward(*args, grad_tensors=words.pop("gradient", None), **words)
+            return args[0].clone()
         if function in (Tensor.cpu, Tensor.cuda):
             return self._moved(args[0], CPU if function is Tensor.cpu else GPU, **words)
         if function is Tensor.to or (function in _OF_VALUES and is_on_gpu(args[0])):
             return self._moved(*args, **({"device": GPU} if function in _OF_VALUES else {}) | words)
+        return self._called(function, args, words, leaves, on_gpu=on_gpu)
+
+    def _called(self, function: Any, args: Any, words: dict[str, Any], leaves: list[Any], *, on_gpu: bool) -> Any:
+        """Call a function so that what it makes lies where its keywords, or else its arguments, say."""
         place = torch.device(words["device"]).type if words.get("device") is not None else ""
         if place == "cuda":
             words["device"] = CPU
         if self._operations.refuses_waiting and function in _WAITING_CALLS and (on_gpu or place == "cuda"):
             raise RuntimeError("called a synchronizing CUDA operation")
-        if function in _NEED_HOST and on_gpu:
-            raise TypeError(f"can't convert {GPU} device type tensor to numpy")
         where = place or ("cuda" if on_gpu and function not in _OF_VALUES else "cpu")
         for each in leaves:
-            if isinstance(each, _Generator) and where != "meta" and each.place != where:
+            if isinstance(each, _Generator) and where not in {"meta", each.place}:
                 raise RuntimeError(f"Expected a '{where}' device type for generator but found '{each.place}'")
-        with at(where):
+        with self._operations.at(where):
             results = function(*args, **words)
         return _marked(results) if place == "cuda" else results
 
@@ -204,6 +210,17 @@ _NEED_HOST = {Tensor.numpy, Tensor.__array__, Tensor.__dlpack__}
 _WAITING_CALLS = _OF_VALUES | {Tensor.tolist}
 
 
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield what stands in lists, tuples and dicts; PyTorch's own function for it takes most of a training's time."""
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, dict):
+        yield from _leaves([*value.values()])
+    else:
+        yield value
+
+
 def _plain(value: Any) -> Tensor | None:
     """Return a tensor that could be on the GPU, without the wrappers of `vmap`; None for anything else."""
     if not isinstance(value, Tensor):
@@ -216,23 +233,27 @@ def _plain(value: Any) -> Tensor | None:
 def _marked(values: Any) -> Any:
     """Return values whose tensors lie on the GPU from now on."""
     with torch._C.DisableTorchFunction():
-        for tensor in map(_plain, tree_leaves(values)):
+        for tensor in map(_plain, _leaves(values)):
             if tensor is not None:
                 tensor.untyped_storage().is_on_gpu = True
     return values
 
 
-def _pinned(tensor: Tensor) -> Tensor:
-    if is_on_gpu(tensor):
+def _check_call(function: Any, args: Any) -> None:
+    """Refuse calls with a tensor of the GPU that no operation would tell of."""
+    if function in _NEED_HOST:
+        raise TypeError(f"can't convert {GPU} device type tensor to numpy")
+    if function is Tensor.pin_memory:
         raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
-    return tensor.clone()
+    if function == Tensor.grad.__set__ and args[1] is not None and not all(map(is_on_gpu, args)):
+        raise RuntimeError("assigned grad has data located on a different device")
 
 
 def _given(function: Any, args: Any, kwargs: Any) -> list[tuple[Any, Tensor]]:
     """Return the tensors that an operation is given, each with the argument that it is given for."""
     arguments = {argument.name: argument for argument in function._schema.arguments}
     pairs = [*zip(arguments.values(), args, strict=False), *((arguments[name], kwargs[name]) for name in kwargs)]
-    return [(argument, each) for argument, value in pairs for each in tree_leaves(value) if isinstance(each, Tensor)]
+    return [(argument, each) for argument, value in pairs for each in _leaves(value) if isinstance(each, Tensor)]
 
 
 def _runs_on_gpu(name: str, function: Any, found: list[tuple[Any, Tensor]]) -> bool:
@@ -261,7 +282,9 @@ def _check_alike(name: str, found: list[tuple[Any, Tensor]]) -> None:
     lists = {argument.name: [each for other, each in found if other is argument] for argument, _ in found}
     lists.pop("state_steps", None)
     for alike in zip(*lists.values(), strict=True):
-        orders = {tuple((n, step) for n, step in zip(each.shape, each.stride(), strict=True) if n != 1) for each in alike}
+        orders = {
+            tuple((n, step) for n, step in zip(each.shape, each.stride(), strict=True) if n != 1) for each in alike
+        }
         if len(orders) > 1 or len({each.dtype for each in alike}) > 1:
             raise RuntimeError(f"{name}: {', '.join(lists)} must have same dtype, device, and layout")
 

@@ -153,7 +153,10 @@ def build(
     mixing=None,
     **changes,
 ):
-    """A trainer on a tiny problem; `changes` go into the training settings, `growth` and `task` where they say."""
+    """A trainer on a tiny problem; `changes` go into the training settings, `growth` and `task` where they say.
+
+    A model is a kind, or what makes one; a policy as well.
+    """
     batches = make_batches(device)
     counts = batches.class_counts
     learned = Classification(LOSSES[loss](counts), counts, ["a", "b", "c"], **(task or {}))
@@ -161,10 +164,10 @@ def build(
         batches, learned = MixedBatches(batches, mixing, SETTINGS.seed, device), MixedTask(learned)
     return Trainer(
         settings=replace(SETTINGS, **changes),
-        model=make_model(model, dropout),
+        model=make_model(model, dropout) if isinstance(model, str) else model(),
         batches=batches,
         task=learned,
-        policy=make_policy(policy, **(growth or {})),
+        policy=make_policy(policy, **(growth or {})) if isinstance(policy, str) else policy(),
         checkpoints=MemoryCheckpointStore() if store is None else store,
         device=device,
         example_inputs=(torch.zeros(2, 1, 4, 4),),
@@ -222,6 +225,7 @@ def build_member():
         store=None,
         task="classes",
         batch_size=10,
+        device=CPU,
         **changes,
     ):
         train, validation = (clouds(dtype, counts, number) for counts, number in ((PACK_COUNTS, 1), ((9, 9, 9), 2)))
@@ -242,11 +246,11 @@ def build_member():
         return Trainer(
             settings=replace(SETTINGS, seed=seed, **changes),
             model=model,
-            batches=ArrayBatches(train, validation, batch_size, seed, CPU, num_classes),
+            batches=ArrayBatches(train, validation, batch_size, seed, device, num_classes),
             task=learned,
             policy=policies[policy](),
             checkpoints=MemoryCheckpointStore() if store is None else store,
-            device=CPU,
+            device=device,
             example_inputs=(torch.zeros(2, 1, 4, 4, dtype=dtype),),
         )
 

@@ -5,21 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurosearch.training.mixing import Mixup, Remix
-
-# What makes the host wait for a GPU: values it wants to see, and results whose shape depends on values.
-WAITING = {
-    "_local_scalar_dense",
-    "nonzero",
-    "masked_select",
-    "is_nonzero",
-    "equal",
-    "_unique2",
-    "unique_dim",
-    "unique_consecutive",
-    "repeat_interleave",
-    "bincount",
-    "histc",
-}
+from tests.simulated_gpu import WAITING
 
 
 class Waited(Exception):
@@ -113,8 +99,14 @@ def test_no_step_of_an_epoch_waits_for_the_device(build_trainer, device, changes
     assert sums.isfinite().all()
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("changes", [{"amp": True}, {"amp": True, "channels_last": True}, {"compiled": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"amp": True}, marks=pytest.mark.gpu),
+        pytest.param({"amp": True, "channels_last": True}, marks=pytest.mark.gpu),
+        pytest.param({"compiled": True}, marks=pytest.mark.gpu(simulated=False)),
+    ],
+)
 def test_what_only_a_gpu_has_waits_no_more(build_trainer, changes):
     device = torch.device("cuda")
     trainer = build_trainer(device=device, model="cnn", warmup_epochs=0, **changes)

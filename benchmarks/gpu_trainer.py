@@ -22,7 +22,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,7 +37,7 @@ from neurosearch.data.augmentation import Augmentation, Augmenter
 from neurosearch.data.batches import ArrayBatches
 from neurosearch.data.prepared import Arrays
 from neurosearch.growth import PeriodicPolicy, PeriodicSettings, StaticPolicy
-from neurosearch.growth.policy import Clock, Need
+from neurosearch.growth.policy import Clock, Decision, Need
 from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.seams import GrowthPolicy
 from neurosearch.training.tasks import Classification
@@ -272,16 +272,16 @@ def event_share(setup: Setup, cycles: int) -> float:
     """Returns the median time of a growth event as a share of the median time of an epoch without one."""
     policy = TimedPolicy(setup.device)
     growing = trainer(setup, policy, cycles * PERIODIC.period_epochs)
-    change = growing._change  # noqa: SLF001  # nothing public ends where an event does
+    carry_out = growing.carry_out
     events: list[float] = []
 
-    def timed_change(clock: Clock, need: Need) -> None:
-        change(clock, need)
+    def timed_change(decisions: Sequence[Decision]) -> None:
+        carry_out(decisions)
         wait(setup.device)
         assert policy.began is not None
         events.append(time.perf_counter() - policy.began)
 
-    growing._change = timed_change  # noqa: SLF001
+    growing.carry_out = timed_change  # an event ends where its decisions are carried out
     epochs, before = [], time.perf_counter()
     for _ in growing.epochs():
         wait(setup.device)

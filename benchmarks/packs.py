@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from growing import NUM_NEURONS, SWEEP, lambda_step_seconds, train_arms
 from growing_mask import bessel, mask_losses, rounded
 
 from neurosearch.data.batches import ArrayBatches
@@ -49,6 +48,7 @@ from neurosearch.training.tasks import Classification, Regression
 from neurosearch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
+NUM_NEURONS = 9  # as in `growing`, whose import needs SciPy: a machine with a GPU may have none
 SETTINGS = {
     "epochs": 1,
     "optimizer": "adam",
@@ -148,6 +148,8 @@ def tiny_pack(count: int, steps: int, *, compiled: bool) -> tuple[float, float]:
 
 def tiny(count: int, steps: int) -> dict[str, float]:
     """Return trial-steps per CPU second: alone, in packs of the search, by the closed form; and compiling's seconds."""
+    from growing import SWEEP, train_arms
+
     alone = [tiny_trainer(seed, steps, compiled=False) for seed in range(4)]
     started = time.process_time()
     for trainer in alone:
@@ -315,6 +317,8 @@ def main() -> None:
         torch.set_flush_denormal(asked.part[0] == "together")
         (bessel_alone if asked.part[0] == "alone" else bessel_together)(int(asked.part[1]), int(asked.part[2]))
         return
+    from growing import SWEEP, lambda_step_seconds
+
     rates = tiny(32 if quick else 256, 80 if quick else 4000)
     print(f"tiny: {rates}", flush=True)
     torch.set_flush_denormal(True)

@@ -15,7 +15,7 @@ from neurosearch.build.final import (
     save_final,
     score_test_part,
 )
-from neurosearch.build.trial import build_model
+from neurosearch.build.trial import build_model, build_trainer
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
 from neurosearch.neurons import apply_plan, find_units, prune, structure
@@ -42,6 +42,21 @@ def test_a_resized_network_comes_back_as_it_was(trial: Make, digits: PreparedDat
     assert torch.equal(again(x), model(x))
     assert load_structure(tmp_path) == structure(again, find_units(again, (x,)))
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+@pytest.mark.gpu
+def test_a_network_from_a_gpu_is_scored_anywhere(trial: Make, digits: PreparedData, tmp_path: Path) -> None:
+    config = trial(growth={"kind": "nimble"})
+    trainer = build_trainer(config, digits, tmp_path / "states", torch.device("cuda"))
+    for _ in trainer.epochs():
+        pass
+    final = trainer.finish()
+    save_final(tmp_path, final.model, final.units)
+    again = load_final(config, digits.manifest, tmp_path)
+    for mine, other in zip(final.model.parameters(), again.parameters(), strict=True):
+        assert (mine.device.type, other.device.type) == ("cuda", "cpu")
+        assert torch.equal(mine.cpu(), other)
+    assert 0 < final_test_scores(config, digits, tmp_path)["test/accuracy"] <= 1
 
 
 def test_a_trial_without_a_network_is_named_with_the_remedy(trial: Make, digits: PreparedData, tmp_path: Path) -> None:

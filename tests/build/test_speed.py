@@ -37,6 +37,13 @@ def test_every_growth_can_be_timed_at_its_peak(kind: str, trial: Make, digits: P
     assert speed.peak_epoch_seconds is not None
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["static", "periodic", "nimble"])
+def test_so_it_can_on_a_gpu(kind: str, trial: Make, digits: PreparedData) -> None:
+    speed = measure_speed(trial(training={"epochs": 50}, growth={"kind": kind}), digits, torch.device("cuda"), 0.0)
+    assert speed.peak_epoch_seconds is not None
+
+
 def test_the_estimate_is_near_what_the_training_takes(trial: Make, digits: PreparedData, tmp_path: Path) -> None:
     config = trial(training={"epochs": 20, "batch_size": 8})
 

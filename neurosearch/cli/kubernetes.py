@@ -101,6 +101,21 @@ def stopped(name: str, namespace: str, *, at_once: bool, kubectl: Kubectl | None
     return Report({"study": name, "stop_requested": True}, (line,), next=again)
 
 
+def check_asked_there_alone(address: str | None, *, watch: bool = False) -> None:
+    """Checks that nothing was typed that --kubernetes would leave aside.
+
+    Raises:
+        CommandError: Something was.
+    """
+    if address is not None:
+        raise CommandError("say where: --address URL for a Ray cluster, or --kubernetes.")
+    if watch:
+        raise CommandError(
+            "--watch shows a search of this machine or of a Ray cluster. Take it out: with --kubernetes `status` tells "
+            "how the search stands now, and names the command that follows its log."
+        )
+
+
 def _started(study: StudyConfig, kubectl: Kubectl, settings: ClusterSettings, notes: tuple[str, ...]) -> Report:
     name = submit(study, kubectl, settings)
     facts = {"ok": True, "study": study.study.name, "job": name, "namespace": settings.namespace, "notes": list(notes)}

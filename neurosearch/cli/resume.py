@@ -47,8 +47,9 @@ def resume(
 ) -> Report:
     """Go on with a study that was stopped or killed, or give it a larger budget: --set search.trials=50."""
     if kubernetes:
-        from neurosearch.cli.kubernetes import resumed
+        from neurosearch.cli.kubernetes import check_asked_there_alone, resumed
 
+        check_asked_there_alone(address)
         return resumed(name, tuple(overrides or ()), namespace)
     from neurosearch.cluster.address import is_job_address
 

@@ -27,8 +27,9 @@ def status(
 ) -> Report:
     """Show how a study stands: trials by state, the best, what runs, the budget; works while it is searched."""
     if kubernetes:
-        from neurosearch.cli.kubernetes import standing_report
+        from neurosearch.cli.kubernetes import check_asked_there_alone, standing_report
 
+        check_asked_there_alone(address, watch=watch)
         return standing_report(name, namespace)
     if address is not None:
         from neurosearch.cli.far_status import far_status

@@ -27,8 +27,9 @@ def stop(
 ) -> Report:
     """Ask the process that searches a study to stop; running trials keep their checkpoints and go on at `resume`."""
     if kubernetes:
-        from neurosearch.cli.kubernetes import stopped
+        from neurosearch.cli.kubernetes import check_asked_there_alone, stopped
 
+        check_asked_there_alone(address)
         return stopped(name, namespace, at_once=at_once)
     if address is not None:
         from neurosearch.cli.far_status import far_stop

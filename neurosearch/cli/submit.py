@@ -6,7 +6,7 @@ import typer
 
 from neurosearch.cli.frame import command
 from neurosearch.cli.options import NAMESPACE, ConfigFile, Namespace, OnKubernetes, Overrides
-from neurosearch.cli.report import CommandError, Report
+from neurosearch.cli.report import CommandError, Report, neurosearch
 
 JobServer = Annotated[
     str | None,
@@ -38,6 +38,12 @@ def submit(
         from neurosearch.cli.kubernetes import submitted
 
         return submitted(config, tuple(overrides or ()), namespace, dry_run=dry_run)
+    if dry_run:
+        raise CommandError(
+            "--dry-run prints what --kubernetes would apply; a Ray cluster's job is no manifest. What a search will "
+            "take `neurosearch plan` tells, and nothing was submitted.",
+            next_commands=(neurosearch("plan", config),),
+        )
     from neurosearch.cluster.package import packed
 
     package = packed(config, tuple(overrides or ()))

@@ -42,6 +42,25 @@ def test_submit_wants_to_know_where(config, words):
     assert "say where: --address URL for a Ray cluster, or --kubernetes" in done.output
 
 
+def test_a_dry_run_of_a_ray_clusters_job_is_refused_and_not_submitted(config):
+    done = run(app, ["submit", config, "--address", "http://127.0.0.1:1", "--dry-run"])
+    assert done.exit_code == 2
+    assert "--dry-run prints what --kubernetes would apply" in done.output
+
+
+@pytest.mark.parametrize("command", ["status", "stop", "resume"])
+def test_who_asks_kubernetes_asks_no_other_cluster(command):
+    done = run(app, [command, "a", "--kubernetes", "--address", "http://127.0.0.1:8265"])
+    assert done.exit_code == 2
+    assert "say where: --address URL for a Ray cluster, or --kubernetes" in done.output
+
+
+def test_kubernetes_is_not_watched_and_says_so():
+    done = run(app, ["status", "a", "--kubernetes", "--watch"])
+    assert done.exit_code == 2
+    assert "--watch shows a search of this machine or of a Ray cluster" in done.output
+
+
 def test_what_kubernetes_refuses_is_told_before_a_cluster_is_asked(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text(PLAIN.replace("{kind: digits}", "{kind: npz, path: mine.npz}"))

@@ -111,7 +111,7 @@ def _moved(beside: Path, kept_in: str, files: dict[str, Path], file: str, field:
             "Put it into S3, or into a folder that every node sees, and write its absolute path."
         )
     digest = _digest(source, inside)
-    where = f"{FILES}/{digest[:16]}/{source.name}"
+    where = f"{FILES}/{digest[:16]}/{Path(os.path.normpath(source)).name}"  # `..` is no name of a folder
     files[where] = source
     name = f"{kept_in}/{where}"
     return with_pin(name, digest) if field[0] == "model" and file.endswith(SUFFIXES) else name

@@ -1,4 +1,5 @@
 import hashlib
+import re
 
 import pytest
 
@@ -87,6 +88,18 @@ def test_a_folder_travels_without_rubbish(config, tmp_path):
         "cats/1.png",
         "dogs/2.png",
     ]
+
+
+@pytest.mark.parametrize("path", ["../photos/cats/..", "../photos"])
+def test_a_folder_keeps_its_name_however_it_is_written(config, tmp_path, path):
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    (tmp_path / "photos" / "cats" / "a.png").write_bytes(b"a")
+    beside = tmp_path / "configs" / "study.yaml"
+    beside.parent.mkdir()
+    beside.write_text(config.read_text())
+    words = ("data={kind: image_folder, path: " + path + ", resize: [8, 8]}", "model.weights=null")
+    (place,) = packed(beside, words).files
+    assert re.fullmatch("files/[0-9a-f]{16}/photos", place)
 
 
 def test_what_is_there_already_is_left_alone(config, tmp_path):

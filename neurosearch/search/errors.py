@@ -5,6 +5,10 @@ class StudyError(ValueError):
     """A study cannot be made, opened or gone on with as asked; nothing of it was changed."""
 
 
+class SearchedAlready(StudyError):
+    """A living process searches the study: one that has not heard of its end yet, say. Later the same may work."""
+
+
 class StorageLost(StudyError):
     """A database cannot be used, or was away for too long; what it holds stays as it is."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from neurosearch.config.database import PostgresAddress, SqliteAddress, database_address
-from neurosearch.search.errors import StudyError
+from neurosearch.search.errors import SearchedAlready, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.mishaps import missing_folder
 from neurosearch.search.patience import Patience
@@ -43,7 +43,8 @@ def search_lock(folder: StudyFolder) -> SearchLock:
     """Takes the right to search a study.
 
     Raises:
-        StudyError: A living process holds it, or the server that keeps it cannot be reached.
+        SearchedAlready: A living process holds it.
+        StudyError: The server that keeps it cannot be reached.
         OSError: The lock's file cannot be made.
     """
     address = _server(folder)
@@ -56,7 +57,7 @@ def search_lock(folder: StudyFolder) -> SearchLock:
 
         lock = Patience(str(folder.database)).run(lambda _: ServerLock.taken(address, folder.name, this_process()))
     if lock is None:
-        raise StudyError(
+        raise SearchedAlready(
             f"the study {folder.name!r} is being searched already, by {holder(folder) or 'another process'}. "
             f"Watch it with `{folder.command('status')}`, or end it with `{folder.command('stop')}`."
         )

@@ -16,6 +16,7 @@ from neurosearch.cli.retried import worth_another_start
 from neurosearch.config.base import ConfigError, Problem
 from neurosearch.config.load import StudyConfig
 from neurosearch.config.yaml_source import to_yaml
+from neurosearch.search.errors import SearchedAlready
 
 S3 = {"endpoint": "http://ADDRESS", "cache_folder": "CACHE", "tries": 1}
 
@@ -46,7 +47,10 @@ def test_what_a_new_cluster_would_meet_again_ends_well_and_says_so_last(result: 
     assert report.next == ()
 
 
-@pytest.mark.parametrize("result", [RuntimeError("boom"), CommandError("the disk is full.", code=FAILED)])
+@pytest.mark.parametrize(
+    "result",
+    [RuntimeError("boom"), CommandError("the disk is full.", code=FAILED), SearchedAlready("by another.")],
+)
 def test_what_another_start_may_mend_fails(result: Exception) -> None:
     assert ending(result).code == FAILED
 

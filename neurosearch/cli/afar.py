@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError, Report, neurosearch
+from neurosearch.cli.studies import typed_database
 from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.jobs import Job, newest_of_each, of_study
@@ -92,8 +93,13 @@ def far_study(name: str, address: str, folder: Path, database: str | None) -> Fa
 
     Raises:
         ClusterError: The cluster cannot be used.
-        CommandError: Nobody there knows the study, or several of its name, and nobody says where it lies.
+        CommandError: Nobody there knows the study, or several of its name, and nobody says where it lies; or what was
+            typed is no address of a database.
     """
+    try:
+        typed_database(database)
+    except StudyError as error:
+        raise CommandError(str(error)) from error
     server = connect(address)
     same_name = newest_of_each(name, server.jobs())
     job: Job | None

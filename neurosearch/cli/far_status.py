@@ -9,6 +9,7 @@ from neurosearch.cli.afar import FarStudy, far_study, unmade_words
 from neurosearch.cli.report import CommandError, Report, finite, neurosearch, say
 from neurosearch.cli.submitting import check_nobody_submitted, check_preflight, check_room, started
 from neurosearch.cluster.jobs import Job
+from neurosearch.config.database import SECRET_OPTION, without_login, without_password
 from neurosearch.config.yaml_source import Source
 
 _LOOK_SECONDS = 10.0  # each look starts a process on the head
@@ -94,8 +95,9 @@ def far_resume(name: str, address: str, folder: Path, database: str | None, over
 
     Raises:
         ConfigError: With what it asks for and the cluster has not.
-        CommandError: A job searches it, or the head has something else against it.
+        CommandError: A job searches it, or the head has something else against it; or a change holds a secret.
     """
+    _check_no_secret(overrides)
     study = far_study(name, address, folder, database)
     check_nobody_submitted(study)
     set_words = [word for text in overrides for word in ("--set", text)]
@@ -110,6 +112,22 @@ def far_resume(name: str, address: str, folder: Path, database: str | None, over
     check_room(found, study.server, stored)
     words = ("resume", name, *study.place, "--address", "auto", *set_words)
     return started(study, found, words, None)
+
+
+def _check_no_secret(overrides: tuple[str, ...]) -> None:
+    """Checks that no change hands over a secret: it would stand in the cluster's list of jobs before it is refused.
+
+    Raises:
+        CommandError: One does.
+    """
+    for text in overrides:
+        field, _, value = text.partition("=")
+        is_login = value.startswith(("http://", "https://")) and without_login(value) != value
+        if is_login or without_password(text) != text or SECRET_OPTION.search(field):
+            raise CommandError(
+                f"--set {field}=... holds a secret, which the cluster's list of jobs would show. Take it out, and "
+                "give it to the head by its environment, as docs/storages.md says."
+            )
 
 
 def _asked_to_stop(study: FarStudy, *, at_once: bool) -> Report:

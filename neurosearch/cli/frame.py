@@ -133,8 +133,10 @@ def _where(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
     if arguments.get("kubernetes"):
         namespace = arguments.get("namespace", NAMESPACE)
         return ("--kubernetes", *(() if namespace == NAMESPACE else ("--namespace", namespace)))
-    address = arguments.get("address")
-    is_job_server = name == "submit" or "://" in (address or "")  # any other is joined as a driver, and not asked
+    from neurosearch.config.database import without_login
+
+    address = without_login(arguments.get("address") or "")
+    is_job_server = name == "submit" or "://" in address  # any other is joined as a driver, and not asked
     return ("--address", address) if address and is_job_server else ()
 
 

@@ -44,7 +44,7 @@ def open_study(name: str, folder: Path, database: str | None = None) -> "StoredS
 
     at = StudyFolder(folder, name)
     try:
-        at = replace(at, database=_address(database) or _written_down(at))
+        at = replace(at, database=typed_database(database) or _written_down(at))
         study = StoredStudy(at)
     except NoStudy as error:
         others = tuple(on_study("status", replace(at, name=other)) for other in stored_names(at))
@@ -56,7 +56,7 @@ def open_study(name: str, folder: Path, database: str | None = None) -> "StoredS
     return study
 
 
-def _address(database: str | None) -> str | None:
+def typed_database(database: str | None) -> str | None:
     """Returns the address that was typed, or that the environment gives; None for none.
 
     Raises:
@@ -83,7 +83,7 @@ def _written_down(folder: StudyFolder) -> str | None:
         return None
     try:
         storage = read_yaml(folder.config).values.get("storage")
-        return _address(storage.get("database")) if isinstance(storage, dict) else None
+        return typed_database(storage.get("database")) if isinstance(storage, dict) else None
     except ConfigError:
         return None
 

@@ -44,7 +44,7 @@ def job_address(text: str) -> JobAddress:
         port = parts.port
     except ValueError as error:
         raise ClusterError(f"that is no address: host or port is malformed; {_FORM}.") from error
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None or parts.password is not None or (not parts.netloc and "@" in text):
         raise ClusterError(
             "the address holds a name or password, which would be shown; take it out and set RAY_AUTH_TOKEN, or "
             "RAY_AUTH_TOKEN_PATH, in the environment."

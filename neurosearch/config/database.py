@@ -21,6 +21,7 @@ _HIDDEN = r"pass|pwd|secret|token|credential|auth|signature|(?:api|access)[-_]?k
 SECRET_OPTION = re.compile(_HIDDEN, re.IGNORECASE)
 # A password reaches to the last @, for it may hold anything.
 _AFTER_USER = re.compile(r"(://[^\s/:@]*):\S*@")
+_LOGIN = re.compile(r"^([a-z]+://)?\S*@", re.IGNORECASE)
 _IN_QUERY = re.compile(rf"(?<=[?&;#])[^=&;#\s]*(?:{_HIDDEN})[^=&;#\s]*=[^\s&]*&?", re.IGNORECASE)
 
 #: How a connection is encrypted; the same words as PostgreSQL's own clients use.
@@ -93,6 +94,11 @@ def database_address(text: str) -> DatabaseAddress:
 def without_password(text: str) -> str:
     """Returns a text with an address in it, as it may be shown."""
     return _IN_QUERY.sub("", _AFTER_USER.sub(r"\1@", text))
+
+
+def without_login(address: str) -> str:
+    """Returns the address of a cluster, which has no place for names and passwords, as it may be shown."""
+    return _LOGIN.sub(r"\1", address)
 
 
 def _sqlite(text: str) -> SqliteAddress:

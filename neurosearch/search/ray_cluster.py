@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError
 
+from neurosearch.config.database import without_login
 from neurosearch.search.coming_nodes import coming_nodes
 from neurosearch.search.errors import StudyError
 from neurosearch.search.folders import StudyFolder
@@ -112,18 +113,19 @@ def check_address(address: str) -> None:
     Raises:
         StudyError: It is no address of a cluster, or nobody answers.
     """
+    shown = without_login(address)
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdigit():
         # ray:// would run the search on the cluster, away from the study's folder and its lock.
         raise StudyError(
-            f"{address!r} is no address of a Ray cluster; write host:port, such as 10.0.0.7:6379. Where a dashboard "
+            f"{shown!r} is no address of a Ray cluster; write host:port, such as 10.0.0.7:6379. Where a dashboard "
             "takes jobs (http://...), use `neurosearch submit`."
         )
     try:
         socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except OSError as error:
         raise StudyError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it with `ray start --head`, or "
+            f"no Ray cluster answers at {shown}: {error.strerror or error}. Start it with `ray start --head`, or "
             "mend the address."
         ) from error
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neurosearch.cli import afar
+from neurosearch.cli import afar, far_status
 from neurosearch.cli.afar import FarStudy, far_study
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError
@@ -52,6 +52,27 @@ def test_a_folder_that_is_named_is_that_of_the_job(find: Any) -> None:
     assert (study.job.id, study.folder.root) == ("moons-1", Path("/b"))
     assert study.command("stop") == "neurosearch stop moons --address http://h:8265 --folder /b"
     assert find(BOTH, Path("/c")).job is None
+
+
+def test_an_address_with_a_password_reaches_no_cluster_and_no_screen(find: Any) -> None:
+    with pytest.raises(CommandError, match="holds a password") as refused:
+        find(BOTH, database="postgresql://ann:tiger@db/studies")
+    assert "tiger" not in f"{refused.value} {refused.value.next_commands}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "storage.database=postgresql://ann:tiger@db/studies",
+        "tracking.uri=http://tiger@h:5000",
+        "data.s3.secret_access_key=tiger",
+    ],
+)
+def test_a_change_with_a_secret_reaches_no_cluster(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(far_status, "far_study", lambda *_: pytest.fail("it was asked"))
+    with pytest.raises(CommandError, match="holds a secret") as refused:
+        far_status.far_resume("moons", "http://h:8265", RUNS, None, (change,))
+    assert "tiger" not in str(refused.value)
 
 
 def test_where_several_studies_have_the_name_the_user_is_asked_which(find: Any) -> None:

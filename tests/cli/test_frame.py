@@ -104,6 +104,14 @@ def test_a_config_that_was_submitted_is_submitted_again_where_it_was(arguments: 
     assert named.next == (f"neurosearch status a {where}",)
 
 
+def test_the_command_to_type_next_repeats_no_password_of_an_address() -> None:
+    config = {"config": "a.yaml", "address": "http://ann:ti/ger@h:8265"}
+    error = ConfigError((Problem("a.yaml:3", "seed", "is wrong."),))
+    assert failure(error, "submit", config).next == ("neurosearch submit a.yaml --address http://h:8265",)
+    study = {"name": "a", "folder": Path("runs"), "address": "https://ann:tiger@h"}
+    assert failure(CommandError("a"), "status", study).next == ("neurosearch status a --address https://h",)
+
+
 @pytest.mark.parametrize(
     ("error", "arguments", "command"),
     [

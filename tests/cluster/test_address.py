@@ -39,6 +39,13 @@ def test_an_address_with_a_password_is_refused_without_repeating_it():
     assert "tiger" not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["ann:tiger@ray.example:8265", "ray://ann:tiger@ray.example:10001"])
+def test_a_password_is_repeated_of_no_address_whatever_else_is_wrong_with_it(text):
+    with pytest.raises(ClusterError, match="take it out") as refused:
+        job_address(text)
+    assert "tiger" not in str(refused.value)
+
+
 def test_a_job_servers_address_is_told_from_rays_own():
     assert is_job_address("http://127.0.0.1:8265")
     assert not is_job_address("127.0.0.1:6379")

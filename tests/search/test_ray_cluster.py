@@ -20,6 +20,13 @@ def test_an_address_that_is_none_is_refused(address):
         check_address(address)
 
 
+@pytest.mark.parametrize("address", ["http://ann:tiger@127.0.0.1:1", "ann:tiger@127.0.0.1:1"])
+def test_an_address_with_a_password_is_refused_without_repeating_it(address):
+    with pytest.raises(StudyError, match="no Ray cluster answers|is no address") as refused:
+        check_address(address)
+    assert "tiger" not in str(refused.value)
+
+
 def test_a_cluster_that_does_not_answer_is_refused_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

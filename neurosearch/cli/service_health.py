@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 import time
+from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +152,8 @@ def _server(version: str, uri: str, shown: str) -> Finding:
         if error.code not in (401, 403, 404):  # it is there, and wants a password, or has no such page
             return Finding("MLflow", "mind", f"{shown} answers with {error.code} {error.reason}.", remedy)
         date = error.headers.get("Date")
+    except HTTPException:
+        return Finding("MLflow", "wrong", f"{shown} answers, but not as a tracking server does.", "Mend the address.")
     except (URLError, OSError, ValueError) as error:
         return Finding("MLflow", "mind", f"{shown} does not answer: {getattr(error, 'reason', error)}.", remedy)
     try:

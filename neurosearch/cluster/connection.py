@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -122,7 +123,7 @@ def _asked(address: JobAddress, path: str) -> dict[str, Any]:
     try:
         with _opener(address).open(address.url + path, timeout=_ANSWER_SECONDS) as answer:
             found = json.load(answer)
-    except HTTPError:
+    except (HTTPError, HTTPException):  # the latter from a port where no HTTP is spoken, such as Ray's own
         return {}
     except (URLError, OSError) as error:
         raise ClusterError(_no_answer(address, getattr(error, "reason", error))) from error

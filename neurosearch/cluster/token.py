@@ -30,7 +30,7 @@ def own_token() -> Token | None:
         ClusterError: The file that should hold it cannot be read, or holds none.
     """
     if token := os.environ.get(_TOKEN, "").strip():
-        return Token(token, _TOKEN)
+        return Token(_checked(token, _TOKEN), _TOKEN)
     if named := os.environ.get(_PATH):
         return Token(_read(Path(named), f"{_PATH} names {named}, which"), f"{_PATH} ({named})")
     default = _DEFAULT.expanduser()
@@ -45,6 +45,11 @@ def _read(path: Path, what: str) -> str:
         raise ClusterError(
             f"{what} cannot be read: {why}. It should hold the cluster's token, and nothing else."
         ) from None
-    if not token or len(token.split()) > 1:
+    return _checked(token, what)
+
+
+def _checked(token: str, what: str) -> str:
+    """Returns a token that can be sent; the words about another do not repeat it."""
+    if not token.isascii() or not token.isprintable() or len(token.split()) != 1:
         raise ClusterError(f"{what} holds no token. It should hold the cluster's token, and nothing else.")
     return token

@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -63,6 +63,22 @@ class TrackingFields(Fields):
                 "secret",
                 "a password does not belong in a config file; set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD in the environment and take it out of the address",
+            )
+        return uri
+
+    @field_validator("uri")
+    @classmethod
+    def _is_an_address(cls, uri: str | None) -> str | None:
+        try:
+            parts = urlsplit(uri or "")
+            is_server, is_whole = parts.scheme in ("http", "https"), bool(parts.hostname) and parts.port != 0
+        except ValueError:  # host or port is malformed
+            is_server, is_whole = True, False
+        if is_server and not is_whole:
+            raise PydanticCustomError(
+                "address",
+                "{uri} is no address of a server; write it as http://127.0.0.1:5000",
+                {"uri": uri},
             )
         return uri
 

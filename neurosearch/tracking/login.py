@@ -3,6 +3,7 @@
 import base64
 import configparser
 import os
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -35,6 +36,8 @@ def refusal(uri: str) -> str | None:
         error.close()
         if error.code not in (401, 403):
             return None
+    except HTTPException:  # the port of a database, or of Ray
+        return f"{shown} answers, but not as a tracking server does. Mend the address."
     except (URLError, OSError, ValueError):
         return None
     if not _headers():

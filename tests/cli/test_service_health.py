@@ -7,6 +7,7 @@ from threading import Thread
 import pytest
 
 from neurosearch.cli.service_health import mlflow, ray, storage
+from tests.no_http import no_http
 
 
 @pytest.fixture
@@ -77,6 +78,12 @@ def test_a_tracking_server_answers_or_does_not(tmp_path: Path, nobody: str, serv
     finding = mlflow(tmp_path, f"http://{nobody}")
     assert (finding.state, "does not answer" in finding.text) == ("mind", True)
     assert mlflow(tmp_path, f"sqlite:///{tmp_path / 'other.db'}").state == "ok"
+
+
+def test_a_port_that_speaks_no_http_is_no_tracking_server(tmp_path: Path) -> None:
+    with no_http() as port:
+        finding = mlflow(tmp_path, f"http://127.0.0.1:{port}")
+    assert (finding.state, "answers, but not as a tracking server does" in finding.text) == ("wrong", True)
 
 
 def test_a_tracking_server_with_another_time_or_an_error_is_told(

@@ -11,6 +11,7 @@ import pytest
 
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.errors import ClusterError
+from tests.no_http import no_http
 from tests.s3 import free_port, make_certificate
 
 RAY = metadata.version("ray")
@@ -118,6 +119,8 @@ def test_a_python_that_is_too_old_is_named():
 def test_what_is_no_dashboard_is_told_from_one():
     with answering({"/": {"hello": "world"}}) as url:
         assert "answers, but not as a Ray dashboard does" in refusal(url)
+    with no_http() as port:  # Ray's own, most likely
+        assert "answers, but not as a Ray dashboard does" in refusal(f"http://127.0.0.1:{port}")
 
 
 def test_where_nobody_listens_it_is_said_what_to_start():

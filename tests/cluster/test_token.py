@@ -37,7 +37,15 @@ def test_a_file_that_is_missing_or_holds_no_token_is_named(monkeypatch, tmp_path
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "gone"))
     with pytest.raises(ClusterError, match=r"RAY_AUTH_TOKEN_PATH names .*gone, which cannot be read: No such file"):
         own_token()
-    for content in (b"", b"two words", b"\xff\xfe"):
+    for content in (b"", b"two words", b"\xff\xfe", "t\u00f6ken".encode()):
         (tmp_path / "gone").write_bytes(content)
         with pytest.raises(ClusterError, match="should hold the cluster's token, and nothing else"):
             own_token()
+
+
+@pytest.mark.parametrize("token", ["tiger\nlily", "tiger lily", "tiger\u20ac", "tiger\x7f"])
+def test_a_variable_that_holds_what_cannot_be_sent_is_named_without_showing_it(token, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    with pytest.raises(ClusterError, match="RAY_AUTH_TOKEN holds no token") as refused:
+        own_token()
+    assert "tiger" not in str(refused.value)

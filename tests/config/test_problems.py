@@ -236,6 +236,10 @@ ONE_PROBLEM = [
     (config(seed="{search: int, low: 1, high: 3}"), 6, "seed", "cannot be searched. Write one value; search nodes may"),
     (config(size_limit="{}"), 6, "size_limit", "name exactly one of parameters, neurons, multiply_adds, such as param"),
     (config(size_limit="{neurons: 3, parameters: 3}"), 6, "size_limit", "name exactly one of parameters"),
+    *(
+        (config(tracking=f"{{uri: '{uri}'}}"), 6, "tracking.uri", f"{uri} is no address of a server; write it as http")
+        for uri in ("http://host:99999", "http://host:port", "http://", "http://[::1")
+    ),
     (config(tracking="{uri: 'http://me:secret@host'}"), 6, "tracking.uri", "a password does not belong in a config"),
     *(
         (config(tracking=f"{{uri: '{uri}'}}"), 6, "tracking.uri", "a password does not belong in a config")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from neurosearch.tracking.login import refusal
+from tests.no_http import no_http
 
 LOGIN = f"Basic {base64.b64encode(b'ann:tiger').decode()}"
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, dict[str, str]]]
@@ -43,6 +44,13 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.mark.usefixtures("home")
+def test_a_port_where_no_http_is_spoken_is_told_in_words() -> None:
+    with no_http() as port:
+        told = refusal(f"http://127.0.0.1:{port}")
+    assert told == f"http://127.0.0.1:{port} answers, but not as a tracking server does. Mend the address."
 
 
 @pytest.mark.usefixtures("home")

@@ -77,11 +77,16 @@ def new_job_id(study: str) -> str:
 
 
 def newest_of_each(name: str, jobs: Iterable[Job]) -> tuple[Job, ...]:
-    """Returns the newest job of every study of this name, given the jobs newest first; several may share a name."""
+    """Returns the newest job of every study of this name, given the jobs newest first; several may share a name.
+
+    One that runs counts before a newer one that has ended: of two that were submitted at once, the second ends at once.
+    """
     found: dict[Hashable, Job] = {}
     for job in jobs:
         if job.study.name == name:
-            found.setdefault(_identity(job.study), job)
+            known = found.setdefault(_identity(job.study), job)
+            if job.runs and not known.runs:
+                found[_identity(job.study)] = job
     return tuple(found.values())
 
 

@@ -76,7 +76,11 @@ def place(package: Path, study: StudyFolder) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".arriving-", dir=target.parent) as arriving:
             shutil.copytree(source, Path(arriving) / source.name)
-            (Path(arriving) / source.name).rename(target)
+            try:
+                (Path(arriving) / source.name).rename(target)
+            except OSError:  # another who submits the same was faster
+                if not target.exists():
+                    raise
 
 
 def _study_folder(path: Path, overrides: tuple[str, ...]) -> str:

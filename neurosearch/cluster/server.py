@@ -16,7 +16,7 @@ from ray.job_submission import JobSubmissionClient
 
 from neurosearch.cluster.address import JobAddress
 from neurosearch.cluster.connection import Versions, ca_bundle
-from neurosearch.cluster.errors import ClusterError
+from neurosearch.cluster.errors import ClusterAway, ClusterError
 from neurosearch.cluster.jobs import Job, JobState, job_state
 from neurosearch.cluster.offered import Node
 from neurosearch.cluster.token import Token
@@ -122,7 +122,7 @@ class JobServer:
                 while (text := runner.run(piece())) is not None:
                     yield text
         except (aiohttp.ClientError, RuntimeError) as error:
-            raise ClusterError(_silent(self.address, error)) from error
+            raise ClusterAway(_silent(self.address, error)) from error
 
     def _get(self, path: str) -> Any:
         answer = self._client.request("GET", path)
@@ -158,7 +158,7 @@ class _Client(JobSubmissionClient):
                 "RAY_AUTH_TOKEN_PATH names."
             ) from None  # what Ray's error says is on options that are not ours
         except requests.RequestException as error:
-            raise ClusterError(_silent(self._job_address, error)) from error
+            raise ClusterAway(_silent(self._job_address, error)) from error
 
     def _raise_error(self, r: requests.Response) -> None:
         raise ClusterError(_refused(self._job_address, r))

@@ -9,8 +9,9 @@ from importlib import metadata
 
 import pytest
 
+from neurosearch.cli.outage import is_outage
 from neurosearch.cluster.connection import connect
-from neurosearch.cluster.errors import ClusterError
+from neurosearch.cluster.errors import ClusterAway, ClusterError
 from tests.no_http import no_http
 from tests.s3 import free_port, make_certificate
 
@@ -130,6 +131,15 @@ def test_where_nobody_listens_it_is_said_what_to_start():
         "to it, or mend the address."
     )
     assert "no job server answers at http://no-such-host.invalid:8265" in refusal("http://no-such-host.invalid:8265")
+
+
+def test_a_cluster_that_answers_no_more_is_away_and_no_mistake_of_who_typed():
+    with answering(dashboard(RAY)) as url:
+        server = connect(url)
+    with pytest.raises(ClusterAway, match="stopped answering") as lost:
+        server.nodes()
+    assert is_outage(lost.value)
+    assert not is_outage(ClusterError("no job server answers"))
 
 
 def test_a_cluster_that_anybody_may_use_is_refused_from_afar(monkeypatch):

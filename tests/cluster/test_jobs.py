@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_a_job_is_that_of_a_study_if_it_searched_the_same_folder_or_database(stu
 def test_studies_that_share_a_name_are_told_apart_each_by_its_newest_job():
     assert [each.id for each in newest_of_each("moons", JOBS)] == ["moons-5", "moons-4", "moons-2"]
     assert newest_of_each("nobody", JOBS) == ()
+
+
+def test_of_two_jobs_that_were_submitted_at_once_the_one_that_runs_is_meant():
+    lost = replace(job(3, "/a"), state="failed")
+    found = newest_of_each("moons", (lost, job(2, "/a"), replace(job(1, "/a"), state="succeeded")))
+    assert [each.id for each in found] == ["moons-2"]
+    assert newest_of_each("moons", (lost, replace(job(2, "/a"), state="succeeded"))) == (lost,)
 
 
 def test_what_was_written_as_a_jobs_database_and_is_none_is_a_place_of_its_own():

@@ -1,5 +1,6 @@
 import hashlib
 import re
+import shutil
 
 import pytest
 
@@ -108,6 +109,22 @@ def test_what_is_there_already_is_left_alone(config, tmp_path):
     kept = tmp_path / "runs" / "mine" / name
     kept.parent.mkdir(parents=True)
     kept.write_text("kept")
+    arrived(package, tmp_path)
+    assert kept.read_text() == "kept"
+
+
+def test_who_submits_the_same_at_the_same_time_may_be_faster(config, tmp_path, monkeypatch):
+    package = packed(config, ("model.weights=null",))
+    (name,) = package.files
+    kept = tmp_path / "runs" / "mine" / name
+    copy = shutil.copytree
+
+    def overtaken(*places):
+        copy(*places)
+        kept.parent.mkdir(parents=True)
+        kept.write_text("kept")
+
+    monkeypatch.setattr(packages.shutil, "copytree", overtaken)
     arrived(package, tmp_path)
     assert kept.read_text() == "kept"
 

@@ -1,5 +1,6 @@
 """`neurosearch resume`: goes on with a study, from its storage alone."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,9 @@ ResumeAddress = Annotated[
     ),
 ]
 if TYPE_CHECKING:
+    from neurosearch.config.base import Problem
     from neurosearch.config.load import StudyConfig
+    from neurosearch.config.yaml_source import Source
     from neurosearch.search.stored import StoredStudy
 
 
@@ -76,12 +79,34 @@ def as_it_goes_on(stored: "StoredStudy", overrides: tuple[str, ...]) -> "StudyCo
     Raises:
         ConfigError: With everything that is wrong.
     """
+    from neurosearch.config.base import ConfigError
     from neurosearch.config.load import study_from_mapping
     from neurosearch.config.overrides import with_overrides
     from neurosearch.config.yaml_source import Source
 
     name = stored.folder.name
     source = with_overrides(Source(stored.config.to_mapping(), {}, name), overrides)
+    problems = tuple(_moved(source, stored))
+    if problems:
+        raise ConfigError(problems)
     where = {"folder": str(stored.folder.root), "database": stored.folder.database}  # it may have been moved
     storage = {**source.values.get("storage", {}), **where}
     return study_from_mapping({**source.values, "storage": storage}, name)
+
+
+def _moved(source: "Source", stored: "StoredStudy") -> "Iterator[Problem]":
+    """Yields what changes say of the study's name and place, which no change of its config moves."""
+    from neurosearch.config.base import Problem
+
+    before, storage = stored.config.study, source.values.get("storage")
+    if source.values.get("name") != before.name:
+        text = f"is the name of the study that is gone on with. Take it out; it stays {before.name}."
+        yield Problem(source.place(("name",)), "name", text)
+    known = {
+        "folder": (before.storage.folder, str(stored.folder.root)),
+        "database": (before.storage.database, stored.folder.database),
+    }
+    for field, places in known.items():
+        if isinstance(storage, dict) and storage.get(field, places[0]) not in places:
+            text = f"moves no study. Take it out, and say by --{field} where the study lies."
+            yield Problem(source.place(("storage", field)), f"storage.{field}", text)

@@ -11,6 +11,7 @@ from neurosearch.cluster.kubectl import Kubectl, NotAllowed
 from neurosearch.cluster.pods import SECRETS, TRACKING
 from neurosearch.cluster.ray_job import CONFIG_FILE, job_name, on_cluster, render, to_text
 from neurosearch.cluster.settings import CONFIG_MAP, KEY, ClusterSettings, read_settings
+from neurosearch.config.base import ConfigError, Problem
 from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.config.overrides import with_overrides
 from neurosearch.config.yaml_source import Source, parse_yaml
@@ -163,6 +164,9 @@ def _submitted(name: str, kubectl: Kubectl, overrides: tuple[str, ...] = ()) -> 
         return None
     source = parse_yaml(found["data"][CONFIG_FILE], job_name(name))
     changed = with_overrides(Source(source.values, source.places, source.name), overrides)
+    if changed.values.get("name") != source.values.get("name"):
+        text = f"is the name of the study that is gone on with. Take it out; it stays {name}."
+        raise ConfigError((Problem(changed.place(("name",)), "name", text),))
     return study_from_mapping(dict(changed.values), name)
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from neurosearch.cli.resume import as_it_goes_on
 from neurosearch.cli.studies import next_commands, on_study, open_study, searcher, study_facts, study_lines
+from neurosearch.config.base import ConfigError
 from neurosearch.config.trial import TrialConfig
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.outcome import TrialOutcome
@@ -112,3 +114,20 @@ def test_a_front_and_the_answer_are_told(tmp_path: Path, start: Callable[..., An
     assert [number for number, _, _ in facts["front"]["history"]] == [0, 1, finalist.number, control.number]
     assert (facts["answer"]["searched"], facts["answer"]["control"]) == (finalist.number, control.number)
     assert [each["metric"] for each in facts["answer"]["comparisons"]] == ["balanced_accuracy", "parameters"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("name=other", "name: is the name of the study that is gone on with. Take it out; it stays tiny."),
+        ("storage.folder=/elsewhere", "storage.folder: moves no study. Take it out, and say by --folder where"),
+        ("storage.database=sqlite:////a/b.db", "storage.database: moves no study. Take it out, and say by --database"),
+    ],
+)
+def test_a_change_at_resume_neither_renames_nor_moves_a_study(unfinished: Path, change: str, words: str) -> None:
+    study = open_study("tiny", unfinished)
+    with pytest.raises(ConfigError) as refused:
+        as_it_goes_on(study, (change, "search.trials=9"))
+    assert f"--set {change}: {words}" in str(refused.value)
+    same = (f"storage.folder={study.config.study.storage.folder}", "name=tiny", "search.trials=9")
+    assert as_it_goes_on(study, same).study.search.trials == 9

@@ -8,6 +8,7 @@ from neurosearch.cli.report import FAILED, CommandError
 from neurosearch.cluster.errors import ClusterError
 from neurosearch.cluster.memory_kubectl import MemoryKubectl
 from neurosearch.cluster.pods import SECRETS
+from neurosearch.config.base import ConfigError
 from tests.cluster.kubernetes_settings import IMAGE, PLAIN, TEXT
 
 JOB = ("rayjob", "search-a")
@@ -125,6 +126,15 @@ def test_what_has_ended_is_resumed_by_a_new_job_with_changes(config):
     resumed("a", ("search.trials=50",), "neurosearch", kubectl)
     assert "status" not in kubectl.objects[JOB]
     assert "trials: 50" in kubectl.objects["configmap", "search-a"]["data"]["study.yaml"]
+
+
+def test_a_study_that_is_resumed_keeps_its_name(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "Complete"}
+    with pytest.raises(ConfigError, match="--set name=b: name: is the name of the study that is gone on with"):
+        resumed("a", ("name=b",), "neurosearch", kubectl)
+    assert ("rayjob", "search-b") not in kubectl.objects
 
 
 def test_what_was_never_submitted_cannot_be_resumed():

@@ -93,7 +93,7 @@ def on_cluster(study: StudyConfig, settings: ClusterSettings) -> StudyConfig:
         ClusterError: It keeps the study where a new cluster would not find it.
     """
     values = study.to_mapping()
-    stored = values.get("storage", {})
+    stored, tracked = _said(values, "storage"), _said(values, "tracking")
     database = stored.get("database", settings.storage.database)
     if not database.startswith("postgresql://"):
         raise ClusterError(
@@ -104,8 +104,13 @@ def on_cluster(study: StudyConfig, settings: ClusterSettings) -> StudyConfig:
     if "artifacts" in stored:
         kept.pop("s3", None)  # it says how the cluster's own bucket is reached
     storage = {**kept, **stored, "folder": f"{WORK_FOLDER}/runs"}
-    tracking = {"uri": settings.tracking_uri, **values.get("tracking", {})}
+    tracking = {"uri": settings.tracking_uri, **tracked}
     return study_from_mapping({**values, "storage": storage, "tracking": tracking}, study.template.source.name)
+
+
+def _said(values: dict[str, Any], section: str) -> dict[str, Any]:
+    """Returns what a section says; a null, as a study's own config.yaml has, says nothing."""
+    return {field: value for field, value in values.get(section, {}).items() if value is not None}
 
 
 def to_text(objects: Sequence[object]) -> str:

@@ -43,6 +43,11 @@ def test_a_config_that_says_is_kept_where_it_says(tmp_path):
     assert (found.storage.artifacts, found.storage.s3.endpoint) == ("s3://own/studies", None)
 
 
+def test_a_null_such_as_a_studys_own_config_has_says_nothing(tmp_path):
+    text = PLAIN + "storage: {database: null, artifacts: null}\ntracking: {uri: null}\n"
+    assert stored(loaded(tmp_path, text)) == stored(loaded(tmp_path))
+
+
 def test_the_config_that_the_pods_read_is_the_rendered_one(tmp_path):
     config_map, job = render(loaded(tmp_path), settings())
     volumes = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"]

@@ -20,10 +20,12 @@ from neurosearch.cluster.errors import ClusterAway, ClusterError
 from neurosearch.cluster.jobs import Job, JobState, job_state
 from neurosearch.cluster.offered import Node
 from neurosearch.cluster.token import Token
+from neurosearch.search.surroundings import environment
 
 _ANSWER_SECONDS = (5.0, 60.0)  # to connect, and between two pieces of an answer
 _NO_PROXY = {"http": "", "https": ""}
 _MOST_NODES = 10_000
+_WHOLE_PACKAGE = {"RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES": ""}  # else a class named `venv` would stay behind
 _SETTLED_SECONDS = 30.0
 _NO_AGENT, _AGENT_SECONDS = (
     "No available agent",
@@ -75,13 +77,14 @@ class JobServer:
             metadata: What is kept with it, and shown to everybody who may see jobs.
             package: Folder that it runs in, as a copy; None: where the head was started.
         """
-        environment = {} if package is None else {"working_dir": str(package)}
+        runs_in = {} if package is None else {"working_dir": str(package)}
         until = time.monotonic() + _AGENT_SECONDS
         while True:
             try:
-                self._client.submit_job(
-                    entrypoint=entrypoint, submission_id=job_id, metadata=dict(metadata), runtime_env=environment
-                )
+                with environment(_WHOLE_PACKAGE):
+                    self._client.submit_job(
+                        entrypoint=entrypoint, submission_id=job_id, metadata=dict(metadata), runtime_env=runs_in
+                    )
             except ClusterError as error:
                 if _NO_AGENT not in str(error):
                     raise

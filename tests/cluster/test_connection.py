@@ -133,6 +133,19 @@ def test_where_nobody_listens_it_is_said_what_to_start():
     assert "no job server answers at http://no-such-host.invalid:8265" in refusal("http://no-such-host.invalid:8265")
 
 
+def test_all_of_a_package_goes_up_whatever_its_folders_are_called(monkeypatch, tmp_path):
+    with answering(dashboard(RAY)) as url:
+        server = connect(url)
+    from ray._private import ray_constants
+
+    left_out = []
+    monkeypatch.setattr(
+        server._client, "submit_job", lambda **_: left_out.append(ray_constants.get_runtime_env_default_excludes())
+    )
+    server.submit("true", "a-1", {}, tmp_path)
+    assert left_out == [[]]
+
+
 def test_a_cluster_that_answers_no_more_is_away_and_no_mistake_of_who_typed():
     with answering(dashboard(RAY)) as url:
         server = connect(url)

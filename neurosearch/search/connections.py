@@ -34,6 +34,11 @@ def connect(address: DatabaseAddress, name: str = "neurosearch") -> Any:
             return _postgres(address, name)
 
 
+def as_server_shows(name: str) -> str:
+    """Returns the name of a connection as PostgreSQL shows it to others."""
+    return name.encode("ascii", "replace").decode()[:_LONGEST_NAME]
+
+
 def password() -> str | None:
     """Returns the password that the environment gives, or the file that it names; None without one.
 
@@ -81,7 +86,7 @@ def _postgres(address: PostgresAddress, name: str) -> Any:
             password=password() or "",  # a server that trusts us asks for none
             sock=wire,
             ssl_context=_ssl_context(address),
-            application_name=name.encode("ascii", "replace").decode()[:_LONGEST_NAME],
+            application_name=as_server_shows(name),
         )
         connection.autocommit = True
         connection.cursor().execute(_SETTINGS)

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from neurosearch.config.database import PostgresAddress
-from neurosearch.search.connections import connect
+from neurosearch.search.connections import as_server_shows, connect
 from neurosearch.search.errors import RightLost
 
 # Every database of a server has locks of its own. A key of 64 bits is told in two halves.
@@ -31,7 +31,7 @@ class ServerLock:
         """
         self._address = address
         self._study = study
-        self._owner = owner
+        self._owner = as_server_shows(owner)  # as which it is found again there
         self._connection: Any = connection
         self._backend = _backend(connection)
 

@@ -1,6 +1,6 @@
 """What `submit`, `status`, `stop` and `resume` do with --kubernetes: through kubectl, with the user's own context."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def standing_report(name: str, namespace: str, kubectl: Kubectl | None = None) -
     now = standing(job_name(name), asked)
     if now.deployment is None:
         raise CommandError(_no_job(now, namespace), next_commands=(_again("resume", name, namespace),))
-    study = ask_head(now, asked, _on_head("status", name, asked))
+    study = _asked("status", name, now, asked)
     facts: dict[str, Any] = {
         "study": name,
         "job": now.name,
@@ -91,7 +91,7 @@ def stopped(name: str, namespace: str, *, at_once: bool, kubectl: Kubectl | None
         stop_now(now.name, asked)
         line = f"ended {now.name} with its cluster; trials go on from their last checkpoint when it is resumed."
         return Report({"study": name, "stop_requested": True}, (line,), next=again)
-    facts = ask_head(now, asked, _on_head("stop", name, asked))
+    facts = _asked("stop", name, now, asked)
     if facts is None or not facts.get("stop_requested"):
         raise CommandError(
             f"{now.name} is {now.deployment}, and no search runs on its head yet that could be asked. Use --now.",
@@ -125,9 +125,12 @@ def _started(study: StudyConfig, kubectl: Kubectl, settings: ClusterSettings, no
     return Report(facts, lines, next=tuple(_next(job, study.study.name, settings.namespace)))
 
 
-def _on_head(command: str, name: str, kubectl: Kubectl) -> tuple[str, ...]:
+def _asked(command: str, name: str, now: Standing, kubectl: Kubectl) -> Mapping[str, Any] | None:
+    """Asks a search's head by a command of ours; None where none runs, whatever became of the study's config."""
+    if now.head is None:
+        return None
     folder = StudyFolder.of(stored_study(name, kubectl, ()).study)
-    return (command, name, *folder.options)
+    return ask_head(now, kubectl, (command, name, *folder.options))
 
 
 def _lines(now: Standing, study: Any) -> Iterator[str]:

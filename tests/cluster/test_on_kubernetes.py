@@ -128,6 +128,15 @@ def test_what_has_ended_is_resumed_by_a_new_job_with_changes(config):
     assert "trials: 50" in kubectl.objects["configmap", "search-a"]["data"]["study.yaml"]
 
 
+def test_a_search_whose_config_was_deleted_is_still_told(config):
+    kubectl = cluster()
+    submit(config, kubectl)
+    kubectl.objects[JOB]["status"] = {"jobDeploymentStatus": "Failed", "message": "no node"}
+    kubectl.delete("configmap", "search-a")
+    report = standing_report("a", "neurosearch", kubectl)
+    assert (report.code, report.lines[:2]) == (FAILED, ("RayJob search-a: Failed", "  no node"))
+
+
 def test_a_study_that_is_resumed_keeps_its_name(config):
     kubectl = cluster()
     submit(config, kubectl)

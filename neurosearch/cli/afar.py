@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from neurosearch.cli.options import RUNS
 from neurosearch.cli.report import CommandError, Report, neurosearch
 from neurosearch.cli.studies import typed_database
+from neurosearch.cluster.address import is_loopback
 from neurosearch.cluster.asking import ask
 from neurosearch.cluster.connection import connect
 from neurosearch.cluster.jobs import Job, newest_of_each, of_study
@@ -69,9 +70,12 @@ class FarStudy:
         from neurosearch.search.stored import StoredStudy
 
         try:
-            return StoredStudy(self.folder)
+            found = StoredStudy(self.folder)
         except StudyError:
             return None
+        # At the head, 127.0.0.1 may be another machine, whose database has a study of this name, too.
+        is_theirs = Path(found.config.study.storage.folder) == self.folder.root or not is_loopback(address.host)
+        return found if is_theirs else None
 
     def _from_here(self, commands: tuple[str, ...]) -> Iterator[str]:
         for words in map(shlex.split, commands):

@@ -56,10 +56,11 @@ def job_address(text: str) -> JobAddress:
         raise ClusterError(f"{text!r} is no address of a server; {_FORM}.")
     is_encrypted = parts.scheme == "https"
     found = port or (443 if is_encrypted else 80)
-    return JobAddress(text.rstrip("/"), parts.hostname, found, is_encrypted, _is_loopback(parts.hostname))
+    return JobAddress(text.rstrip("/"), parts.hostname, found, is_encrypted, is_loopback(parts.hostname))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tells whether a host is whatever machine asks for it."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

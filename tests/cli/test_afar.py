@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from neurosearch.cli.report import CommandError
 from neurosearch.cli.submitting import check_nobody_submitted
 from neurosearch.cluster.address import JobAddress, job_address
 from neurosearch.cluster.jobs import Job
+from neurosearch.search import stored
 from neurosearch.search.folders import StudyFolder
 
 POSTGRES = "postgresql://ann@db/studies"
@@ -103,3 +105,20 @@ def test_only_a_job_of_the_same_study_is_in_the_way(find: Any) -> None:
         check_nobody_submitted(find(BOTH, Path("/b")))
     assert told.value.next_commands[0] == ("neurosearch logs moons --address http://h:8265 --folder /b --follow")
     check_nobody_submitted(find(BOTH, Path("/c")))
+
+
+@pytest.mark.parametrize(
+    ("database", "folder", "is_read_here"),
+    [
+        ("postgresql://ann@db/studies", "/elsewhere", True),
+        ("postgresql://ann@127.0.0.1/studies", "/a", True),
+        ("postgresql://ann@127.0.0.1/studies", "/elsewhere", False),
+        ("postgresql://ann@localhost/studies", "/elsewhere", False),
+    ],
+)
+def test_a_database_of_this_machine_is_not_taken_for_that_of_the_head(
+    database: str, folder: str, is_read_here: bool, find: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = SimpleNamespace(study=SimpleNamespace(storage=SimpleNamespace(folder=folder)))
+    monkeypatch.setattr(stored, "StoredStudy", lambda _: SimpleNamespace(config=kept))
+    assert (find((job(1, "/a", database),)).here() is not None) == is_read_here

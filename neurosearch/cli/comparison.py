@@ -29,7 +29,7 @@ def comparison_lines(
     if answer is not None:
         yield from answer.lines()
     elif winner["role"] == "control":
-        yield "the winner is the control, the largest static network: changing neurons did not help here."
+        yield "the winner is the control, the largest static network; what it won by was not tested on fresh seeds."
 
 
 def _rows(trials: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Iterator[list[str]]:

@@ -35,6 +35,8 @@ from neurosearch.tracking.store import StoreError
 if TYPE_CHECKING:
     from neurosearch.search.stored import StoredStudy
 
+_OURS = "network."  # what the names of an export's files begin with
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -88,9 +90,11 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
         epoch: The epoch whose network is wanted, one that is on the front; None: the final network.
 
     Raises:
-        CommandError: The trial has no network, or it cannot be exported.
+        CommandError: The trial has no network, or it cannot be exported, or files of others are where it would go.
         ValueError: The network was removed.
     """
+    if out != study.folder.export:
+        _check_free(out)
     if trial.state not in ("finished", "infeasible"):
         why = "has not ended yet." if trial.state == "running" else f"{trial.state}: {trial.reason}"
         raise CommandError(
@@ -120,6 +124,23 @@ def deliver_trial(study: "StoredStudy", trial: TrialSummary, out: Path, epoch: i
     )
     model, remarks = _registered(study, network, exported)
     return Delivery(trial, exported, model, remarks)
+
+
+def _check_free(out: Path) -> None:
+    """Refuses a place that an export would take from something else: what is there is replaced whole.
+
+    Raises:
+        CommandError: It is a file, or a folder that holds more than an earlier export.
+    """
+    if out.exists() and not out.is_dir():
+        raise CommandError(f"{out} is a file. Name a folder by --out.")
+    others = sorted(each.name for each in out.iterdir() if not each.name.startswith(_OURS)) if out.is_dir() else []
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CommandError(
+            f"{out} holds {others[0]}{more}, which would be gone: an export takes a folder for itself. Name one that is "
+            f"not there yet, such as {out / 'export'}."
+        )
 
 
 def log_file(folder: StudyFolder, out: Path) -> Path:

@@ -53,7 +53,10 @@ def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
 
 
 def _read_x(path: Path) -> Raw:
-    loaded = np.load(path, allow_pickle=False)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except ValueError as error:  # numpy takes whatever it does not know for a pickle, and advises to trust it
+        raise ValueError("it is not an archive written by numpy.savez") from error
     if isinstance(loaded, np.ndarray):
         raise ValueError("it is a lone array, to be saved with numpy.savez(path, x=array)")
     with loaded as archive:
@@ -111,6 +114,8 @@ def _shape_remedy(shape: tuple[int, ...], card: Card) -> str:
         return " Bring the channels to the front: x.transpose(0, 3, 1, 2)."
     if len(shape) == 3 and (*shape[1:], shape[0]) == card.raw_shape:
         return " Bring the channels to the end: x.transpose(0, 2, 3, 1)."
+    if [side for side in shape if side > 1] == [side for side in card.raw_shape if side > 1]:
+        return f" Give them this shape: x.reshape(-1, {', '.join(map(str, card.raw_shape))})."
     if card.layout == "features":
         return " Give the features that the network was trained on, in their order."
     return " Bring the images to this size; images in a folder can be resized while predicting."

@@ -53,7 +53,7 @@ class Predictions:
         """Write a `.csv` (name, class, probabilities) or an `.npz` (names, classes, class_names, probabilities).
 
         Raises:
-            PredictError: If the name ends otherwise.
+            PredictError: If the name ends otherwise, or its folder is not there.
         """
         titles = ("name", "class", *(f"probability of {name}" for name in self.class_names))
         rows = zip(self.names, self.classes, self.probabilities, strict=True)
@@ -99,7 +99,7 @@ class Quantities:
         """Write a `.csv` (name, a column for each target) or an `.npz` (names, target_names, values).
 
         Raises:
-            PredictError: If the name ends otherwise.
+            PredictError: If the name ends otherwise, or its folder is not there.
         """
         rows = zip(self.names, self.values, strict=True)
         texts = ([name, *(f"{value:.8g}" for value in row)] for name, row in rows)
@@ -117,6 +117,8 @@ Answers = Predictions | Quantities
 def _save(
     path: Path, titles: Sequence[str], rows: Iterable[Sequence[str]], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> None:
+    if not path.parent.is_dir():
+        raise PredictError(f"there is no folder {path.parent} for {path.name}. Make it, or name another place.")
     match path.suffix:
         case ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:

@@ -9,7 +9,6 @@ from plotly.subplots import make_subplots
 
 from neurosearch import names
 from neurosearch.config.search import ARMS, Direction
-from neurosearch.names import OBJECTIVES
 from neurosearch.report.exhibit import Exhibit, Missing, Section
 from neurosearch.report.markup import element
 from neurosearch.report.material import Material
@@ -121,7 +120,8 @@ def _traces(
             x=[each.values[1] for each in line],
             y=[each.values[0] for each in line],
             mode="lines",
-            line={"shape": _step(material, metrics[1]), "width": 1.5, "dash": "dash", "color": CONTENDER},
+            # From the best of the first down: between two networks only the worse of each value is reached.
+            line={"shape": "vh", "width": 1.5, "dash": "dash", "color": CONTENDER},
             name="front",
             hoverinfo="skip",
         )
@@ -155,12 +155,6 @@ def _scatter(
         text=[_hover(each, metrics) for each in points],
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _step(material: Material, metric: str) -> str:
-    """Returns how the front's line runs: between two networks only the worse of each value is reached."""
-    rises = OBJECTIVES[material.objectives[0].metric] == "maximize"
-    return "hv" if rises == (OBJECTIVES[metric] == "minimize") else "linear"
 
 
 def _hover(point: _Point, metrics: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class Material:
         best: The winner; None when nothing is feasible.
         reached: The front, and how it grew.
         answer: Whether changing neurons helped, with what the test part says; None without an answer.
-        unanswered: Why there is none, in words; None with one, or where nobody asked.
+        unanswered: Why there is none about networks that changed, in words; None with one, or where nobody asked.
         state: How far the study is, in words.
         seconds_used: Seconds of searching.
         provenance: Versions and commit that it was last searched with, by tag name; empty where nobody wrote it down.

@@ -48,7 +48,7 @@ class Answered:
         tests = (f"{each.metric} {difference_words(each)}" for each in self.on_test)
         on_test = (f"On the test part, which chose nothing: {', '.join(tests)}.",) if self.on_test else ()
         arms = () if self.cause is None else self.cause.lines()
-        said = words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject)
+        said = words(self.comparisons, fixed_winner=self.fixed_winner, subject=subject, changed=self.changed)
         return (*said, *self._common(), *on_test, *arms)
 
     def with_test(
@@ -131,17 +131,20 @@ def answered(trials: Sequence[TrialSummary], study: StudyFields) -> Answered | N
 def unanswered(trials: Sequence[TrialSummary], study: StudyFields) -> str | None:
     """Says why nothing tells whether changing neurons helped, and what would; None with an answer, or no question.
 
-    There is no question without a control, and where no trial of the search changed its neurons.
+    There is no question without a control, and where no trial of the search changed its neurons. An answer about
+    networks that never changed is none.
     """
     asked = study.search.control and any(each.role == "search" and each.kind != _STATIC for each in trials)
-    if not asked or answered(trials, study) is not None:
+    found = answered(trials, study)
+    if not asked or (found is not None and found.changed):
         return None
     if study.search.finalists == 0:
         return (
             "Whether changing neurons helped was not tested: search.finalists is 0, so nothing was trained on fresh "
             "seeds. Give search.finalists: 2 to test it."
         )
+    which = "finalist" if found is None else "finalist whose neurons changed"
     return (
-        "Whether changing neurons helped was not tested: no finalist stands beside a control within the limits. "
+        f"Whether changing neurons helped was not tested: no {which} stands beside a control within the limits. "
         "search.finalists of 2 or more sends a network whose neurons changed into the final, too."
     )

@@ -171,16 +171,22 @@ def sign_flip(differences: Sequence[float]) -> float | None:
     return float((np.abs(sums) >= abs(math.fsum(differences)) - slack).mean())
 
 
-def words(comparisons: Sequence[Comparison], *, fixed_winner: bool, subject: str) -> tuple[str, ...]:
+def words(
+    comparisons: Sequence[Comparison], *, fixed_winner: bool, subject: str, changed: bool = True
+) -> tuple[str, ...]:
     """Says for people whether changing neurons helped, one line for each objective and one for what it means.
 
     Args:
         comparisons: The best of the search against the control, one for each objective.
         fixed_winner: Whether the study's winner is a network whose neurons never changed.
         subject: What the control is compared with, as the subject of a sentence.
+        changed: Whether its neurons changed; where they did not, nothing was tested.
     """
     if fixed_winner:
         lines = [f"{subject} has {each.metric} {difference_words(each)} against the control." for each in comparisons]
+        if not changed:
+            said = "none whose neurons changed stands beside it: whether changing neurons helps was not tested."
+            return (f"The winner is a fixed network, and {said}", *lines)
         return ("The winner is itself a fixed network: changing neurons did not help here.", *lines)
     return (*(_sentence(each) for each in comparisons), *_advice(comparisons))
 

@@ -42,7 +42,9 @@ def test_a_control_that_wins_is_told_honestly() -> None:
         comparison_lines([facts(24, "control", "static", 0.94), facts(1, "search", "nimble", 0.9)], ["accuracy"], None)
     )
     assert lines[0].split() == ["winner", "best", "searched"]
-    assert lines[-1] == "the winner is the control, the largest static network: changing neurons did not help here."
+    assert lines[-1] == (
+        "the winner is the control, the largest static network; what it won by was not tested on fresh seeds."
+    )
 
 
 def test_a_winner_without_a_control_stands_alone() -> None:

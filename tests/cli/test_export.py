@@ -50,6 +50,22 @@ def test_a_named_trial_is_exported_also_above_the_limit(type_in: TypeIn, finishe
     assert facts["model"] is None, "this study keeps nothing in MLflow"
 
 
+def test_a_folder_of_other_things_is_not_taken_for_an_export(type_in: TypeIn, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "mine" / name).write_text("precious")
+    done = type_in("export", "tiny", "--folder", finished, "--out", "mine")
+    assert done.code == 2
+    assert "mine holds a.txt and 1 more, which would be gone" in done.err
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"a.txt", "b.txt"}
+    taken = type_in("export", "tiny", "--folder", finished, "--out", "mine/a.txt")
+    assert taken.code == 2
+    assert "mine/a.txt is a file. Name a folder by --out." in taken.err
+    assert (tmp_path / "mine" / "a.txt").read_text() == "precious"
+    for _ in range(2):  # an earlier export gives way
+        assert type_in("export", "tiny", "--folder", finished, "--out", "fresh").code == 0
+
+
 def test_a_trial_without_a_network_cannot_be_exported(type_in: TypeIn, unfinished: Path) -> None:
     done = type_in("export", "tiny", "--folder", unfinished, "--trial", 1)
     assert done.code == 2

@@ -104,7 +104,7 @@ def test_rows_of_an_npz_are_numbered(cards, tmp_path):
     ("write", "message"),
     [
         (lambda path: None, "cannot be read"),
-        (lambda path: path.write_bytes(b"broken"), "cannot be read"),
+        (lambda path: path.write_bytes(b"broken"), "cannot be read: it is not an archive written by numpy.savez"),
         (lambda path: np.savez(path, y=1), "lacks x and holds y"),
         (lambda path: np.savez(path, x=np.zeros((0, 7))), "no example"),
         (lambda path: np.savez(path, x=np.float32(1)), "no example"),
@@ -123,6 +123,7 @@ def test_an_npz_that_cannot_be_used_is_refused(write, message, cards, tmp_path):
     [
         ("cnn-CHW", np.zeros((2, 8, 8, 3), np.uint8), r"transpose\(0, 3, 1, 2\)"),
         ("cnn-HWC-resized", np.zeros((2, 3, 9, 8), np.uint8), r"transpose\(0, 2, 3, 1\)"),
+        ("mlp-features", np.zeros((2, 7, 1), np.float32), r"reshape\(-1, 7\)"),
         ("cnn-HW", np.zeros((2, 9, 9), np.uint8), "Bring the images to this size"),
         ("cnn-HW", np.zeros((2, 8, 8), np.float32), r"holds float32, but the network reads uint8"),
         ("mlp-features", np.zeros((2, 8), np.float32), "in their order"),

@@ -109,5 +109,7 @@ def test_files_of_quantities_hold_a_column_for_each_target(tmp_path):
     with np.load(tmp_path / "out.npz") as stored:
         assert np.array_equal(stored["values"], found.values)
         assert stored["target_names"].tolist() == ["year", "length"]
+    with pytest.raises(PredictError, match="there is no folder"):
+        found.save(tmp_path / "absent" / "out.csv")
     with pytest.raises(PredictError, match="neither .csv nor .npz"):
         found.save(tmp_path / "out.txt")

@@ -25,3 +25,15 @@ def test_the_limit_and_its_name_stand_at_the_same_size(
     assert layout.xaxis.type == axis
     assert (line.x0, line.x1) == (6000, 6000), "a line's place is a value on any axis"
     assert (name.text, name.x, name.xref) == ("limit", place, "x"), "a text's place is an exponent on a logarithmic one"
+
+
+@pytest.mark.parametrize("first", ["balanced_accuracy", "validation_loss"])
+def test_between_two_networks_the_fronts_line_shows_what_the_smaller_one_reached(first: str, tmp_path: Path) -> None:
+    direction = "maximize" if first == "balanced_accuracy" else "minimize"
+    objectives = [{"metric": first, "direction": direction}, {"metric": "parameters", "direction": "minimize"}]
+    changes = {"search.trials": 6, "search.objectives": objectives}
+    exhibit = front_exhibit(material_of(MadeStudy(tmp_path, config_with(**changes)).search(6).done()))
+    assert isinstance(exhibit, Exhibit)
+    (line,) = (each for each in exhibit.figure.data if each.name == "front")
+    assert list(line.x) == sorted(line.x, reverse=True), "the best, and so the largest, comes first"
+    assert line.line.shape == "vh", "down or up at the larger one, then across to the smaller one"

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from neurosearch.search.answer import answered, unanswered
+from neurosearch.search.answer import answered, unanswered, unanswered
 from neurosearch.search.seams import TrialSummary
 
 SEEDS = (11, 12, 13)
@@ -64,6 +64,10 @@ def test_a_control_that_wins_is_a_fixed_winner(study):
 def test_so_is_a_finalist_whose_neurons_never_changed(study):
     found = answered([replace(FINALIST, kind="static"), CONTROL], study)
     assert found.fixed_winner
+    assert found.lines()[0] == (
+        "The winner is a fixed network, and none whose neurons changed stands beside it: whether changing neurons helps "
+        "was not tested."
+    )
     assert found.lines()[1].startswith("The best of the search has balanced_accuracy +.050")
 
 
@@ -72,6 +76,17 @@ def test_beside_a_fixed_finalist_a_changing_one_stands_for_the_search(study):
     found = answered([fixed, OTHER, FINALIST, CONTROL], study)
     assert (found.searched, found.fixed_winner) == (5, True)
     assert found.lines()[1].startswith("The best network whose neurons changed has balanced_accuracy +.050")
+
+
+def test_finalists_that_never_changed_answer_nothing_about_changing_neurons(study):
+    grown = replace(FINALIST, role="search", number=1, seeds=(1,), per_seed=FINALIST.per_seed[:1])
+    fixed = replace(FINALIST, kind="static")
+    assert unanswered([grown, fixed, CONTROL], study) == (
+        "Whether changing neurons helped was not tested: no finalist whose neurons changed stands beside a control "
+        "within the limits. search.finalists of 2 or more sends a network whose neurons changed into the final, too."
+    )
+    assert unanswered([grown, fixed, FINALIST, CONTROL], study) is None
+    assert unanswered([fixed, CONTROL], study) is None, "where none changes there is no question"
 
 
 @pytest.mark.parametrize(

@@ -138,8 +138,8 @@ def _check_free(out: Path) -> None:
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise CommandError(
-            f"{out} holds {others[0]}{more}, which would be gone: an export takes a folder for itself. Name one that is "
-            f"not there yet, such as {out / 'export'}."
+            f"{out} holds {others[0]}{more}, which would be gone: an export takes a folder for itself. Name one "
+            f"that is not there yet, such as {out / 'export'}."
         )
 
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from neurosearch.search.answer import answered, unanswered, unanswered
+from neurosearch.search.answer import answered, unanswered
 from neurosearch.search.seams import TrialSummary
 
 SEEDS = (11, 12, 13)
@@ -65,8 +65,8 @@ def test_so_is_a_finalist_whose_neurons_never_changed(study):
     found = answered([replace(FINALIST, kind="static"), CONTROL], study)
     assert found.fixed_winner
     assert found.lines()[0] == (
-        "The winner is a fixed network, and none whose neurons changed stands beside it: whether changing neurons helps "
-        "was not tested."
+        "The winner is a fixed network, and none whose neurons changed stands beside it: whether changing neurons "
+        "helps was not tested."
     )
     assert found.lines()[1].startswith("The best of the search has balanced_accuracy +.050")
 

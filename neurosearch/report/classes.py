@@ -113,8 +113,8 @@ def _words(material: Material, contender: TrialSummary) -> str:
         )
     seeds = plural(len(common_seeds(contender, control)), "fresh seed")
     return (
-        f"{beside}{seeds}, the same for both. Intervals are 95 % by the paired t-test, each for itself: with many "
-        "classes some leave 0 out by chance."
+        f"{beside}{seeds}, the same for both. Intervals are 95 % by the paired t-test, each for itself: of many "
+        "some leave 0 out by chance."
     )
 
 

@@ -14,6 +14,8 @@ from neurosearch.search.stored import StoredStudy
 
 #: What is compared where all have it, beside the objectives of the first study.
 _SCORES = (names.BALANCED_ACCURACY, names.ACCURACY, names.WORST_CLASS_RECALL, names.FEW_RECALL, *names.TARGET_SCORES)
+#: Of the data section, what says which examples of the same data train and which validate.
+_PARTS = ("imbalance", "validation_share", "split_seed")
 _IS_BETTER: Mapping[Answer, bool] = {"helped": True, "harmed": False}
 How = Literal["paired", "unpaired"]
 
@@ -200,14 +202,20 @@ def _tested(metric: str, other: Contestant, first: Contestant) -> tuple[How, Est
 
 
 def _common_seeds(one: Contestant, other: Contestant) -> list[int]:
-    """Returns the seeds of both that make pairs, on data that is not known to differ."""
-    if _data_differs(one, other):
+    """Returns the seeds of both that make pairs: on data, and parts of it, that are not known to differ."""
+    if _data_differs(one, other) or _parted_otherwise(one, other):
         return []
     return [seed for seed in one.by_seed if seed in other.by_seed]
 
 
 def _data_differs(one: Contestant, other: Contestant) -> bool:
     return bool(one.data and other.data) and one.data.isdisjoint(other.data)
+
+
+def _parted_otherwise(one: Contestant, other: Contestant) -> list[str]:
+    """Returns the fields by which both have other examples of their data in training and validation."""
+    ours, theirs = (each.trial.config.get("data", {}) for each in (one, other))
+    return [f"data.{field}" for field in _PARTS if ours.get(field) != theirs.get(field)]
 
 
 def _remarks(contestants: Sequence[Contestant], metrics: Sequence[str], objectives: Sequence[str]) -> list[str]:
@@ -221,6 +229,11 @@ def _remarks(contestants: Sequence[Contestant], metrics: Sequence[str], objectiv
     for each in others:
         if _data_differs(each, first):
             said.append(f"{each.study} has other data than {first.study}: what differs may be the data's doing.")
+        elif fields := _parted_otherwise(each, first):
+            said.append(
+                f"{each.study} trains and validates on other examples than {first.study} ({', '.join(fields)}): what "
+                "differs may be their doing."
+            )
         elif each.is_fresh and first.is_fresh and len(_common_seeds(each, first)) < FEWEST_SEEDS:
             said.append(
                 f"{each.study} and {first.study} share fewer than {FEWEST_SEEDS} fresh seeds, so the test is unpaired "

@@ -17,7 +17,9 @@ _MOST_EPOCHS = 200
 def layers_exhibit(material: Material) -> Exhibit | Missing:
     """Returns the figure: a row for each group of neurons, the darker the nearer it is to its largest size."""
     best = material.best
-    if best is None or not material.layers:
+    if best is None:
+        return Missing("No network within the limits has ended yet, so no layers can be shown.")
+    if not material.layers:
         return Missing("The epochs of the best network are not here, so its layers cannot be shown.")
     sizes = _sizes([record["metrics"] for record in material.layers])
     if not sizes:

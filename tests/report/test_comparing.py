@@ -36,6 +36,16 @@ def test_studies_with_other_seeds_make_no_pairs(tmp_path: Path) -> None:
     assert "share fewer than 3 fresh seeds" in found.remarks[0]
 
 
+@pytest.mark.parametrize(("field", "value"), [("imbalance.ratio", 5.0), ("validation_share", 0.5), ("split_seed", 1)])
+def test_studies_on_other_parts_of_the_same_data_make_no_pairs(field: str, value: float, tmp_path: Path) -> None:
+    found = compare_studies([made(tmp_path, "a"), made(tmp_path, "b", **{f"data.{field}": value})])
+    assert {each.how for row in found.rows for each in row.differences} == {"unpaired"}
+    (remark,) = found.remarks
+    assert remark == (
+        f"b trains and validates on other examples than a (data.{field.split('.')[0]}): what differs may be their doing."
+    )
+
+
 def test_what_was_chosen_by_its_own_seeds_is_said_to_be_lucky(tmp_path: Path) -> None:
     values = config_with(name="b", **{"search.trials": 3})
     found = compare_studies([made(tmp_path, "a"), MadeStudy(tmp_path, values).search(3).done()])

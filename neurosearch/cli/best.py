@@ -64,8 +64,10 @@ def _is_told(metric: str, trial: "TrialSummary") -> bool:
 
 
 def _why(study: "StoredStudy", winner: "TrialSummary") -> str:
-    objective = study.config.study.search.objectives[0]
+    from neurosearch.search.confirmed import confirmed
+
+    trials, objective = study.trials(), study.config.study.search.objectives[0]
     by = f"by {objective.metric} ({objective.direction})"
-    if winner.role == "search":
-        return f"the best of {len(study.trials())} trials {by}, on the seeds of the search: in part luck."
+    if all(each.number != winner.number for each in confirmed(trials)):  # a control without finalists is none of these
+        return f"the best of {len(trials)} trials {by}, on the seeds of the search: in part luck."
     return f"the best of finalists and control {by}, on fresh seeds."

@@ -28,7 +28,7 @@ def export(
     ] = None,
 ) -> Report:
     """Write a trial's network as pt2, ONNX and safetensors, each loaded back and compared before it counts."""
-    from neurosearch.cli.studies import next_commands, on_study, open_study
+    from neurosearch.cli.studies import next_commands, open_study, shows
 
     study = open_study(name, folder, database)
     if epoch is not None and trial is None:
@@ -46,5 +46,5 @@ def export(
     return Report(
         {"study": name, **delivery.facts()},
         tuple(delivery.lines()),
-        next=(neurosearch("predict", delivery.exported.folder, "INPUTS"), on_study("ui", study)),
+        next=(neurosearch("predict", delivery.exported.folder, "INPUTS"), shows(study)),
     )

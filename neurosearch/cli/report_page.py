@@ -21,7 +21,7 @@ def report(
     ] = None,
 ) -> Report:
     """Write what a study found as one page that needs no network, and add it to the study's run in MLflow."""
-    from neurosearch.cli.studies import next_commands, open_study
+    from neurosearch.cli.studies import next_commands, on_study, open_study
     from neurosearch.report.delivering import deliver_report
 
     if out is not None and out.is_dir():
@@ -43,4 +43,4 @@ def report(
         "remarks": list(remarks),
     }
     lines = (f"wrote {delivered.path}: open it in a browser", *in_mlflow, *remarks)
-    return Report(facts, lines, next=next_commands(study))
+    return Report(facts, lines, next=tuple(each for each in next_commands(study) if each != on_study("report", study)))

@@ -191,7 +191,12 @@ def next_commands(study: "StoredStudy") -> tuple[str, ...]:
         return (on_study("status", study), on_study("stop", study))
     export = on_study("export", study) if study.best() else None
     resume = on_study("resume", study) if study.is_unfinished else None
-    return tuple(each for each in (resume, export, on_study("ui", study)) if each)
+    return tuple(each for each in (resume, export, shows(study)) if each)
+
+
+def shows(study: "StoredStudy") -> str:
+    """Returns the command that shows a study: MLflow's pages, or the report where MLflow was told nothing."""
+    return on_study("ui" if study.config.study.tracking.enabled else "report", study)
 
 
 def _best_lines(best: "TrialSummary | None", metric: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from neurosearch.cli.comparison import comparison_lines
 from neurosearch.cli.frame import INTERRUPTED
 from neurosearch.cli.report import FAILED, NOTHING_FEASIBLE, OK, CommandError, Report, neurosearch
-from neurosearch.cli.studies import front_lines, on_study, outcome_facts, study_facts, study_lines
+from neurosearch.cli.studies import front_lines, on_study, outcome_facts, shows, study_facts, study_lines
 from neurosearch.search.answer import answered, unanswered
 from neurosearch.search.confirmed import by_seed
 from neurosearch.search.run import SearchResult
@@ -125,7 +125,7 @@ def _kept(study: StoredStudy, winner: TrialSummary, rival: TrialSummary | None) 
 
 def _next(study: StoredStudy, delivery: "Delivery") -> tuple[str, ...]:
     return (
-        on_study("ui" if study.config.study.tracking.enabled else "report", study),
+        shows(study),
         neurosearch("predict", delivery.exported.folder, "INPUTS"),
         on_study("status", study),
     )

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.made_studies import MadeStudy, config_with
+from tests.made_studies import CONFIG, MadeStudy, config_with
 
 TypeIn = Callable[..., Any]
 
@@ -58,3 +58,15 @@ def test_a_latency_has_its_digits_wherever_a_study_is_told(type_in: TypeIn, tmp_
         assert re.search(r"latency_seconds 0\.2\d\d ms", line), (command, line)
     answer = type_in("status", "made", "--folder", tmp_path).out
     assert re.search(r"latency_seconds [+-]?[.\d]+ ms \(95 % interval \S+ to \S+ ms, 5 seeds", answer), answer
+
+
+def test_a_control_that_wins_on_the_seeds_of_the_search_is_in_part_lucky(type_in: TypeIn, tmp_path: Path) -> None:
+    growing = [each for each in CONFIG["growth"]["options"] if each["kind"] != "static"]
+    changes = {"search.trials": 3, "search.finalists": 0, "growth.options": growing}
+    made = MadeStudy(tmp_path, config_with(**changes), gain=-0.5).search(3)
+    study = made.beside("control", made.study.stored.search_seeds).done()
+    best = study.best()
+    assert best is not None
+    assert best.role == "control"
+    lines = type_in("best", "made", "--folder", tmp_path).out.splitlines()
+    assert "the best of 4 trials by balanced_accuracy (maximize), on the seeds of the search: in part luck." in lines

@@ -26,7 +26,7 @@ def test_a_complete_study_offers_its_winner(finished: Path) -> None:
     assert next(study_lines(study)) == f"study tiny in {finished}/tiny: complete"
     assert next_commands(study) == (
         f"neurosearch export tiny --folder {finished}",
-        f"neurosearch ui tiny --folder {finished}",
+        f"neurosearch report tiny --folder {finished}",  # this study keeps nothing in MLflow
     )
 
 
@@ -107,7 +107,7 @@ def test_a_front_and_the_answer_are_told(tmp_path: Path, start: Callable[..., An
     assert lines[front].startswith("front: 2 networks that none dominates, hypervolume 0.5")
     assert lines[front + 1] == "  trial   0  static    balanced_accuracy 0.9000, parameters 1,500"
     assert lines[front + 2] == "  trial   1  static    balanced_accuracy 0.7000, parameters 500"
-    assert lines[front + 3].startswith("The winner is itself a fixed network")
+    assert lines[front + 3].startswith("The winner is a fixed network, and none whose neurons changed stands beside it")
     facts = study_facts(opened)
     assert [(each["trial"], each["epoch"]) for each in facts["front"]["front"]] == [(0, None), (1, None)]
     assert facts["front"]["hypervolume"] == pytest.approx(0.25 * 0.9 + 0.5 * 0.7)

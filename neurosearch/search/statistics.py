@@ -187,6 +187,9 @@ def words(
         if not changed:
             said = "none whose neurons changed stands beside it: whether changing neurons helps was not tested."
             return (f"The winner is a fixed network, and {said}", *lines)
+        if comparisons[0].answer == "too_few":
+            said = "on too few seeds to say whether changing neurons helped."
+            return (f"The winner is itself a fixed network, {said}", *lines)
         return ("The winner is itself a fixed network: changing neurons did not help here.", *lines)
     return (*(_sentence(each) for each in comparisons), *_advice(comparisons))
 

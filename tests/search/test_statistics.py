@@ -158,6 +158,13 @@ def test_a_winner_that_is_itself_a_fixed_network_is_told_first():
     assert second.startswith("It has accuracy +.0210 (95 % interval .0114 to .0306, 5 seeds")
 
 
+def test_too_few_seeds_say_nothing_about_a_fixed_winner_either():
+    found = compare("accuracy", "maximize", (0.80, 0.80), (0.90, 0.85))
+    first, second = words([found], fixed_winner=True, subject="It")
+    assert first == "The winner is itself a fixed network, on too few seeds to say whether changing neurons helped."
+    assert second.startswith("It has accuracy")
+
+
 def test_each_objective_has_a_sentence():
     found = [
         compare("accuracy", "maximize", WINNER, CONTROL),

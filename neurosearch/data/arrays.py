@@ -121,6 +121,8 @@ def check_arrays(raw: RawArrays, field: str = "data.path") -> list[Problem]:
         *_check_inputs(raw),
         *_check_pairs("x_train", raw.x_train, "y_train", raw.y_train),
         *_check_pairs("x_test", raw.x_test, "y_test", raw.y_test),
+        *_check_lines("class_names", raw.class_names),
+        *_check_lines("target_names", raw.target_names),
         *(check_targets(raw.y_train, raw.y_test, raw.target_names) if raw.target_names else _check_labels(raw)),
     ]
     return [Problem(field, text) for text in texts]
@@ -204,6 +206,13 @@ def numbered_classes(*labels: npt.NDArray[Any]) -> tuple[str, ...]:
 def _distinct(labels: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     whole = [np.unique(y) for y in labels if np.issubdtype(y.dtype, np.integer)]
     return np.unique(np.concatenate(whole)) if whole else np.empty(0, np.int64)
+
+
+def _check_lines(what: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield that names have line breaks: an exported file has a line for each name."""
+    broken = [repr(name) for name in names if not {"\n", "\r"}.isdisjoint(name)]
+    if broken:
+        yield f"{what} has line breaks in {listed(broken)}. Write each name in one line."
 
 
 def _check_labels(raw: RawArrays) -> Iterator[str]:

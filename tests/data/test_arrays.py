@@ -37,6 +37,7 @@ def test_good_arrays_have_no_problems():
         ({"y_train": np.array([0, 1, 1, 0, 1, 0])}, "no training image of class 2 (eel)"),
         ({"y_test": np.array([0, 2, 2, 0, 0, 0])}, "no test image of class 1 (dog)"),
         ({"class_names": ("cat", "dog", "cat")}, "names cat more than once"),
+        ({"class_names": ("cat", "a\ndog", "cow")}, r"class_names has line breaks in 'a\ndog'. Write each name"),
         (
             {"class_names": ("cat",), "y_train": np.zeros(6, int), "y_test": np.zeros(6, int)},
             "at least 2",

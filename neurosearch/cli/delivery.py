@@ -130,8 +130,10 @@ def _check_free(out: Path) -> None:
     """Refuses a place that an export would take from something else: what is there is replaced whole.
 
     Raises:
-        CommandError: It is a file, or a folder that holds more than an earlier export.
+        CommandError: It is a file, the folder of this process, or one that holds more than an earlier export.
     """
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise CommandError(f"{out} is the folder you are in, or above it. Name one below, such as {out / 'export'}.")
     if out.exists() and not out.is_dir():
         raise CommandError(f"{out} is a file. Name a folder by --out.")
     others = sorted(each.name for each in out.iterdir() if not each.name.startswith(_OURS)) if out.is_dir() else []

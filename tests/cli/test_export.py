@@ -66,6 +66,13 @@ def test_a_folder_of_other_things_is_not_taken_for_an_export(type_in: TypeIn, fi
         assert type_in("export", "tiny", "--folder", finished, "--out", "fresh").code == 0
 
 
+@pytest.mark.parametrize("out", [".", ".."])
+def test_the_folder_that_one_is_in_is_not_taken(type_in: TypeIn, finished: Path, out: str) -> None:
+    done = type_in("export", "tiny", "--folder", finished, "--out", out)
+    assert done.code == 2
+    assert f"{out} is the folder you are in, or above it. Name one below, such as" in done.err
+
+
 def test_a_trial_without_a_network_cannot_be_exported(type_in: TypeIn, unfinished: Path) -> None:
     done = type_in("export", "tiny", "--folder", unfinished, "--trial", 1)
     assert done.code == 2

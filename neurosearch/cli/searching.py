@@ -50,7 +50,7 @@ def search_study(
     existing = existing_study(study)
     if existing is not None and existing.fingerprint() == study.fingerprint():
         if resume:
-            notes = () if checked else check_readiness(study, is_resumed=True, on_cluster=address is not None).notes
+            notes = () if checked else _ready_notes(study, folder, address, progress, is_resumed=True)
             return run_study(study, folder, resume=True, address=address, progress=progress, notes=notes)
         try:
             check_name_is_free(folder, study)  # another space is told below, with all other problems
@@ -58,8 +58,15 @@ def search_study(
             raise CommandError(
                 str(error), next_commands=(on_study("resume", folder), on_study("status", folder))
             ) from error
-    notes = () if checked else check_readiness(study, on_cluster=address is not None).notes
+    notes = () if checked else _ready_notes(study, folder, address, progress, is_resumed=False)
     return run_study(study, folder, resume=False, address=address, progress=progress, notes=notes)
+
+
+def _ready_notes(
+    study: StudyConfig, folder: StudyFolder, address: str | None, progress: Progress, *, is_resumed: bool
+) -> Sequence[str]:
+    with telling_work(progress, folder):
+        return check_readiness(study, is_resumed=is_resumed, on_cluster=address is not None).notes
 
 
 def run_study(

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from neurosearch.cli import progress, searching
+from neurosearch.cli.bars import Lines
 from neurosearch.cli.options import Progress
 from neurosearch.cli.progress import chosen, telling
-from neurosearch.cli.report import CommandError
+from neurosearch.cli.report import CommandError, Report
 from neurosearch.config.load import StudyConfig
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.seams import TrialInfo, TrialSummary
@@ -52,6 +54,18 @@ def test_where_there_is_no_terminal_everything_is_a_line_of_json(
     assert events[0]["trials"] == 3
     assert events[3] == {"event": "epoch", "number": 0, "epoch": 1, "balanced_accuracy": 0.5, "parameters": 600.0}
     assert (events[4]["number"], events[4]["value"], events[4]["best"]) == (0, ended.value, 0)
+
+
+def test_what_takes_long_before_a_search_is_a_line_of_json_as_well(
+    tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress, "Lines", lambda voice: Lines(voice, every_seconds=0.0))
+    monkeypatch.setattr(searching, "run_study", lambda *_, **__: Report({}, ()))
+    searching.search_study(tiny(), resume=False, address=None, progress=Progress.JSON)
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in (said.out + said.err).splitlines()]
+    assert {event["event"] for event in events} == {"work"}
 
 
 def test_lines_are_for_people(

@@ -91,7 +91,7 @@ def _collision(context: "ExceptionContext") -> Exception | None:
 
 
 def has_tables(address: DatabaseAddress) -> bool:
-    """Tells whether a database holds Optuna's tables, all of them.
+    """Tells whether a database holds Optuna's tables, all of them, and their version, which their maker writes last.
 
     Raises:
         StudyError: It holds those of another program, which would be mixed with them.
@@ -102,11 +102,12 @@ def has_tables(address: DatabaseAddress) -> bool:
         query = "SELECT count(*) FROM pg_class WHERE oid = to_regclass(%s)"
     with closing(connect(address)) as connection:
         first, last = (_count(connection, query, name) > 0 for name in (_FIRST_TABLE, _LAST_TABLE))
+        is_whole = first and last and _count(connection, f"SELECT count(*) FROM {_LAST_TABLE}") > 0  # noqa: S608  # ours
     if last and not first:
         raise StudyError(
             "the database holds the tables of another program, such as MLflow's. Give studies a database of their own."
         )
-    return first and last
+    return is_whole
 
 
 def may_write(address: PostgresAddress) -> bool:
@@ -129,7 +130,7 @@ def _one_maker(address: DatabaseAddress) -> Iterator[None]:
         yield
 
 
-def _count(connection: Any, query: str, name: str) -> int:
+def _count(connection: Any, query: str, *names: str) -> int:
     cursor = connection.cursor()
-    cursor.execute(query, (name,))
+    cursor.execute(query, names)
     return int(cursor.fetchone()[0])

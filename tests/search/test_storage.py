@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from neurosearch.config.database import database_address
+from neurosearch.search.connections import connect
 from neurosearch.search.errors import NoStudy, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lock import holder, search_lock
@@ -126,6 +128,18 @@ class TestEveryStorage:
         with pytest.raises(DuplicatedStudyError):
             storage.create_new_study([StudyDirection.MAXIMIZE], "moons")
         assert stored_names(folder) == ("moons",)
+
+    def test_tables_without_their_version_are_still_being_made(self, folder):
+        if folder.database is None:
+            pytest.skip("a journal has no tables")
+        open_storage(folder)
+        address = database_address(folder.database)
+        with closing(connect(address)) as connection:
+            connection.cursor().execute("DELETE FROM alembic_version")
+            connection.commit()
+        assert not storage_exists(folder)
+        open_storage(folder)  # whoever comes next makes them whole
+        assert storage_exists(folder)
 
     def test_processes_that_open_a_new_storage_at_once_all_get_it(self, folder):
         folder.path.mkdir(parents=True)

@@ -20,7 +20,7 @@ import time
 from dataclasses import replace
 
 import torch
-from longtail_cases import PUBLISHED, data, entropy, resnet32
+from longtail_cases import FOLDER, PUBLISHED, data, entropy, resnet32
 
 from neurosearch.data.augmentation import Augmentation
 from neurosearch.data.batches import ArrayBatches
@@ -30,7 +30,7 @@ from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
 
-CPU = torch.device("cpu")
+CPU, DATA = torch.device("cpu"), "cifar10_lt_mini"
 SIDES = {
     "float32": {"amp": False, "channels_last": False},
     "float32_channels_last": {"amp": False, "channels_last": True},
@@ -44,6 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two small turns: shows that the script runs")
     is_quick = parser.parse_args().quick
+    if not (FOLDER / f"{DATA}.npz").exists():
+        raise SystemExit(f"{FOLDER} lacks {DATA}.npz; name its folder in NEUROSEARCH_TEST_DATA")
     torch.set_num_threads(1)
     num_images, turns = (128, 2) if is_quick else (1280, 4)
     seconds = measured(num_images, turns)
@@ -72,7 +74,7 @@ def measured(num_images: int, turns: int) -> dict[str, list[float]]:
 
 def trainer(num_images: int, epochs: int, **changes: bool) -> Trainer:
     """Builds the product's trainer."""
-    stored = data("cifar10_lt_mini")
+    stored = data(DATA)
     repeated = torch.arange(num_images).remainder(len(stored.train.y)).numpy()
     train = Arrays(stored.train.x[repeated], stored.train.y[repeated])
     few = Arrays(stored.test.x[:8], stored.test.y[:8])

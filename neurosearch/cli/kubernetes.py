@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurosearch.cli.options import NAMESPACE
+from neurosearch.cli.options import NAMESPACE, SAY_WHERE
 from neurosearch.cli.report import FAILED, OK, CommandError, Report, neurosearch
 from neurosearch.cluster.kubectl import Kubectl, KubectlProcess
 from neurosearch.cluster.on_kubernetes import (
@@ -108,7 +108,7 @@ def check_asked_there_alone(address: str | None, *, watch: bool = False) -> None
         CommandError: Something was.
     """
     if address is not None:
-        raise CommandError("say where: --address URL for a Ray cluster, or --kubernetes.")
+        raise CommandError(SAY_WHERE)
     if watch:
         raise CommandError(
             "--watch shows a search of this machine or of a Ray cluster. Take it out: with --kubernetes `status` tells "

@@ -91,3 +91,4 @@ Namespace = Annotated[
     str, typer.Option("--namespace", metavar="NAME", help="With --kubernetes: the namespace that was installed into.")
 ]
 NAMESPACE = "neurosearch"
+SAY_WHERE = "say where: --address URL for a Ray cluster, or --kubernetes."

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.options import NAMESPACE, ConfigFile, Namespace, OnKubernetes, Overrides
+from neurosearch.cli.options import NAMESPACE, SAY_WHERE, ConfigFile, Namespace, OnKubernetes, Overrides
 from neurosearch.cli.report import CommandError, Report, neurosearch
 
 JobServer = Annotated[
@@ -33,7 +33,7 @@ def submit(
 ) -> Report:
     """Search on a cluster: check everything here and there, submit the job, and say how to follow it."""
     if kubernetes == (address is not None):
-        raise CommandError("say where: --address URL for a Ray cluster, or --kubernetes.")
+        raise CommandError(SAY_WHERE)
     if kubernetes:
         from neurosearch.cli.kubernetes import submitted
 

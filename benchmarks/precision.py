@@ -7,7 +7,7 @@ turns, and the first turn, in which kernels are chosen and compiled, does not co
 - `compiled_ratio`: single precision over the same with `training.compile`.
 - `images_per_cpu_second`: of every side.
 
-Processors with bfloat16 matrix units (`amx_bf16` among the flags that Linux tells) gain; on others bfloat16 is slower.
+Processors that multiply in bfloat16 (`amx_bf16` or `avx512_bf16` among the flags that Linux tells) gain; others lose.
 Needs torch, numpy, and the npz files in NEUROSEARCH_TEST_DATA.
 
 Usage: python benchmarks/precision.py [--quick]

@@ -86,8 +86,8 @@ class TrainingFields(Fields):
     )
     bf16: bool = Field(
         False,
-        description="bfloat16 autocast, for GPUs and for CPUs with bfloat16 matrix units (AMX); other CPUs are slower "
-        "with it",
+        description="bfloat16 autocast, for GPUs and for CPUs that multiply in it (amx_bf16 or avx512_bf16 among the "
+        "flags that Linux tells); other CPUs are slower with it",
     )
     measure_latency: bool = Field(
         False, description="Measure latency_seconds, the time of one forward pass of one example, after every epoch"

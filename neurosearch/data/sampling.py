@@ -31,8 +31,9 @@ class Sampling:
     def class_shares(self, counts: Tensor, epoch: int) -> Tensor:
         """Return the share of each class in an epoch, float64 `(c,)`; 0 for a class without examples.
 
-        Progressive is p(t) = (1 - t / T) p_instance + (t / T) p_class_balanced with t whole epochs done of T
-        (arXiv:1910.09217, eq. 3), so the first epoch has the shares of the data.
+        Progressive is p(t) = (1 - t / T) p_instance + (t / T) p_class_balanced (arXiv:1910.09217, eq. 3). The paper
+        does not say where t begins and ends; as in its public code the first epoch has the shares of the data and the
+        last one, of more than one, is class-balanced.
 
         Args:
             counts: Training examples of each class, `(c,)`.
@@ -46,7 +47,7 @@ class Sampling:
             case "class_balanced":
                 return _shares(counts, 0.0)
             case "progressive":
-                return torch.lerp(_shares(counts, 1.0), _shares(counts, 0.0), epoch / self.epochs)
+                return torch.lerp(_shares(counts, 1.0), _shares(counts, 0.0), epoch / max(1, self.epochs - 1))
             case _:
                 assert_never(self.kind)
 

@@ -26,20 +26,25 @@ LABELS = torch.from_numpy(np.random.default_rng(0).permutation(np.repeat(np.aran
 
 @pytest.mark.parametrize("kind", PUBLISHED)
 def test_the_shares_of_the_classes_are_the_published_ones(kind):
-    shares = Sampling(kind, epochs=10).class_shares(COUNTS, 5)
+    shares = Sampling(kind, epochs=11).class_shares(COUNTS, 5)
     assert torch.allclose(shares, torch.tensor(PUBLISHED[kind], dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-def test_progressive_goes_linearly_from_the_data_to_balanced():
-    sampling = Sampling("progressive", epochs=4)
+def test_progressive_goes_linearly_from_the_data_in_the_first_epoch_to_balanced_in_the_last():
+    sampling = Sampling("progressive", epochs=5)
     first, middle, last = (sampling.class_shares(COUNTS, epoch)[0].item() for epoch in (0, 2, 4))
     assert (first, last) == (pytest.approx(500 / 655), 0.25)
     assert middle == pytest.approx((first + last) / 2)
 
 
+def test_progressive_over_one_epoch_has_the_shares_of_the_data():
+    shares = Sampling("progressive", epochs=1).class_shares(COUNTS, 0)
+    assert torch.allclose(shares, torch.tensor(PUBLISHED["instance"], dtype=torch.float64))
+
+
 @pytest.mark.parametrize("kind", DRAWN)
 def test_what_is_drawn_follows_the_shares(kind):
-    epochs = [Sampling(kind, 10).order(LABELS, 4, 5, seed) for seed in range(40)]
+    epochs = [Sampling(kind, 11).order(LABELS, 4, 5, seed) for seed in range(40)]
     found = torch.bincount(LABELS[torch.cat(epochs)], minlength=4) / (40 * len(LABELS))
     assert torch.allclose(found.double(), torch.tensor(PUBLISHED[kind], dtype=torch.float64), atol=0.012)
     of_rarest = torch.bincount(torch.cat(epochs), minlength=len(LABELS))[LABELS == 3]

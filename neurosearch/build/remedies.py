@@ -102,10 +102,14 @@ def require_fit(config: TrialConfig, network: nn.Module, input_shape: tuple[int,
     """
     if not isinstance(config.training.augmentation, UnaugmentedFields):
         _require_images(input_shape)
-    if not isinstance(config.training.classifier, JointFields):
+    changing_head = {
+        "training.classifier": not isinstance(config.training.classifier, JointFields),
+        "training.zap_period_epochs": config.training.zap_period_epochs > 0,
+    }
+    for field in (field for field, is_on in changing_head.items() if is_on):
         example = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
         try:
-            find_head(network, example)
+            find_head(network, example, field)
         except TrialFailed as error:
             raise ValueError(error.reason) from error
     if config.training.batch_size == 1:

@@ -121,13 +121,21 @@ def _augmentation_has_images(config: "TrialConfig") -> Iterator[Conflict]:
         )
 
 
-def _second_stage_has_a_linear_layer(config: "TrialConfig") -> Iterator[Conflict]:
+def _head_is_a_linear_layer(config: "TrialConfig") -> Iterator[Conflict]:
     training = config.training
-    if training.classifier.kind != "joint" and training.loss.kind == "ldam":
+    if training.loss.kind != "ldam":
+        return
+    if training.classifier.kind != "joint":
         yield Conflict(
             ("training.classifier", "training.loss"),
             f"classifier is {training.classifier.kind}, which changes a linear layer, but loss ldam makes the last one "
             "a layer of cosines, whose weights have no lengths. Set classifier to joint, or choose another loss.",
+        )
+    if training.zap_period_epochs > 0:
+        yield Conflict(
+            ("training.zap_period_epochs", "training.loss"),
+            f"zap_period_epochs is {training.zap_period_epochs}, which draws a linear class head anew, but loss ldam "
+            "makes the last layer one of cosines. Set zap_period_epochs to 0, or choose another loss.",
         )
 
 
@@ -158,6 +166,6 @@ REMEDY_RULES: tuple[Rule, ...] = (
     _adjusted_shares_are_those_of_the_data,
     _remedies_have_classes,
     _augmentation_has_images,
-    _second_stage_has_a_linear_layer,
+    _head_is_a_linear_layer,
     _second_stage_adjusts_once,
 )

@@ -99,10 +99,14 @@ def test_what_does_not_fit_is_refused_with_its_field(trial: Make) -> None:
         require_fit(trial(training=EVERYTHING), features, (4,))
     with pytest.raises(ValueError, match=r"^training\.classifier: it needs a network whose outputs come straight"):
         require_fit(trial(training={"epochs": 1, "classifier": "retrained"}), nn.Sequential(features, nn.ReLU()), (4,))
+    zapped = {"epochs": 4, "zap_period_epochs": 1}
+    with pytest.raises(ValueError, match=r"^training\.zap_period_epochs: it needs a network whose outputs come"):
+        require_fit(trial(training=zapped), nn.Sequential(features, nn.ReLU()), (4,))
     with pytest.raises(ValueError, match=r"^training\.decorrelation: it needs neurons that a plain linear"):
         require_fit(trial(training={"epochs": 1, "decorrelation": 0.1}), features, (4,))
     require_fit(trial(training={"epochs": 1, "decorrelation": 0.1}), nn.Sequential(nn.Linear(4, 4), features), (4,))
     require_fit(trial(training={"epochs": 1, "classifier": "retrained"}), features, (4,))
+    require_fit(trial(training=zapped), features, (4,))
     require_fit(trial(), nn.Sequential(features, nn.ReLU()), (4,))
 
 

@@ -103,6 +103,7 @@ def test_the_published_recipe_can_be_written() -> None:
         ),
         (None, {"loss": "ldam", "classifier": "retrained"}, ["training.classifier", "training.loss"]),
         (None, {"loss": "ldam", "classifier": "tau_normalised"}, ["training.classifier", "training.loss"]),
+        (None, {"loss": "ldam", "zap_period_epochs": 2}, ["training.zap_period_epochs", "training.loss"]),
         (
             None,
             {"classifier": {"kind": "retrained", "head_smoothing": 0.1, "tail_smoothing": 0.2}},

@@ -34,7 +34,8 @@ class Remix:
     """Mixup whose label goes to the rarer class where two classes differ much in size (arXiv:2007.03943, eq. 5).
 
     With n_i and n_j the training examples of the two classes and l the share of the first input, the share of the first
-    label is 0 where n_i / n_j >= kappa and l < tau, 1 where n_i / n_j <= 1 / kappa and 1 - l < tau, and l elsewhere.
+    label is 0 where n_i / n_j >= kappa and l < tau, else 1 where n_i / n_j <= 1 / kappa and 1 - l < tau, and l
+    elsewhere.
 
     Attributes:
         alpha: As for mixup.
@@ -115,7 +116,8 @@ class MixedBatches:
         """Return the labels, both the rarer one where it takes all: one share then serves the whole batch."""
         ratio = self._counts[first] / self._counts[second]
         to_second = (ratio >= remix.kappa) & (share < remix.tau)
-        to_first = (ratio <= 1 / remix.kappa) & (1 - share < remix.tau)
+        # With kappa 1 both hold for classes of one size; the first case of the paper's equation counts.
+        to_first = (ratio <= 1 / remix.kappa) & (1 - share < remix.tau) & ~to_second
         return torch.where(to_second, second, first), torch.where(to_first, first, second)
 
 

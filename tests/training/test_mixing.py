@@ -94,6 +94,15 @@ def test_the_rarer_class_keeps_the_label():
             assert targets[:, :2].tolist() == [[0, 1], [1, 1]]
 
 
+def test_of_two_cases_that_hold_the_first_one_counts():
+    inputs, labels = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
+    batches = MixedBatches(OneBatch(inputs, labels, (50, 50), steps=40), Remix(1.0, 1.0, 0.8), 0, CPU)
+    found = [(mixed[0, 0].item() > 0, targets) for mixed, targets in batches.train(0)]
+    of_both = [targets for is_mixed, targets in found if is_mixed and 0.2 < targets[0, 2] < 0.8]
+    assert len(of_both) > 3
+    assert all(targets[:, :2].tolist() == [[1, 1], [0, 0]] for targets in of_both)
+
+
 def test_classes_of_like_size_are_mixed_as_by_mixup(make_batches):
     batches = make_batches(CPU)
     remixed, mixed = (MixedBatches(batches, each, 7, CPU) for each in (Remix(1.0, 5.0, 0.5), Mixup(1.0)))

@@ -1,12 +1,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neurosearch.config.load import StudyConfig, study_from_mapping
 from neurosearch.config.trial import TrialConfig, kind_of
 from neurosearch.search.few_training import FewTraining, tiny_study
 from neurosearch.search.folders import StudyFolder
+from neurosearch.search.summaries import missing_group
 
 PERIODIC = {"kind": "periodic", "period_epochs": {"search": "int", "low": 4, "high": 8}, "grown_epochs": 3}
 
@@ -62,3 +64,19 @@ def test_a_few_training_takes_two_steps_an_epoch_and_goes_on_from_its_checkpoint
     again = FewTraining(trial, folder, folder.training(0, 0), "cpu")
     assert [record.step for record in again.epochs()] == [4]
     assert again.deliver().metrics["accuracy"] >= 0
+
+
+def test_examples_that_lie_class_by_class_are_judged_though_few_are_scored(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(3), 3000)
+    x = np.random.default_rng(0).normal(size=(len(labels), 2)).astype(np.float32)
+    np.savez(tmp_path / "sorted.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+    data = {"kind": "npz", "path": str(tmp_path / "sorted.npz"), "validation_share": 0.5}
+    wanted = ("parameters", "minimize"), ("tail_recall", "maximize"), ("head_recall", "maximize")
+    objectives = [{"metric": metric, "direction": direction} for metric, direction in wanted]
+    whole = study(growth={"kind": "static"}, data=data, search={"objectives": objectives}, training={"epochs": 2})
+    tiny = tiny_study(whole, tmp_path)
+    training = FewTraining(only_trial(tiny), StudyFolder(tmp_path, "whole"), tmp_path / "states", "cpu")
+    record = next(training.epochs())
+    assert "tail_recall" not in record.metrics
+    assert missing_group([record.to_dict()], tiny.study) is None
+    assert [each.metric for each in tiny.study.search.objectives] == ["parameters", "balanced_accuracy"]

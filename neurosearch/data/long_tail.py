@@ -4,7 +4,7 @@ Both profiles and the drawing rule are those of the public CIFAR-LT repositories
 many descendants), truncation included, so that counts can be compared with published ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 import numpy as np
@@ -86,6 +86,13 @@ def check_imbalance(
         return []
     text = (
         f"a ratio of {imbalance.ratio:g} leaves {listed(empty)} without a training image ({largest} images in the "
-        f"smallest class before thinning). Lower the ratio to at most {largest}."
+        f"smallest class before thinning). Lower the ratio to at most {_largest_ratio(imbalance, largest, len(counts))}"
+        ", which leaves each class 2: one to train, one to validate."
     )
     return [Problem(field, text)]
+
+
+def _largest_ratio(imbalance: Imbalance, largest: int, num_classes: int) -> int:
+    """Return the largest whole ratio with 2 images in each class; truncation can ask for less than half of them."""
+    ratios = (replace(imbalance, ratio=ratio) for ratio in range(largest // 2, 0, -1))
+    return next((int(each.ratio) for each in ratios if min(class_counts(each, largest, num_classes)) > 1), 1)

@@ -42,6 +42,7 @@ def check_split(
         return []
     text = (
         f"{listed(lone)} {'has' if len(lone) == 1 else 'have'} 1 training image, so it cannot stand in both the "
-        "training and the validation part. Give each class at least 2 images, or lower the imbalance ratio."
+        "training and the validation part. Give each class at least 2 images (3 where data.test_share holds one of "
+        "them out), or lower the imbalance ratio."
     )
     return [Problem(field, text)]

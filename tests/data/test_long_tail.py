@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosearch.data.long_tail import Imbalance, check_imbalance, class_counts, subsample
+from neurosearch.data.split import check_split
 
 CIFAR_NAMES = tuple(str(label) for label in range(10))
 
@@ -67,7 +69,17 @@ def test_an_empty_class_is_named():
     [problem] = check_imbalance(Imbalance("step", 8), 5, ("cat", "dog"))
     assert problem.field == "data.imbalance.ratio"
     assert "class 1 (dog)" in problem.text
-    assert "at most 5" in problem.text
+    assert "at most 2" in problem.text
+
+
+@pytest.mark.parametrize("profile", ["exponential", "step"])
+@pytest.mark.parametrize("largest", [2, 3, 49, 98, 103, 500])  # 98 * (1 / 49) is a little below 2
+def test_the_ratio_that_is_advised_leaves_images_to_train_and_to_validate(profile, largest):
+    names = tuple(map(str, range(4)))
+    [problem] = check_imbalance(Imbalance(profile, 2 * largest), largest, names)
+    advised = Imbalance(profile, int(re.search("at most ([0-9]+)", problem.text).group(1)))
+    assert check_imbalance(advised, largest, names) == []
+    assert check_split(class_counts(advised, largest, 4), names, 0.2) == []
 
 
 def test_many_empty_classes_are_one_problem():

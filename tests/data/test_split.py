@@ -41,6 +41,7 @@ def test_a_class_with_one_image_is_named_with_its_count():
     [problem] = check_split((5, 1), ("cat", "dog"), 0.2)
     assert problem.field == "data.validation_share"
     assert "class 1 (dog) has 1 training image" in problem.text
+    assert "at least 2 images (3 where data.test_share holds one of them out)" in problem.text
 
 
 def test_many_classes_with_one_image_are_one_problem():

@@ -112,6 +112,16 @@ def _remedies_have_classes(config: "TrialConfig") -> Iterator[Conflict]:
             )
 
 
+def _mixing_has_partners(config: "TrialConfig") -> Iterator[Conflict]:
+    training = config.training
+    if training.mixing.kind != "none" and training.batch_size == 1:
+        yield Conflict(
+            ("training.mixing", "training.batch_size"),
+            f"mixing is {training.mixing.kind}, which mixes the examples of a step, but batch_size is 1, so each would "
+            "be mixed with itself. Set batch_size to 2 or more, or mixing to none.",
+        )
+
+
 def _augmentation_has_images(config: "TrialConfig") -> Iterator[Conflict]:
     if config.training.augmentation.kind != "none" and getattr(config.data, "layout", None) == "features":
         yield Conflict(
@@ -165,6 +175,7 @@ REMEDY_RULES: tuple[Rule, ...] = (
     _is_adjusted_once,
     _adjusted_shares_are_those_of_the_data,
     _remedies_have_classes,
+    _mixing_has_partners,
     _augmentation_has_images,
     _head_is_a_linear_layer,
     _second_stage_adjusts_once,

@@ -96,6 +96,7 @@ def test_the_published_recipe_can_be_written() -> None:
         (REGRESSION, {"loss": "mse", "sampling": "progressive"}, ["training.sampling", "data.task"]),
         (REGRESSION, {"loss": "mse", "mixing": "mixup"}, ["training.mixing", "data.task"]),
         (REGRESSION, {"loss": "mse", "classifier": "retrained"}, ["training.classifier", "data.task"]),
+        (None, {"mixing": "mixup", "batch_size": 1}, ["training.mixing", "training.batch_size"]),
         (
             {"kind": "npz", "path": "a.npz", "layout": "features"},
             {"augmentation": "crop_flip"},

@@ -136,7 +136,8 @@ def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
     for corner in corners(study.template):
         data_key = json.dumps(corner.sections["data"], sort_keys=True)
         training = corner.sections["training"]
-        fitting = {name: training.get(name) for name in _MUST_FIT} | {"lone": training.get("batch_size") == 1}
+        fitting = {name: training.get(name) for name in _MUST_FIT}
+        fitting |= {"lone": training.get("batch_size") == 1, "zaps": training.get("zap_period_epochs", 0) > 0}
         key = json.dumps([corner.sections["data"], corner.sections["model"], fitting], sort_keys=True)
         if key in seen:
             continue

@@ -238,6 +238,21 @@ def test_weights_of_other_widths_are_a_problem_of_their_field(
     assert "layers.1.weight (7 x 64 in the file, 6 x 64 in the network)" in problem
 
 
+def test_a_head_that_some_trials_draw_anew_must_be_there(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (20, 24, 24, 3), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    path = config(
+        data="{kind: npz, path: own.npz}",
+        model="{kind: torchvision, name: squeezenet1_1}",
+        training="{epochs: 4, zap_period_epochs: {search: int, low: 0, high: 2}}",
+        growth="{kind: static}",
+    )
+    first = problems(type_in("check", path.name, "--data"))[0]
+    assert "training.zap_period_epochs.high: it needs a network whose outputs come straight from" in first
+
+
 def test_broken_images_within_their_share_are_a_remark(
     type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from neurosearch.config.growth import EventsFields, NimbleFields, PeriodicFields, RecycleFields, WideThenPruneFields
 from neurosearch.config.kinds import Conflict
 from neurosearch.config.rules import before_the_last_drop, task_kind
+from neurosearch.epochs import epochs_within
 
 if TYPE_CHECKING:
     from neurosearch.config.trial import TrialConfig
@@ -17,7 +18,7 @@ def periodic_cycle_fits(config: "TrialConfig") -> Iterator[Conflict]:
     """A cycle's pruning must fall inside its period, and the first one inside the training."""
     growth, epochs = config.growth, config.training.epochs
     assert isinstance(growth, PeriodicFields)
-    last = int(growth.stop_share * epochs)
+    last = epochs_within(growth.stop_share, epochs)
     if growth.grown_epochs >= growth.period_epochs:
         yield Conflict(
             ("growth.grown_epochs", "growth.period_epochs"),
@@ -40,7 +41,7 @@ def recycling_fits(config: "TrialConfig") -> Iterator[Conflict]:
     """Neurons are looked at inside the training, and recycled ones are still trained."""
     growth, epochs = config.growth, config.training.epochs
     assert isinstance(growth, RecycleFields)
-    last = min(int(growth.stop_share * epochs), epochs - 1)
+    last = min(epochs_within(growth.stop_share, epochs), epochs - 1)
     if growth.period_epochs > last:
         yield Conflict(
             ("growth.period_epochs", "training.epochs"),
@@ -57,7 +58,7 @@ def wide_phase_fits(config: "TrialConfig") -> Iterator[Conflict]:
     """The wide network is trained for an epoch at least, and so is what is left of it."""
     growth, epochs = config.growth, config.training.epochs
     assert isinstance(growth, WideThenPruneFields)
-    pruned = int(growth.prune_share * epochs)
+    pruned = epochs_within(growth.prune_share, epochs)
     if not 0 < pruned < epochs:
         yield Conflict(
             ("growth.prune_share", "training.epochs"),

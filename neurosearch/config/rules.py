@@ -1,6 +1,5 @@
 """Rules over several fields: each says which fields clash and how to mend it."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ from neurosearch.config.kinds import Conflict, Rule
 from neurosearch.config.losses import LOSSES
 from neurosearch.config.model import MlpFields, ResnetCifarFields, VitFields
 from neurosearch.config.s3 import S3Fields, is_on_s3
+from neurosearch.epochs import epochs_until, epochs_within
 
 if TYPE_CHECKING:
     from neurosearch.config.trial import TrialConfig
@@ -45,7 +45,8 @@ def s3_has_an_address(config: "TrialConfig") -> Iterator[Conflict]:
 
 def _zapping_fits(config: "TrialConfig") -> Iterator[Conflict]:
     training = config.training
-    period, last = training.zap_period_epochs, min(int(training.zap_stop_share * training.epochs), training.epochs - 1)
+    period = training.zap_period_epochs
+    last = min(epochs_within(training.zap_stop_share, training.epochs), training.epochs - 1)
     if period > last:
         yield Conflict(
             ("training.zap_period_epochs", "training.epochs"),
@@ -80,7 +81,7 @@ def _decorrelation_fits(config: "TrialConfig") -> Iterator[Conflict]:
 def before_the_last_drop(config: "TrialConfig", field: str, epoch: int, what: str) -> Iterator[Conflict]:
     """What changes after the learning rate has dropped for the last time is hardly trained."""
     training = config.training
-    last_drop = math.ceil(max(training.drops, default=1.0) * training.epochs)
+    last_drop = epochs_until(max(training.drops, default=1.0), training.epochs)
     if training.schedule == "step" and epoch > last_drop:
         yield Conflict(
             (field, "training.drops"),

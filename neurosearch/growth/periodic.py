@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from neurosearch import names
+from neurosearch.epochs import epochs_within
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
 from neurosearch.growth.resizing import (
     LARGEST_DEMAND,
@@ -129,4 +130,4 @@ class PeriodicPolicy(UntrainedSizes):
         return start >= 0 and start % self._settings.period_epochs == 0 and self._completes(start, clock)
 
     def _completes(self, start_epoch: int, clock: Clock) -> bool:
-        return start_epoch + self._settings.grown_epochs <= int(self._settings.stop_share * clock.epochs)
+        return start_epoch + self._settings.grown_epochs <= epochs_within(self._settings.stop_share, clock.epochs)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from neurosearch import names
+from neurosearch.epochs import epochs_within
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
 from neurosearch.growth.resizing import NONE, changing, least_important
 from neurosearch.growth.untrained import UntrainedSizes
@@ -58,7 +59,7 @@ class RecyclePolicy(UntrainedSizes):
         settings = self._settings
         if not clock.epoch_ended or clock.epoch == 0 or clock.epoch % settings.period_epochs:
             return None
-        if clock.epoch > int(settings.stop_share * clock.epochs) or clock.epoch == clock.epochs:
+        if clock.epoch > epochs_within(settings.stop_share, clock.epochs) or clock.epoch == clock.epochs:
             return None
         return Need(scores=settings.measure, head_scores=False, directions=None)
 

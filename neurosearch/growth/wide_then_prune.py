@@ -12,6 +12,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from neurosearch.epochs import epochs_within
 from neurosearch.growth.policy import NOTHING, Clock, Decision, Need, Snapshot
 from neurosearch.growth.resizing import changing, pruning, pruning_need, sizes_at
 from neurosearch.growth.untrained import UntrainedSizes
@@ -66,7 +67,7 @@ class WideThenPrunePolicy(UntrainedSizes):
         return (pruning(snapshot, base_sizes, newcomers, importance, protected_share, "once, to the base size"),)
 
     def _prune_epoch(self, clock: Clock) -> int:
-        return max(1, int(self._settings.prune_share * clock.epochs))
+        return max(1, epochs_within(self._settings.prune_share, clock.epochs))
 
 
 def _widening(snapshot: Snapshot, sizes: Mapping[str, int]) -> Decision:

@@ -7,6 +7,7 @@ is all that a checkpoint must know.
 from math import cos, pi
 from typing import assert_never
 
+from neurosearch.epochs import epochs_until
 from neurosearch.training.settings import TrainingSettings
 
 
@@ -25,7 +26,7 @@ def learning_rate_factor(settings: TrainingSettings, epoch: int) -> float:
             share = (epoch - settings.warmup_epochs) / max(1, settings.epochs - settings.warmup_epochs)
             return (1 + cos(pi * share)) / 2
         case "step":
-            num_drops = sum(epoch >= share * settings.epochs for share in settings.drops)
+            num_drops = sum(epoch >= epochs_until(share, settings.epochs) for share in settings.drops)
             return settings.drop_factor**num_drops
         case _:
             assert_never(settings.schedule)

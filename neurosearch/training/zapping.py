@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from neurosearch.epochs import epochs_within
 from neurosearch.training.second_stage import draw_anew
 
 
@@ -30,7 +31,7 @@ class Zapping:
 
     def is_due(self, epoch: int, epochs: int) -> bool:
         """Say whether it happens after so many whole epochs of a training."""
-        return 0 < epoch <= int(self.stop_share * epochs) and epoch % self.period_epochs == 0
+        return 0 < epoch <= epochs_within(self.stop_share, epochs) and epoch % self.period_epochs == 0
 
 
 def zap(head: nn.Linear, optimizer: Optimizer, seed: int) -> None:

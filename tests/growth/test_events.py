@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurosearch.epochs import epochs_within
 from neurosearch.growth.events import Event, EventsPolicy, EventsSettings
 from neurosearch.growth.periodic import PeriodicPolicy, PeriodicSettings
 from neurosearch.growth.policy import NOTHING, Clock, Need
@@ -69,7 +70,7 @@ def test_cycles_can_be_written_as_events(period, grown, stop, epochs, start):
     cycles = attached(
         PeriodicPolicy(PeriodicSettings(period, grown, 0.5, "all", stop, start, "l2", 0.0, 0.1, 0.0, 0.0))
     )
-    starts = [epoch for epoch in range(0, epochs, period) if epoch + grown <= int(stop * epochs)]
+    starts = [epoch for epoch in range(0, epochs, period) if epoch + grown <= epochs_within(stop, epochs)]
     if starts:
         events = make(*(event for epoch in starts for event in ((epoch, 0.5), (epoch + grown, 0.0))), start=start)
         assert boundaries(events, epochs) == boundaries(cycles, epochs)

@@ -43,6 +43,10 @@ def test_a_cycle_that_could_not_prune_before_the_stop_never_starts():
     assert boundaries(make(stop=0.1), epochs=20) == []
 
 
+def test_the_last_cycle_may_prune_where_the_stop_falls_on_a_whole_epoch():
+    assert boundaries(make(), epochs=90)[-1][0] == 63, "0.7 * 90 is 62.99999999999999"
+
+
 def test_head_scores_are_needed_exactly_when_neurons_are_protected():
     (_, _), (_, need) = boundaries(make(protected=0.25, stop=0.2), epochs=20)
     assert need == Need(scores="l2", head_scores=True, directions=None)

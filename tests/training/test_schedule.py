@@ -35,6 +35,11 @@ def test_the_long_tail_recipe_warms_up_and_drops_twice(epoch, factor):
     assert learning_rate_factor(SETTINGS, epoch) == pytest.approx(factor)
 
 
+def test_a_drop_on_a_whole_epoch_comes_before_it():
+    settings = replace(SETTINGS, epochs=100, drops=(0.55,), warmup_epochs=0)  # 0.55 * 100 is 55.00000000000001
+    assert [learning_rate_factor(settings, epoch) for epoch in (54, 55)] == [1.0, 0.01]
+
+
 @pytest.mark.parametrize(("epoch", "factor"), [(0, 1.0), (50, 0.853553), (100, 0.5), (150, 0.146447)])
 def test_cosine_falls_from_one_over_the_epochs(epoch, factor):
     settings = replace(SETTINGS, schedule="cosine", warmup_epochs=0)

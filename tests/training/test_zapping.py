@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from neurosearch.epochs import epochs_within
 from neurosearch.training.checkpoint import MemoryCheckpointStore
 from neurosearch.training.zapping import Zapping, zap
 
@@ -20,7 +21,7 @@ def run(trainer):
 @given(period=st.integers(1, 9), stop=st.floats(0.0, 1.0), epochs=st.integers(1, 30))
 def test_it_happens_every_period_after_the_first_epoch_and_not_after_the_stop(period, stop, epochs):
     due = [epoch for epoch in range(epochs) if Zapping(period, stop).is_due(epoch, epochs)]
-    assert due == [epoch for epoch in range(period, epochs, period) if epoch <= int(stop * epochs)]
+    assert due == [epoch for epoch in range(period, epochs, period) if epoch <= epochs_within(stop, epochs)]
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.AdamW, lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)])

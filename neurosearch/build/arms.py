@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from neurosearch import names
-from neurosearch.build.control import control_config, training_cost
+from neurosearch.build.control import control_config
+from neurosearch.build.cost import second_stage_cost, training_cost
 from neurosearch.config.search import Arm
 from neurosearch.config.study import SizeLimit
 from neurosearch.config.trial import TrialConfig, kind_of
@@ -66,7 +67,8 @@ def _growing(config: TrialConfig, growth: Mapping[str, Any]) -> TrialConfig:
 def _trained_for(config: TrialConfig, multiply_adds: float, manifest: Manifest) -> TrialConfig:
     """Returns the config with as many epochs as cost so many multiply-adds, warm-up in proportion."""
     before = config.training
-    epochs = max(1, round(before.epochs * multiply_adds / training_cost(config, manifest)))
+    for_epochs = multiply_adds - second_stage_cost(config, manifest)  # which comes once, after however many epochs
+    epochs = max(1, round(before.epochs * for_epochs / training_cost(config, manifest)))
     warmup = min(round(before.warmup_epochs * epochs / before.epochs), epochs - 1)
     training = before.model_copy(update={"epochs": epochs, "warmup_epochs": warmup})
     return config.model_copy(update={"training": training})

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from neurosearch import names
 from neurosearch.build.pretrained import without_weights
 from neurosearch.build.trial import build_model
 from neurosearch.config.base import Fields
@@ -12,9 +11,8 @@ from neurosearch.config.growth import StaticFields
 from neurosearch.config.kinds import kinds
 from neurosearch.config.study import SizeLimit
 from neurosearch.config.trial import TrialConfig, kind_of
-from neurosearch.data.manifest import Manifest
 from neurosearch.neurons import find_units
-from neurosearch.training.counts import PASSES_PER_STEP, SizeCounter
+from neurosearch.training.counts import SizeCounter
 
 _FINEST_STEP = 1e-4  # relative; no network here has a layer of ten thousand neurons
 # A limit far above what is searched bounds nothing; a control beside which the winner vanishes tells nothing either.
@@ -66,12 +64,6 @@ def network_sizes(config: TrialConfig, input_shape: tuple[int, ...], num_outputs
         inputs = (torch.zeros(2, *input_shape),)
         model = build_model(config, input_shape, num_outputs)
         return SizeCounter(model, inputs).count(find_units(model, inputs))
-
-
-def training_cost(config: TrialConfig, manifest: Manifest) -> float:
-    """Returns the multiply-adds of training the config's network at its base widths over all epochs."""
-    sizes = network_sizes(config, manifest.input_shape, manifest.num_outputs)
-    return PASSES_PER_STEP * sizes[names.MULTIPLY_ADDS] * sum(manifest.train_counts) * config.training.epochs
 
 
 def _can_scale(config: TrialConfig) -> bool:

@@ -250,7 +250,7 @@ def _reference_cost(study: Study) -> float:
 
     It is the geometric mean of those of the static networks at the low and at the high ends of the space.
     """
-    from neurosearch.build.control import training_cost
+    from neurosearch.build.cost import training_cost
 
     costs = []
     for end in (0, -1):

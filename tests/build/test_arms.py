@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from neurosearch.build.arms import arm_config
-from neurosearch.build.control import network_sizes, training_cost
+from neurosearch.build.control import network_sizes
+from neurosearch.build.cost import second_stage_cost, training_cost
 from neurosearch.config.growth import RecycleFields, StaticFields, WideThenPruneFields
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
@@ -49,6 +50,14 @@ def test_equal_compute_trains_for_as_many_multiply_adds(
     assert (prolonged.training.epochs, prolonged.training.warmup_epochs) == (epochs, warmup)
     assert isinstance(prolonged.growth, StaticFields)
     assert prolonged.training.learning_rate == 0.02
+
+
+def test_what_comes_beside_and_after_the_epochs_does_not_prolong_them(trial: Make, digits: PreparedData) -> None:
+    remedies = {"decorrelation": 0.1, "classifier": {"kind": "retrained", "epochs": 30}}
+    config = trial(growth={"kind": "static"}, training={"epochs": 12, **remedies})
+    spent = training_cost(config, digits.manifest) + second_stage_cost(config, digits.manifest)
+    wanted = {**final(config, digits), "training_multiply_adds": spent}
+    assert arm_config("equal_compute", config, wanted, digits.manifest) == config
 
 
 def test_random_importance_changes_the_importance_alone(trial: Make, digits: PreparedData) -> None:

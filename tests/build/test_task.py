@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neurosearch import names
-from neurosearch.build.control import training_cost
+from neurosearch.build.cost import training_cost
 from neurosearch.build.final import load_final, save_final, score_test_part
 from neurosearch.build.memory import memory_need
 from neurosearch.build.task import build_tally, build_task

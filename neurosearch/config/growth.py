@@ -151,7 +151,9 @@ class RecycleFields(Fields):
         description="A neuron is dormant whose measure is at most so many times its group's mean; 0: dead ones alone",
     )
     largest_share: Annotated[Number, Field(gt=0.0, le=1.0)] = Field(
-        0.5, description="Largest share of a group that is recycled at once, the most dormant first"
+        0.5,
+        description="Largest share of a group that is recycled at once, the most dormant first; at least one neuron "
+        "(symmetric_pair: two) may be",
     )
     stop_share: StopShare = Field(0.7, description="Share of the epochs after which no neuron is recycled")
     start: Annotated[

@@ -30,7 +30,8 @@ class RecycleSettings:
         period_epochs: Epochs from one look at the neurons to the next; the first comes after so many epochs.
         measure: `activation` or `gradient` (see `neurons.importance`).
         threshold: A neuron is dormant whose measure is at most so many times its group's mean.
-        largest_share: Largest share of a group that is recycled at once, the most dormant first.
+        largest_share: Largest share of a group that is recycled at once, the most dormant first; at least one neuron
+            may be, or a pair of them.
         stop_share: Share of the training's epochs after which none is recycled.
         start: How a recycled neuron begins (see `neurons.grow`).
         copy_noise: Of noisy copies, in units of their incoming weights' root mean square.
@@ -90,5 +91,7 @@ class RecyclePolicy(UntrainedSizes):
 
     def _count(self, group: Group, num_dormant: int) -> int:
         """Return how many of a group's dormant neurons are recycled now."""
-        count = min(num_dormant, int(self._settings.largest_share * group.size), group.size - group.minimum)
-        return count - count % 2 if self._settings.start == "symmetric_pair" else count
+        portion = 2 if self._settings.start == "symmetric_pair" else 1
+        largest = max(portion, int(self._settings.largest_share * group.size))
+        count = min(num_dormant, largest, group.size - group.minimum)
+        return count - count % portion

@@ -215,6 +215,14 @@ def test_dormant_neurons_are_replaced_at_once_and_the_size_never_moves():
     assert [decision.counts for decision in step_plans] == [{names.DEAD_NEURONS: 3.0}] * 3
 
 
+@pytest.mark.parametrize(("start", "removed"), [("zero_outgoing", [(7,), (5,)]), ("symmetric_pair", [(6, 7)])])
+def test_a_share_of_less_than_a_neuron_recycles_one_or_a_pair(start, removed):
+    simulation = Simulation(RecyclePolicy(replace(RECYCLE, start=start, largest_share=0.1)))
+    clock = Clock(2 * STEPS_PER_EPOCH, 2, STEPS_PER_EPOCH, EPOCHS)
+    [decision] = simulation.policy.decide(simulation.snapshot(clock, simulation.policy.due(clock)))
+    assert [change.removed for change in decision.plan.changes if change.removed] == removed
+
+
 def test_events_lead_to_the_sizes_they_name():
     simulation = Simulation(EventsPolicy(EVENTS))
     seen = {}

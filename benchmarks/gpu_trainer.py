@@ -11,6 +11,8 @@ In a turn each side does one epoch, in an order that alternates; the first turn 
 `images_per_second` is the trainer's, evaluation included; `dataloader_ratio` and `plain_ratio` say how many times as
 fast the trainer is (medians over the turns). `event_share` is the time of a growth event (periodic: scoring, growing or
 pruning half the width of all groups), as a share of an epoch of the same training without one; each is waited for.
+`recompile_share` is what the epoch after an event takes longer than the next one, as a share of the same: next to
+nothing, but with `--compile` the time to compile the changed network.
 
 Needs torch, torchvision, numpy, and the npz files in NEUROSEARCH_TEST_DATA; without a GPU the figures are "not
 measured".
@@ -33,6 +35,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from neurosearch import names
 from neurosearch.data.augmentation import Augmentation, Augmenter
 from neurosearch.data.batches import ArrayBatches
 from neurosearch.data.prepared import Arrays
@@ -44,10 +47,10 @@ from neurosearch.training.tasks import Classification
 from neurosearch.training.trainer import Trainer
 
 BATCH, WORKERS, PADDING, LARGE = 128, 8, 4, 2048
-FIGURES = ("images_per_second", "dataloader_ratio", "plain_ratio", "event_share")
+FIGURES = ("images_per_second", "dataloader_ratio", "plain_ratio", "event_share", "recompile_share")
 PERIODIC = PeriodicSettings(
-    period_epochs=2,
-    grown_epochs=1,
+    period_epochs=4,  # two epochs after each event: the first one compiles, the second one shows what an epoch takes
+    grown_epochs=2,
     grow_share=0.5,
     groups="all",
     stop_share=1.0,
@@ -86,7 +89,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="compile the steps of every side")
     words = parser.parse_args()
     if words.device == "cuda" and not torch.cuda.is_available():
-        command = "python benchmarks/gpu_trainer.py  # on a machine with a GPU, about 3 minutes"
+        command = "python benchmarks/gpu_trainer.py  # on a machine with a GPU, minutes"
         print(json.dumps({name: {"not measured": command} for name in FIGURES}))
         return
     if words.device == "cpu" and not words.quick:
@@ -124,7 +127,7 @@ def measured(setup: Setup, quick: bool) -> dict[str, object]:
     return {
         "images_per_second": round(len(setup.train.y) / statistics.median(counted["trainer"].tolist())),
         **{f"{name}_ratio": round(ratio, 3) for name, ratio in ratios.items()},
-        "event_share": round(event_share(setup, cycles=1 if quick else 3), 4),
+        **{name: round(share, 4) for name, share in event_shares(setup, cycles=1 if quick else 3).items()},
         "device": torch.cuda.get_device_name() if setup.is_fast else "cpu",
         "compile": setup.compiled,
         "images": len(setup.train.y),
@@ -268,8 +271,8 @@ class TimedPolicy(PeriodicPolicy):
         return need
 
 
-def event_share(setup: Setup, cycles: int) -> float:
-    """Returns the median time of a growth event as a share of the median time of an epoch without one."""
+def event_shares(setup: Setup, cycles: int) -> dict[str, float]:
+    """Returns the median times of a growth event and of what follows it, as shares of an epoch without either."""
     policy = TimedPolicy(setup.device)
     growing = trainer(setup, policy, cycles * PERIODIC.period_epochs)
     carry_out = growing.carry_out
@@ -282,14 +285,17 @@ def event_share(setup: Setup, cycles: int) -> float:
         events.append(time.perf_counter() - policy.began)
 
     growing.carry_out = timed_change  # an event ends where its decisions are carried out
-    epochs, before = [], time.perf_counter()
-    for _ in growing.epochs():
-        wait(setup.device)
-        epochs.append(time.perf_counter() - before)
-        before = time.perf_counter()
-    per_epoch = (sum(epochs) - sum(events)) / len(epochs)
-    print({"event_seconds": [round(each, 4) for each in events], "epoch_seconds": round(per_epoch, 4)}, flush=True)
-    return statistics.median(events) / per_epoch
+    epochs = [record.metrics[names.EPOCH_SECONDS] for record in growing.epochs()]
+    # One event comes before the first epoch, every other one at the end of a quiet epoch, in whose time it is.
+    quiet = [seconds - event for seconds, event in zip(epochs[1::2], [*events[1:], 0.0], strict=True)]
+    longer = [first - second for first, second in zip(epochs[::2], quiet, strict=True)]
+    seconds = {"event_seconds": events, "longer_seconds": longer, "quiet_seconds": quiet}
+    print({name: [round(each, 4) for each in found] for name, found in seconds.items()}, flush=True)
+    per_epoch = statistics.median(quiet)
+    return {
+        "event_share": statistics.median(events) / per_epoch,
+        "recompile_share": statistics.median(longer) / per_epoch,
+    }
 
 
 if __name__ == "__main__":

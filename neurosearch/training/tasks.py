@@ -105,7 +105,7 @@ class Regression:
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return the number of examples of targets `(b, t)`."""
-        return torch.tensor(float(len(targets)), device=targets.device)
+        return targets.new_full((), len(targets), dtype=torch.float32)  # made where it is: nothing waits for the device
 
     def tally(self) -> RegressionTally:
         """Return empty sums for one validation pass."""

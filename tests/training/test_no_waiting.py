@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from neurosearch.training.mixing import Mixup, Remix
+from neurosearch.training.losses import CrossEntropy, class_balanced_weights
+from neurosearch.training.mixing import MixedTask, Mixup, Remix
+from neurosearch.training.tasks import Classification, Regression
 from tests.simulated_gpu import WAITING
 
 
@@ -114,3 +116,30 @@ def test_what_only_a_gpu_has_waits_no_more(build_trainer, changes):
     under_way = trainer.begin_epoch()
     with never_waiting(device):
         trainer.run_steps(under_way)
+
+
+def weighted(mix):
+    task = Classification(CrossEntropy("weighted", class_balanced_weights((5, 2), 0.9)), (5, 2), ["a", "b"])
+    return MixedTask(task) if mix else task
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("task", "targets"),
+    [
+        (Classification(CrossEntropy("plain", None), (5, 2), ["a", "b"]), torch.tensor([0, 1, 0])),
+        (weighted(mix=False), torch.tensor([0, 1, 0])),
+        (weighted(mix=True), torch.tensor([[0.0, 1.0, 0.3]] * 3)),
+        (Regression("mse", ["y"], [1.0]), torch.ones(3, 1)),
+    ],
+    ids=["classes", "weighted", "mixed", "quantities"],
+)
+def test_what_a_part_of_a_batch_counts_for_is_found_without_waiting(task, targets):
+    """Processes that train a network together ask for it at every step."""
+    device = torch.device("cuda")
+    expected = task.weight(targets).item()
+    task.to(device, torch.float32)
+    targets = targets.to(device)
+    with never_waiting(device):
+        weight = task.weight(targets)
+    assert weight.item() == pytest.approx(expected)

@@ -122,12 +122,13 @@ def measured(setup: Setup, quick: bool) -> dict[str, object]:
         for name in list(sides) if turn % 2 else list(reversed(sides)):
             seconds[name].append(timed(sides[name], setup.device))
     print({name: [round(each, 3) for each in times] for name, times in seconds.items()}, flush=True)
+    cycles = 1 if quick or setup.compiled else 3  # compiling a changed network takes up to a minute
     counted = {name: np.array(times[1:]) for name, times in seconds.items()}
     ratios = {name: float(np.median(counted[name] / counted["trainer"])) for name in ("dataloader", "plain")}
     return {
         "images_per_second": round(len(setup.train.y) / statistics.median(counted["trainer"].tolist())),
         **{f"{name}_ratio": round(ratio, 3) for name, ratio in ratios.items()},
-        **{name: round(share, 4) for name, share in event_shares(setup, cycles=1 if quick else 3).items()},
+        **{name: round(share, 4) for name, share in event_shares(setup, cycles).items()},
         "device": torch.cuda.get_device_name() if setup.is_fast else "cpu",
         "compile": setup.compiled,
         "images": len(setup.train.y),

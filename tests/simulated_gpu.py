@@ -66,6 +66,7 @@ def simulated_gpu() -> Iterator[torch.device]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "is_current_stream_capturing": lambda: False,  # older optimizers ask
         "device": lambda _device: nullcontext(),
         "manual_seed": own.manual_seed,
         "manual_seed_all": own.manual_seed,

@@ -8,7 +8,7 @@ same number.
 Shape letters: b batch, c classes, u units, p positions of a dimension.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -122,6 +122,9 @@ class Observer:
         with _Watch(self._watched, see):
             value = loss(model(inputs), targets)
         gradients = torch.autograd.grad(value, [values for _, values, _, _ in seen], allow_unused=True)
+        # Whoever asks which classes there are waits for the device, so it is asked once for all groups.
+        known, places, counts = torch.unique(targets, return_inverse=True, return_counts=True)
+        labels = known.tolist()
         observed = {name for name, _, _, _ in seen}
         missing = self._missing(observed)
         for (name, values, channel, num_groups), gradient in zip(seen, gradients, strict=True):
@@ -129,8 +132,8 @@ class Observer:
                 products = _per_example(_slopes(values.detach(), gradient), channel, len(targets), name) * len(targets)
                 for group, part in self._by_unit(name, products, num_groups):
                     if group not in missing:
-                        self._add_by_class(group, part, targets)
-        for label, count in zip(*(found.tolist() for found in torch.unique(targets, return_counts=True)), strict=True):
+                        self._add_by_class(group, part, labels, places)
+        for label, count in zip(labels, counts.tolist(), strict=True):
             self._counts[label] = self._counts.get(label, 0) + count
             if missing:
                 chosen = targets == label
@@ -141,8 +144,9 @@ class Observer:
         means = []
         for index, size in enumerate(self._units.sizes):
             by_class = self._products.get(index, {})
-            rows = [by_class.get(label, torch.zeros(size)) / count for label, count in sorted(self._counts.items())]
-            means.append(torch.stack([row.double().cpu() for row in rows]))
+            nothing = next(iter(by_class.values()), torch.zeros(size)).new_zeros(size)
+            rows = [by_class.get(label, nothing) / count for label, count in sorted(self._counts.items())]
+            means.append(torch.stack(rows).cpu().double())
         return means
 
     def _missing(self, observed: set[str]) -> set[int]:
@@ -153,10 +157,9 @@ class Observer:
             if any(part.role in USES and part.tensor not in observed for part in slices)
         }
 
-    def _add_by_class(self, group: int, products: Tensor, targets: Tensor) -> None:
-        labels, places = torch.unique(targets, return_inverse=True)
+    def _add_by_class(self, group: int, products: Tensor, labels: Sequence[int], places: Tensor) -> None:
         sums = products.new_zeros(len(labels), products.shape[1]).index_add_(0, places, products)
-        for label, row in zip(labels.tolist(), sums, strict=True):
+        for label, row in zip(labels, sums, strict=True):
             self._add(group, label, row)
 
     def _add(self, group: int, label: int, row: Tensor) -> None:

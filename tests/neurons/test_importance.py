@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,6 +37,21 @@ def test_all_groups_are_scored_by_one_pass_over_each_batch(cases, kind, num_pass
     importance(model, units, batches_of(cases["residual"]), kind=kind, class_counts=[5, 3, 2])
     assert passes.count("forward") == num_passes
     assert passes.count("backward") <= num_passes
+
+
+def test_a_device_is_waited_for_once_for_each_batch_and_each_group(cases, monkeypatch):
+    model, asked = cases["residual"].model(), Counter()
+    units = find_units(model, (cases["residual"].inputs(),))
+    assert len(units.groups) > 1
+
+    def counting(owner, name):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args, **words: asked.update([name]) or function(*args, **words))
+
+    counting(torch, "unique")
+    counting(torch.Tensor, "cpu")
+    importance(model, units, batches_of(cases["residual"]), kind="class_balanced_taylor", class_counts=[5, 3, 2])
+    assert asked == {"unique": 2, "cpu": 2 * len(units.groups)}  # the means of all classes, and the scores
 
 
 @pytest.mark.parametrize(

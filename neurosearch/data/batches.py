@@ -22,6 +22,7 @@ from neurosearch.randomness import derive_seed
 Batch = tuple[Tensor, Tensor]
 
 _GATHER_BYTES = 1 << 18  # of inputs gathered at once: one call for several small batches, still within a core's cache
+_GPU_GATHER_BYTES = 1 << 24  # the same on a GPU, where each call costs the host more than the work costs the device
 _LARGE_BATCH_BYTES = 1 << 24  # of inputs in a batch that needs no gradients
 _LARGE_BATCH = 2048
 
@@ -68,7 +69,8 @@ class ArrayBatches:
         self._sampling = sampling or Sampling("instance", epochs=1)
         self._sizes = batch_sizes(len(train.y), batch_size)
         self._large = large_batch(batch_size, _bytes_each(self._x))
-        gathered = max(1, _GATHER_BYTES // (_bytes_each(self._x) * batch_size))
+        gather_bytes = _GPU_GATHER_BYTES if device.type == "cuda" else _GATHER_BYTES
+        gathered = max(1, gather_bytes // (_bytes_each(self._x) * batch_size))
         self._blocks = [self._sizes[first : first + gathered] for first in range(0, len(self._sizes), gathered)]
         self._class_counts = tuple(np.bincount(train.y, minlength=num_classes).tolist()) if num_classes else ()
         self._augmenter: Augmenter | None = None

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurosearch.data import batches as batches_room
+from neurosearch.data.augmentation import Augmentation
 from neurosearch.data.batches import ArrayBatches, batch_sizes
 from neurosearch.data.prepared import Arrays
 from neurosearch.data.preprocess import Preprocess
@@ -172,6 +173,22 @@ def test_without_classes_a_balanced_choice_is_a_seeded_sample():
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(batches.balanced(6, 1)[0][0], drawn[0])
     assert not torch.equal(batches.balanced(6, 2)[0][0], drawn[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("augmentation", [None, Augmentation(2, flip=True, fill=(0.5,) * 3)])
+def test_a_gpu_gathers_many_batches_at_once_and_they_are_the_same(augmentation, monkeypatch):
+    generator = np.random.default_rng(0)
+    part = Arrays(generator.normal(size=(60, 3, 8, 8)).astype(np.float32), np.arange(60) % 3)
+    monkeypatch.setattr(batches_room, "_GATHER_BYTES", 1)
+    monkeypatch.setattr(batches_room, "_GPU_GATHER_BYTES", 3 * 8 * part.x[0].nbytes)
+    on_gpu, on_cpu = (
+        ArrayBatches(part, part, 8, 0, torch.device(device), 3, augmentation=augmentation) for device in ("cuda", "cpu")
+    )
+    assert [len(made._blocks) for made in (on_gpu, on_cpu)] == [3, 8]
+    for (x, y), (expected_x, expected_y) in zip(on_gpu.train(1), on_cpu.train(1), strict=True):
+        assert torch.equal(x.cpu(), expected_x)
+        assert torch.equal(y.cpu(), expected_y)
 
 
 @pytest.mark.gpu

@@ -268,8 +268,8 @@ def images(count, dtype):
 @pytest.mark.parametrize("is_stored_raw", [False, True])
 @pytest.mark.parametrize("padding", [0, 2])
 def test_batches_are_the_same_there(monkeypatch, kind, is_stored_raw, padding):
-    monkeypatch.setattr("neurosearch.data.batches._GATHER_BYTES", 1 << 11)  # some gatherings in an epoch
-
+    for limit in ("_GATHER_BYTES", "_GPU_GATHER_BYTES"):
+        monkeypatch.setattr(f"neurosearch.data.batches.{limit}", 1 << 11)  # some gatherings in an epoch
     spec = PreprocessSpec("HWC", "uint8", (6, 5, 3), 255.0, None)
 
     def batches(device):

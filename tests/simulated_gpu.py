@@ -174,7 +174,8 @@ class _Calls(TorchFunctionMode):
         place = torch.device(words["device"]).type if words.get("device") is not None else ""
         if place == "cuda":
             words["device"] = CPU
-        if self._operations.refuses_waiting and function in _WAITING_CALLS and (on_gpu or place == "cuda"):
+        waits = (function in _WAITING_CALLS and (on_gpu or place == "cuda")) or _puts_number(function, args)
+        if self._operations.refuses_waiting and waits:
             raise RuntimeError("called a synchronizing CUDA operation")
         where = place or ("cuda" if on_gpu and function not in _OF_VALUES else "cpu")
         for each in leaves:
@@ -248,6 +249,15 @@ def _check_call(function: Any, args: Any) -> None:
         raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
     if function == Tensor.grad.__set__ and args[1] is not None and not all(map(is_on_gpu, args)):
         raise RuntimeError("assigned grad has data located on a different device")
+
+
+def _puts_number(function: Any, args: Any) -> bool:
+    """Return whether a call puts a number of the host to an index, or to one place: it is copied first, and waits."""
+    if function is not Tensor.__setitem__ or not is_on_gpu(args[0]) or is_on_gpu(args[2]):
+        return False
+    index = [*_leaves(args[1:2])]
+    is_one_place = len(index) == args[0].dim() and all(isinstance(each, int) for each in index)
+    return is_one_place or any(isinstance(each, Tensor) for each in index)
 
 
 def _given(function: Any, args: Any, kwargs: Any) -> list[tuple[Any, Tensor]]:

@@ -171,6 +171,18 @@ def test_a_fused_optimizer_refuses_moments_of_another_memory_order(far):
         optimizer.step()
 
 
+@pytest.mark.parametrize("is_one_place", [True, False])
+def test_a_number_that_is_put_somewhere_waits(far, is_one_place):
+    index = far.long()
+    torch.cuda.set_sync_debug_mode("error")
+    far[:2] = 1.0
+    far[1].fill_(2.0)
+    far.index_fill_(0, index, 3.0)
+    far[index] = far + 1
+    with pytest.raises(RuntimeError, match="called a synchronizing CUDA operation"):
+        far[2 if is_one_place else index] = 1.0
+
+
 def test_nothing_is_left_of_it():
     module, generator = torch.cuda.is_available, torch.Generator
     with simulated_gpu():

@@ -78,9 +78,9 @@ def spanning_tree(similarity: Tensor) -> Tensor:
     trees = torch.arange(size, device=similarity.device)  # (u,) each unit's tree, by the label of one of its units
     for _ in range((size - 1).bit_length()):
         best = _best_pairs(similarity, trees)
-        tree.view(-1)[best] = True
+        tree.view(-1).index_fill_(0, best, True)  # not `[best] = True`, which copies the number to the device and waits
         trees = _joined(trees, best)
-    tree[0, 0] = False  # where labels wrote that have no pair
+    tree[0, 0].fill_(False)  # where labels wrote that have no pair
     return tree
 
 

@@ -55,7 +55,7 @@ class NpzFields(DataFields):
 
     kind: Literal["npz"] = "npz"
     path: AnyPath = Field(
-        description="Path of the archive, relative to the config file; ~ and $NEUROSEARCH_TEST_DATA are expanded; "
+        description="Path of the archive, relative to the config file; ~ and $VARIABLES are expanded; "
         "or s3://BUCKET/KEY"
     )
     s3: S3Fields = Field(S3Fields(), description="How S3 is reached, where the path is an s3:// address")

@@ -94,7 +94,8 @@ format: setup ## lay out every file and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: setup ## write docs/reference anew, after a field or an option has changed
+reference: setup ## write the schema and docs/reference anew, after a field or an option has changed
+	$(BIN)/neurosearch schema --out neurosearch/config/study.schema.json
 	$(BIN)/python .ci/reference.py
 
 constraints: setup ## pin all versions with hashes, in constraints.txt and its siblings

@@ -31,6 +31,14 @@ def test_what_is_made_already_is_not_made_again(tmp_path):
     assert made.returncode == 0
 
 
+def test_the_reference_is_written_from_a_schema_that_is_written_anew():
+    lines = make("--dry-run", "reference").stdout.splitlines()
+    schema, pages = (
+        next(i for i, line in enumerate(lines) if word in line) for word in ("schema --out", "reference.py")
+    )
+    assert schema < pages
+
+
 def test_help_is_what_make_alone_says_and_names_every_target_of_the_readme():
     made = make()
     assert made.returncode == 0

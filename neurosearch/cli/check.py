@@ -24,13 +24,20 @@ def check(
     from neurosearch.config.load import load_study
 
     study = load_study(config, tuple(overrides or ()))
+    set_words = [word for text in overrides or () for word in ("--set", text)]
+    then: tuple[str, ...] = (neurosearch("search", config, *set_words),)
     notes: tuple[str, ...] = ()
     held: tuple[DataWords, ...] = ()
     if data:
-        from neurosearch.cli.readiness import check_readiness
+        from neurosearch.cli.readiness import check_readiness, is_taken
+        from neurosearch.cli.studies import on_study
+        from neurosearch.search.folders import StudyFolder
 
         found = check_readiness(study)
         notes, held = found.notes, found.data
+        if is_taken(study):
+            folder = StudyFolder.of(study.study)
+            then = (on_study("resume", folder), on_study("status", folder))
     names = study.template.names
     facts = {
         "ok": True,
@@ -46,9 +53,8 @@ def check(
     line = (
         f"{config}: ok. Study {study.study.name}: {study.study.search.trials} trials over {len(names)} hyperparameters."
     )
-    set_words = [word for text in overrides or () for word in ("--set", text)]
     return Report(
         facts,
         (line, *(f"data: {each.line}" for each in held), *(f"note: {note}" for note in notes)),
-        next=(neurosearch("search", config, *set_words),),
+        next=then,
     )

@@ -124,6 +124,18 @@ def existing_study(study: StudyConfig) -> StudyConfig | None:
         return None
 
 
+def is_taken(study: StudyConfig) -> bool:
+    """Tells whether a study with trials has the name already, so that a new one cannot be made."""
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.study import check_name_is_free
+
+    try:
+        check_name_is_free(StudyFolder.of(study.study), study)
+    except StudyError:
+        return True
+    return False
+
+
 def _variants(study: StudyConfig, found: _Found) -> Iterator[_Variant]:
     """Yields what differs in data, model or what must fit them, with the data loaded; what cannot be is a problem."""
     from neurosearch.data.problems import DataError
@@ -333,7 +345,7 @@ def _remarks(study: StudyConfig, is_resumed: bool, on_cluster: bool) -> Iterable
     wanted = study.study.search.cpus_per_trial * study.study.search.concurrency
     if wanted > cores and not on_cluster:
         yield f"trials that run at once ask for {wanted:g} cores and share the {cores} of this machine; each is slower."
-    if not is_resumed and existing_study(study) is not None:
+    if not is_resumed and is_taken(study):
         resume = StudyFolder.of(study.study).command("resume")
         yield f"a study of this name and space is there; `{resume}` goes on with it."
     uri = study.study.tracking.uri

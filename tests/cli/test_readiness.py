@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neurosearch.config.load import load_study
+from neurosearch.search.folders import StudyFolder
+from neurosearch.search.study import create_study
+
 TypeIn = Callable[..., Any]
 
 
@@ -268,3 +272,17 @@ def test_broken_images_within_their_share_are_a_remark(
     done = type_in("check", config(data=f"{{{data}, broken_share: 0.1}}").name, "--data")
     assert done.code == 0
     assert f"broken images are left out, 1 of them: {path}." in done.out + done.err
+
+
+def test_a_name_that_a_study_with_trials_has_is_gone_on_with_and_not_searched_anew(
+    type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    loaded = load_study(config())
+    study = create_study(StudyFolder(tmp_path / "runs", "tiny"), loaded)
+    free = type_in("check", "tiny.yaml", "--data", "--json").facts
+    assert (free["notes"], free["next"]) == ([], ["neurosearch search tiny.yaml"])
+    study.ask()
+    study.close()
+    taken = type_in("check", "tiny.yaml", "--data", "--json").facts
+    assert taken["notes"] == ["a study of this name and space is there; `neurosearch resume tiny` goes on with it."]
+    assert taken["next"] == ["neurosearch resume tiny", "neurosearch status tiny"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neurosearch.cli.frame import command
-from neurosearch.cli.report import Report
+from neurosearch.cli.report import CommandError, Report
 
 
 @command
@@ -23,7 +23,10 @@ def schema(
     facts = {"schema": study_schema(), "shipped": str(SHIPPED), "file": None if out is None else str(out)}
     if out is None:
         return Report(facts, (text.removesuffix("\n"),))
-    out.write_text(text, encoding="utf-8")
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{out} cannot be written: {error.strerror}. Name another file by --out.") from error
     return Report(
         facts,
         (

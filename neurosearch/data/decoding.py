@@ -31,7 +31,7 @@ _TODO, _DONE, _BROKEN = 0, 1, 2
 
 # What Pillow's readers raise on bytes that are no image. An error of the system (no such file, too many open files)
 # carries a number and is none of these: it says nothing about the image, unless it is a link that leads nowhere.
-_BROKEN_BYTES = (
+BROKEN_BYTES = (
     OSError,
     SyntaxError,
     ValueError,
@@ -64,7 +64,7 @@ def read_image(path: str, sides: Sides | None, colour: Colour) -> Pixels:
             pixels = image.convert(_MODES[colour])
         if sides is not None and (pixels.height, pixels.width) != sides:
             pixels = pixels.resize((sides[1], sides[0]), Image.Resampling.BILINEAR)
-    except _BROKEN_BYTES as error:
+    except BROKEN_BYTES as error:
         raise _told(path, error) from error
     return np.asarray(pixels)
 
@@ -75,7 +75,7 @@ def read_sides(path: str) -> Sides:
         with Image.open(path) as image:
             _refuse_deep(image.mode)
             return image.height, image.width
-    except _BROKEN_BYTES as error:
+    except BROKEN_BYTES as error:
         raise _told(path, error) from error
 
 

@@ -1,5 +1,6 @@
 """Raw examples for prediction: an npz with key x, or a folder of images, brought to the layout the network reads."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from neurosearch.data.decoding import BROKEN_BYTES
 from neurosearch.data.listing import SUFFIXES
 from neurosearch.export.card import Card
 from neurosearch.export.errors import PredictError
@@ -42,7 +44,7 @@ def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
     """
     try:
         x = _read_x(path)
-    except (OSError, BadZipFile, EOFError, ValueError) as error:
+    except (OSError, BadZipFile, EOFError, ValueError, zlib.error) as error:
         raise PredictError(f"{path} cannot be read: {error}. Give an .npz file or a folder of images.") from error
     if x.ndim == 0 or len(x) == 0:
         raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it. Save one row per example.")
@@ -69,6 +71,8 @@ def _read_x(path: Path) -> Raw:
 def open_folder(folder: Path, card: Card, resize: bool) -> Examples:
     """Return the images below a folder in the order of their paths; all sizes are checked before the first is used.
 
+    Hidden files and folders are passed over, as in training: some systems keep their own beside every image.
+
     Raises:
         PredictError: If the network does not read images, or there are none, or some are broken or of another size.
     """
@@ -76,7 +80,7 @@ def open_folder(folder: Path, card: Card, resize: bool) -> Examples:
     if sides is None or card.dtype != "uint8":
         what = "rows of features" if sides is None else "float32 values, whose scale an image file does not tell"
         raise PredictError(f"the network reads {what}, so {folder} cannot be used. Give an .npz with key x.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
     if not paths:
         raise PredictError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}).")
     _check_images(paths, folder, None if resize else sides)
@@ -118,7 +122,12 @@ def _shape_remedy(shape: tuple[int, ...], card: Card) -> str:
         return f" Give them this shape: x.reshape(-1, {', '.join(map(str, card.raw_shape))})."
     if card.layout == "features":
         return " Give the features that the network was trained on, in their order."
-    return " Bring the images to this size; images in a folder can be resized while predicting."
+    return " Bring the images to this size; --resize does that to images in a folder."
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not is_hidden and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _check_images(paths: list[Path], folder: Path, sides: tuple[int, int] | None) -> None:
@@ -129,7 +138,7 @@ def _check_images(paths: list[Path], folder: Path, sides: tuple[int, int] | None
         try:
             with Image.open(path) as image:
                 mode, size = image.mode, (image.height, image.width)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        except BROKEN_BYTES:
             broken.append(name)
             continue
         if mode.startswith(_DEEP_MODES):
@@ -142,7 +151,7 @@ def _check_images(paths: list[Path], folder: Path, sides: tuple[int, int] | None
     ]
     if sides is not None:
         text = f"do not have the height and width {sides[0]} x {sides[1]} that the network reads"
-        remedies.append((misfits, text, "Resize them, or predict with resizing on."))
+        remedies.append((misfits, text, "Resize them, or predict with --resize."))
     problems = [
         f"{len(names)} of {len(paths)} images {text}: {_listed(names)}. {remedy}"
         for names, text, remedy in remedies
@@ -162,7 +171,7 @@ def _read_image(path: Path, card: Card, sides: tuple[int, int]) -> Raw:
     try:
         with Image.open(path) as image:
             pixels = image.convert(_MODES[card.spec.num_channels])
-    except (OSError, SyntaxError) as error:
+    except BROKEN_BYTES as error:
         raise PredictError(f"{path} is damaged: {error}. Remove or replace it.") from error
     if (pixels.height, pixels.width) != sides:
         pixels = pixels.resize((sides[1], sides[0]), Image.Resampling.BILINEAR)

@@ -27,12 +27,22 @@ def lone_array():
     return file.getvalue()
 
 
+def damaged_archive():
+    np.savez_compressed(file := BytesIO(), x=np.zeros((2, 7)))
+    content = bytearray(file.getvalue())
+    content[30 + sum(int.from_bytes(content[at : at + 2], "little") for at in (26, 28))] = 255  # the first of the data
+    return bytes(content)
+
+
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
 
 
 def test_images_come_in_the_order_of_their_paths_whatever_their_folder(cards, tmp_path):
     save_images(tmp_path, {"b.png": PIXELS, "a/c.png": PIXELS // 2, "d.PNG": PIXELS // 4})
     (tmp_path / "notes.txt").write_text("no image")
+    for hidden in ("._b.png", "a/._c.png", ".trash/e.png"):
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"a system's own")
     examples = open_folder(tmp_path, cards["cnn-HWC-resized"], False)
     assert examples.names == ("a/c.png", "b.png", "d.PNG")
     first, second = examples.batches(2)
@@ -69,10 +79,11 @@ def test_images_of_another_size_are_refused_by_name_unless_resizing_is_on(cards,
 def test_broken_and_deep_images_are_named_together(cards, tmp_path):
     save_images(tmp_path, {"good.png": PIXELS, "deep.png": np.zeros((9, 8), np.uint16)})
     (tmp_path / "broken.png").write_bytes(b"broken")
+    (tmp_path / "cut.ppm").write_bytes(b"P6 8 8")
     with pytest.raises(PredictError) as caught:
         open_folder(tmp_path, cards["cnn-HWC-resized"], False)
-    assert "1 of 3 images cannot be read: broken.png." in str(caught.value)
-    assert "1 of 3 images have more than 8 bits a channel: deep.png." in str(caught.value)
+    assert "2 of 4 images cannot be read: broken.png, cut.ppm." in str(caught.value)
+    assert "1 of 4 images have more than 8 bits a channel: deep.png." in str(caught.value)
 
 
 def test_an_image_cut_off_is_named(cards, tmp_path):
@@ -110,6 +121,7 @@ def test_rows_of_an_npz_are_numbered(cards, tmp_path):
         (lambda path: np.savez(path, x=np.float32(1)), "no example"),
         (lambda path: np.savez(path, x=np.array([{}], dtype=object)), "cannot be read"),
         (lambda path: path.write_bytes(lone_array()), "a lone array"),
+        (lambda path: path.write_bytes(damaged_archive()), "cannot be read: .*invalid block type"),
     ],
 )
 def test_an_npz_that_cannot_be_used_is_refused(write, message, cards, tmp_path):

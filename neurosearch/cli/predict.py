@@ -32,7 +32,10 @@ def predict(
 ) -> Report:
     """Predict classes with probabilities, or quantities, for an npz or a folder of images."""
     from neurosearch.export.predict import predict as predict_all
+    from neurosearch.export.predictions import check_place
 
+    if out is not None:
+        check_place(out)
     file = network / "network.onnx" if network.is_dir() else network
     predictions = predict_all(file, inputs, resize)
     if out is not None:

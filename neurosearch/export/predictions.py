@@ -15,6 +15,7 @@ import numpy.typing as npt
 from neurosearch.export.errors import PredictError
 
 Values = npt.NDArray[np.float32]
+_SUFFIXES = (".csv", ".npz")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Predictions:
         """Write a `.csv` (name, class, probabilities) or an `.npz` (names, classes, class_names, probabilities).
 
         Raises:
-            PredictError: If the name ends otherwise, or its folder is not there.
+            PredictError: As `check_place` says.
         """
         titles = ("name", "class", *(f"probability of {name}" for name in self.class_names))
         rows = zip(self.names, self.classes, self.probabilities, strict=True)
@@ -99,7 +100,7 @@ class Quantities:
         """Write a `.csv` (name, a column for each target) or an `.npz` (names, target_names, values).
 
         Raises:
-            PredictError: If the name ends otherwise, or its folder is not there.
+            PredictError: As `check_place` says.
         """
         rows = zip(self.names, self.values, strict=True)
         texts = ([name, *(f"{value:.8g}" for value in row)] for name, row in rows)
@@ -114,11 +115,24 @@ class Quantities:
 Answers = Predictions | Quantities
 
 
+def check_place(path: Path) -> None:
+    """Refuse a file that predictions cannot be saved to; to be asked before they are made, which may take long.
+
+    Raises:
+        PredictError: If the name ends in neither `.csv` nor `.npz`, is that of a folder, or its folder is not there.
+    """
+    if not path.parent.is_dir():
+        raise PredictError(f"there is no folder {path.parent} for {path.name}. Make it, or name another place.")
+    if path.suffix not in _SUFFIXES:
+        raise PredictError(f"{path} is neither .csv nor .npz. Give the output one of these endings.")
+    if path.is_dir():
+        raise PredictError(f"{path} is a folder. Name a file.")
+
+
 def _save(
     path: Path, titles: Sequence[str], rows: Iterable[Sequence[str]], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> None:
-    if not path.parent.is_dir():
-        raise PredictError(f"there is no folder {path.parent} for {path.name}. Make it, or name another place.")
+    check_place(path)
     match path.suffix:
         case ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:
@@ -127,5 +141,3 @@ def _save(
                 writer.writerows(rows)
         case ".npz":
             np.savez(path, allow_pickle=False, **arrays)
-        case _:
-            raise PredictError(f"{path} is neither .csv nor .npz. Give the output one of these endings.")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ growth:
     - {kind: nimble}
 search: {trials: 2, sampler: random, finalists: 0, objectives: [{metric: rmse, direction: minimize}]}
 """
-
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def run(folder: Path, *words: str) -> dict[str, Any]:
@@ -54,6 +53,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_place_that_takes_no_predictions_is_told_before_any_is_made(type_in: Callable[..., Any]) -> None:
+    done = type_in("predict", "absent.onnx", "absent.npz", "--out", "out.txt")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: out.txt is neither .csv nor .npz.")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_regression_is_searched_exported_registered_and_predicts_in_the_users_units(folder: Path) -> None:
     found = run(folder, "search", "heights.yaml")
     assert found["ok"]

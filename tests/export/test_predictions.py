@@ -11,7 +11,7 @@ from neurosearch.data.prepared import prepare
 from neurosearch.data.selection import PrepareSettings
 from neurosearch.export.errors import PredictError
 from neurosearch.export.predict import OnnxNetwork, predict
-from neurosearch.export.predictions import Quantities
+from neurosearch.export.predictions import Quantities, check_place
 from neurosearch.export.rebuild import CARD_NAME, load_network
 from neurosearch.export.write import export_network
 
@@ -113,3 +113,6 @@ def test_files_of_quantities_hold_a_column_for_each_target(tmp_path):
         found.save(tmp_path / "absent" / "out.csv")
     with pytest.raises(PredictError, match="neither .csv nor .npz"):
         found.save(tmp_path / "out.txt")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(PredictError, match=r"folder\.csv is a folder"):
+        check_place(tmp_path / "folder.csv")

@@ -75,6 +75,19 @@ def folders_of(root: Path) -> list[str]:
         raise unreadable(root, error) from error
 
 
+def images_right_in(folder: Path) -> list[str]:
+    """Return the names of the images in a folder itself in their order, but for hidden ones.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if _is_image(entry))
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
 def images_below(folder: Path, enter: Callable[[str], bool]) -> Iterator[str]:
     """Yield the images in a folder and in the folders below it that are to be entered; hidden ones are not.
 

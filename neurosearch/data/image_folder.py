@@ -1,12 +1,12 @@
 """A folder with one folder of images for each class, as torchvision's ImageFolder reads it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from neurosearch.data.folder_parts import FIELD, find_parts, folders_of, images_below
+from neurosearch.data.folder_parts import FIELD, find_parts, folders_of, images_below, images_right_in
 from neurosearch.data.listing import SUFFIXES, DiskImages, ListedImages, Listing, hold_out
 from neurosearch.data.problems import DataError, Problem, listed
 
@@ -46,7 +46,13 @@ def list_folder(root: Path, test_share: float) -> Listing:
     if problems:
         raise DataError(problems)
     sides = hold_out(train, test_share) if test is None else (train, test)
-    return Listing(*sides, class_names, DiskImages(root), (*parts.notes, *once.notes()))
+    return Listing(*sides, class_names, DiskImages(root), (*parts.notes, *_strays(root), *once.notes()))
+
+
+def _strays(root: Path) -> Iterator[str]:
+    """Yield that images lie beside the folders of classes or parts, where they are of no class."""
+    if names := images_right_in(root):
+        yield f"images right in {root} are in no class's folder, and are not used: {listed(names)}."
 
 
 class _ReadOnce:

@@ -45,7 +45,8 @@ def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
     try:
         x = _read_x(path)
     except (OSError, BadZipFile, EOFError, ValueError, zlib.error) as error:
-        raise PredictError(f"{path} cannot be read: {error}. Give an .npz file or a folder of images.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise PredictError(f"{path} cannot be read: {reason}. Give an .npz file or a folder of images.") from error
     if x.ndim == 0 or len(x) == 0:
         raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it. Save one row per example.")
     if x.dtype == np.float64 and card.dtype == "float32":

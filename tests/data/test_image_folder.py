@@ -157,6 +157,15 @@ def test_a_test_part_without_classes_is_refused(tmp_path, make_folder):
         list_folder(root, 0.5)
 
 
+def test_images_beside_the_classes_are_not_used_and_that_is_said(make_folder, save_image):
+    root, _ = make_folder(counts={"cat": 2, "dog": 2})
+    for name in ("b.png", ".hidden.png", "a.png"):
+        save_image(root / name)
+    listing = list_folder(root, 0.5)
+    assert len(listing.paths) == 4
+    assert listing.notes == (f"images right in {root} are in no class's folder, and are not used: a.png, b.png.",)
+
+
 def test_what_links_lead_back_to_is_read_once(tmp_path, make_folder):
     root, pixels = make_folder(counts={"cat": 4, "dog": 4})
     extra, _ = make_folder("elsewhere", {"more": 2})

@@ -14,7 +14,7 @@ from neurosearch.cli.studies import on_study
 from neurosearch.cli.summary import search_report
 from neurosearch.cli.terminal import outliving_the_terminal
 from neurosearch.config.load import StudyConfig
-from neurosearch.search.errors import StorageLost, StudyError
+from neurosearch.search.errors import RayNotStarted, StorageLost, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.run import SearchResult, run_search
 from neurosearch.search.seams import SilentTracker, Tracker
@@ -131,7 +131,7 @@ def _searched(
             code=INTERRUPTED,
             next_commands=(on_study("resume", folder),),
         ) from error
-    except StorageLost as error:
+    except (StorageLost, RayNotStarted) as error:
         raise CommandError(str(error), code=FAILED, next_commands=(on_study("resume", folder),)) from error
     except OSError as error:
         if not disk_takes_no_more(error):

@@ -17,6 +17,10 @@ class RightLost(StorageLost):
     """Another process has the right to search: this one must leave everything of the study alone, at once."""
 
 
+class RayNotStarted(StudyError):
+    """Ray does not start on this machine now; later it may."""
+
+
 class NoStudy(StudyError):
     """There is no study of a name where it was looked for.
 

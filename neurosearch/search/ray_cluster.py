@@ -13,7 +13,7 @@ from ray.exceptions import AuthenticationError
 
 from neurosearch.config.database import without_login
 from neurosearch.search.coming_nodes import coming_nodes
-from neurosearch.search.errors import StudyError
+from neurosearch.search.errors import RayNotStarted, StudyError
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.log_files import ray_log, session_line
 from neurosearch.search.surroundings import environment, logging_to
@@ -73,6 +73,7 @@ def cluster(workers: Workers, folder: StudyFolder) -> Iterator[None]:
     What Ray says in this process goes to the study's logs.
 
     Raises:
+        RayNotStarted: There is none, and this machine could not be made one.
         StudyError: The cluster cannot be reached, or has not what one trial needs.
     """
     with environment(_ENVIRONMENT), logging_to(ray_log(folder), "ray", _NOISE):
@@ -153,15 +154,7 @@ def check_resources(workers: Workers) -> None:
 def _start(workers: Workers) -> None:
     hidden = {"env_vars": dict.fromkeys(SECRETS, "")}
     if workers.address is None:
-        ray.init(
-            address="local",  # Ray would join a cluster that happens to run on this machine; --address asks for one
-            num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            runtime_env=hidden,
-            _node_ip_address="127.0.0.1",
-        )
+        _start_here(workers, hidden)
         return
     if workers.address != AUTO:
         check_address(workers.address)
@@ -173,6 +166,26 @@ def _start(workers: Workers) -> None:
             f"the Ray cluster at {workers.address} does not let this machine in. If it wants a token, set "
             "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's."
         ) from None
+
+
+def _start_here(workers: Workers, hidden: Mapping[str, Any]) -> None:
+    try:
+        ray.init(
+            address="local",  # Ray would join a cluster that happens to run on this machine; --address asks for one
+            num_cpus=math.ceil(workers.concurrency * workers.cpus_per_trial),
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            runtime_env=hidden,
+            _node_ip_address="127.0.0.1",
+        )
+    except OSError:  # a full disk, say, which is told in its own words
+        raise
+    except Exception as error:  # Ray raises Exception itself where its node is not up after half a minute
+        raise RayNotStarted(
+            f"Ray did not start on this machine: {str(error).rstrip('.')}. Nothing is lost. On a busy machine try "
+            "again when it has less to do; `neurosearch doctor` tells what else may keep Ray from starting."
+        ) from error
 
 
 def _nodes() -> list[Mapping[str, float]]:

@@ -1,5 +1,6 @@
 """A whole search on a terminal."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -59,3 +60,16 @@ def test_ctrl_c_on_the_screen_stops_cleanly(
     assert terminal.finish() == 0
     assert "stopped; running trials keep their checkpoints" in terminal.shown.split("\x1b[?1049l")[1]
     assert StoredStudy(StudyFolder(tmp_path / "runs", "tiny")).trials()[0].state == "running"
+
+
+def test_a_machine_on_which_ray_does_not_start_is_told_with_how_to_go_on(
+    type_in: Callable[..., Any], config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_started(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002  # as Ray does
+
+    monkeypatch.setattr("ray.init", not_started)
+    done = type_in("search", config(tracking="{enabled: false}").name, "--json")
+    facts = json.loads(done.out.splitlines()[-1])
+    assert (done.code, facts["exit_code"], facts["next"]) == (3, 3, ["neurosearch resume tiny"])
+    assert facts["error"].startswith("Ray did not start on this machine: The current node timed out during startup. N")

@@ -133,7 +133,8 @@ class MlflowTracker:
             if last:
                 self._end_study()
         except Exception as error:  # noqa: BLE001  # whatever MLflow, a driver or a disk raises: no trial may notice
-            self._say_failing(error)
+            if time.monotonic() < self._deadline:  # later nothing is tried again, and who closed has counted it
+                self._say_failing(error)
             return False
         self._say_working()
         return True

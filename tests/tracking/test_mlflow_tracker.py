@@ -149,6 +149,17 @@ def test_a_store_that_cannot_be_written_is_said_once_and_without_a_password(tmp_
     assert "secret" not in caplog.text
 
 
+def test_what_breaks_after_the_end_is_not_said_to_be_tried_again(tmp_path, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        tracker = tracked(choose_store(tmp_path, f"http://127.0.0.1:{port}"))
+        assert tracker.close(0.1) > 0
+    with caplog.at_level(logging.WARNING):
+        tracker._thread.join(60)
+    assert not tracker._thread.is_alive()
+    assert not [each for each in caplog.records if f"127.0.0.1:{port}" in each.getMessage()]
+
+
 def test_what_a_store_missed_is_written_when_it_is_back(embedded: Store, tmp_path: Path):
     away = tmp_path / "away.db"
     embedded.database.rename(away)

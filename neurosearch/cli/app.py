@@ -1,8 +1,9 @@
 """All commands under one name."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from neurosearch import __version__
 from neurosearch.cli.best import best
@@ -16,6 +17,7 @@ from neurosearch.cli.logs import logs
 from neurosearch.cli.plan import plan
 from neurosearch.cli.predict import predict
 from neurosearch.cli.preflight import preflight
+from neurosearch.cli.report import Report, neurosearch, show
 from neurosearch.cli.report_page import report
 from neurosearch.cli.resume import resume
 from neurosearch.cli.schema import schema
@@ -48,7 +50,33 @@ _COMMANDS = (
     sync,
 )
 
+
+_AS_JSON = "neurosearch.as_json"
+
+
+class _Commands(TyperGroup):
+    """All commands; words that none of them understands are told as JSON, too, where that is asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes the words apart, as typed."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            if not ctx.meta[_AS_JSON]:
+                raise
+            words = [ctx.invoked_subcommand] if ctx.invoked_subcommand else []
+            facts = {"ok": False, "error": error.format_message(), "exit_code": error.exit_code}
+            show(Report(facts, (), next=(neurosearch(*words, "--help"),)), as_json=True)
+            raise typer.Exit(error.exit_code) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Hyperparameter search for networks whose number of neurons changes while they train.",
     epilog="Exit codes: 0 ok, 2 the config or the command is wrong, 3 the system failed, 4 nothing feasible was found.",
     no_args_is_help=True,

@@ -67,6 +67,25 @@ def test_a_wrong_command_is_a_users_mistake(type_in: Callable[..., Any]) -> None
     assert type_in("check", "a.yaml", "--nonsense").code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "told", "then"),
+    [
+        (("check",), "Missing argument 'CONFIG'.", "neurosearch check --help"),
+        (("check", "a.yaml", "--nonsense"), "No such option: --nonsense", "neurosearch check --help"),
+        (("best", "a", "--top", "two"), "Invalid value for '--top': ", "neurosearch best --help"),
+        (("chek",), "No such command 'chek'. Did you mean 'check'", "neurosearch --help"),
+    ],
+)
+def test_a_wrong_command_is_json_where_asked(
+    type_in: Callable[..., Any], words: tuple[str, ...], told: str, then: str
+) -> None:
+    done = type_in(*words, "--json")
+    assert (done.code, done.facts["exit_code"], done.facts["next"]) == (2, 2, [then])
+    assert told in done.facts["error"]
+    assert not done.facts["ok"]
+    assert (type_in(*words).code, type_in(*words).out) == (2, "")
+
+
 def test_help_imports_nothing_heavy() -> None:
     assert imported_by("--help").isdisjoint({"pydantic", "torch", "numpy", "ray", "mlflow", "optuna", "sklearn"})
 

@@ -90,7 +90,7 @@ def check_readiness(study: StudyConfig, *, is_resumed: bool = False, on_cluster:
     found = _Found([], [])
     remarks: list[str] = []
     variants = tuple(_variants(study, found))
-    for problem, error in (*storage_problems(study), *(() if is_resumed else _name_problems(study))):
+    for problem, error in (*storage_problems(study), *(() if is_resumed else _new_problems(study))):
         found.add(problem, error)
     if not found.problems and not found.away:  # what cannot be opened cannot be compared
         _compare_data(study, found)
@@ -318,6 +318,20 @@ def compiling_corner(study: StudyConfig) -> Resolved | None:
         ),
         None,
     )
+
+
+def _new_problems(study: StudyConfig) -> Iterator[tuple[Problem, StudyError]]:
+    """Yields what keeps a new study from being made: its name, or an earlier study that it is to learn from."""
+    yield from _name_problems(study)
+    from neurosearch.search.folders import StudyFolder
+    from neurosearch.search.warm_start import earlier_trials
+
+    try:
+        earlier_trials(StudyFolder.of(study.study), study)
+    except StudyError as error:
+        field = "search.warm_start"
+        text = str(error).removeprefix(field).removeprefix(":").strip()
+        yield Problem(study.template.source.place(("search", "warm_start")), field, text), error
 
 
 def _name_problems(study: StudyConfig) -> Iterator[tuple[Problem, StudyError]]:

@@ -286,3 +286,11 @@ def test_a_name_that_a_study_with_trials_has_is_gone_on_with_and_not_searched_an
     taken = type_in("check", "tiny.yaml", "--data", "--json").facts
     assert taken["notes"] == ["a study of this name and space is there; `neurosearch resume tiny` goes on with it."]
     assert taken["next"] == ["neurosearch resume tiny", "neurosearch status tiny"]
+
+
+def test_an_earlier_study_that_is_not_there_is_told_by_the_check(type_in: TypeIn, config: Callable[..., Path]) -> None:
+    done = type_in("check", config(search="{trials: 2, warm_start: {study: nowhere}}").name, "--data")
+    assert done.code == 2
+    [told] = [line for line in done.err.splitlines() if line.startswith("tiny.yaml")]
+    assert told.startswith("tiny.yaml:7: search.warm_start: there is no study 'nowhere' in runs.")
+    assert told.endswith("or another search.warm_start.folder.")

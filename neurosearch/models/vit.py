@@ -40,10 +40,15 @@ def build_vit(shape: VitShape) -> nn.Module:
 
     channels, height, width = shape.input_shape
     if channels != 3 or height != width or height % shape.patch_size:
+        remedy = (
+            "Repeat a grey channel three times in the data"
+            if channels != 3
+            else "Change model.patch_size or data.resize"
+        )
         raise ValueError(
             f"model.kind: vit reads square colour images with sides of a multiple of patch_size {shape.patch_size}, "
-            f"but one example has {channels} channels of {height} x {width} pixels. Change model.patch_size or "
-            "data.resize, or choose another kind of model."
+            f"but one example has {height} x {width} pixels in {channels} channel{'s' if channels > 1 else ''}. {remedy}, "
+            "or choose another kind of model."
         )
     model: nn.Module = VisionTransformer(
         image_size=height,

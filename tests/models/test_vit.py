@@ -20,7 +20,13 @@ def test_it_maps_images_to_outputs_and_its_inner_layers_are_what_can_change():
     ]
 
 
-@pytest.mark.parametrize("wrong", [shape(patch=5), VitShape((1, 32, 32), 4, 1, 2, 8, 12, 5, 0.0)])
-def test_images_that_it_cannot_cut_into_patches_are_refused_with_the_remedy(wrong):
-    with pytest.raises(ValueError, match=r"square colour images .*Change model\.patch_size or data\.resize"):
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        (shape(patch=5), r"in 3 channels\. Change model\.patch_size or data\.resize"),
+        (VitShape((1, 32, 32), 4, 1, 2, 8, 12, 5, 0.0), r"in 1 channel\. Repeat a grey channel three times"),
+    ],
+)
+def test_images_that_it_cannot_cut_into_patches_are_refused_with_the_remedy(wrong, remedy):
+    with pytest.raises(ValueError, match=rf"square colour images .*{remedy}"):
         build_vit(wrong)

@@ -133,11 +133,10 @@ def _save(
     path: Path, titles: Sequence[str], rows: Iterable[Sequence[str]], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> None:
     check_place(path)
-    match path.suffix:
-        case ".csv":
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(titles)
-                writer.writerows(rows)
-        case ".npz":
-            np.savez(path, allow_pickle=False, **arrays)
+    if path.suffix == ".npz":
+        np.savez(path, allow_pickle=False, **arrays)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(titles)
+        writer.writerows(rows)

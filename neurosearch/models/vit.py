@@ -45,10 +45,11 @@ def build_vit(shape: VitShape) -> nn.Module:
             if channels != 3
             else "Change model.patch_size or data.resize"
         )
+        number = f"{channels} channel{'s' if channels > 1 else ''}"
         raise ValueError(
             f"model.kind: vit reads square colour images with sides of a multiple of patch_size {shape.patch_size}, "
-            f"but one example has {height} x {width} pixels in {channels} channel{'s' if channels > 1 else ''}. {remedy}, "
-            "or choose another kind of model."
+            f"but one example has {height} x {width} pixels in {number}. {remedy}, or "
+            "choose another kind of model."
         )
     model: nn.Module = VisionTransformer(
         image_size=height,

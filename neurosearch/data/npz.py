@@ -122,6 +122,8 @@ class NpzSource:
 def _read_member(archive: zipfile.ZipFile, path: Path, name: str) -> npt.NDArray[Any]:
     info = archive.getinfo(name)
     with archive.open(info) as stream:
+        _read_header(stream)  # refuses objects in our words, whatever the compression
+    with archive.open(info) as stream:
         if info.compress_type != zipfile.ZIP_STORED:
             array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
             stream.read()  # to the member's end, where zipfile compares the checksum
@@ -143,7 +145,9 @@ def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = read(stream)
     if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which are never loaded")
+        raise ValueError(
+            "it holds pickled objects, which are never loaded; give it a plain type: .astype(str) or .astype('int64')"
+        )
     return shape, is_fortran, dtype
 
 

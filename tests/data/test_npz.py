@@ -76,7 +76,7 @@ def test_all_missing_keys_are_named_with_what_is_there(tmp_path):
 @pytest.mark.parametrize("compressed", [True, False])
 def test_pickled_objects_are_never_loaded(tmp_path, compressed):
     path = save(tmp_path / "a.npz", compressed, y_train=np.array([{}] * 6, dtype=object))
-    with pytest.raises(DataError, match="y_train"):
+    with pytest.raises(DataError, match=r"y_train in .* pickled objects, .* plain type: \.astype\(str\) or .* again"):
         NpzSource(path, "auto", None).load()
 
 

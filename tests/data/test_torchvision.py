@@ -235,7 +235,7 @@ def test_a_ratio_that_leaves_a_class_of_a_data_set_empty_names_it(cifar, tmp_pat
     [problem] = caught.value.problems
     assert problem.text.startswith("a ratio of 3 leaves class 5 (kind 5), class 6 (kind 6), class 7 (kind 7), class 8 ")
     assert "class 9 (kind 9) without a training image" in problem.text
-    assert "at most 2" in problem.text
+    assert "at most 1, which leaves each class 2" in problem.text
 
 
 def test_a_data_set_is_thinned_out_to_the_published_counts(tmp_path, monkeypatch):

@@ -20,7 +20,10 @@ def predict(
         Path, typer.Argument(metavar="NETWORK", help="An exported network.onnx, or the folder that holds it.")
     ],
     inputs: Annotated[
-        Path, typer.Argument(metavar="INPUTS", help="An .npz with raw examples under the key x, or a folder of images.")
+        Path,
+        typer.Argument(
+            metavar="INPUTS", help="An .npz with raw examples under the key x, an image, or a folder of images."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -30,7 +33,7 @@ def predict(
         bool, typer.Option("--resize", help="Bring images of another size to the network's; otherwise refused.")
     ] = False,
 ) -> Report:
-    """Predict classes with probabilities, or quantities, for an npz or a folder of images."""
+    """Predict classes with probabilities, or quantities, for an npz, an image or a folder of images."""
     from neurosearch.export.predict import predict as predict_all
     from neurosearch.export.predictions import check_place
 

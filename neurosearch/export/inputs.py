@@ -1,4 +1,4 @@
-"""Raw examples for prediction: an npz with key x, or a folder of images, brought to the layout the network reads."""
+"""Raw examples for prediction: an npz with key x, or images, brought to the layout the network reads."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -46,7 +46,8 @@ def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
         x = _read_x(path)
     except (OSError, BadZipFile, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PredictError(f"{path} cannot be read: {reason}. Give an .npz file or a folder of images.") from error
+        text = f"{path} cannot be read: {reason}. Give an .npz file, an image or a folder of images."
+        raise PredictError(text) from error
     if x.ndim == 0 or len(x) == 0:
         raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it. Save one row per example.")
     if x.dtype == np.float64 and card.dtype == "float32":
@@ -69,8 +70,13 @@ def _read_x(path: Path) -> Raw:
         return x
 
 
-def open_folder(folder: Path, card: Card, resize: bool) -> Examples:
-    """Return the images below a folder in the order of their paths; all sizes are checked before the first is used.
+def is_images(place: Path) -> bool:
+    """Tell whether examples are to be read as images: a folder of them, or one."""
+    return place.is_dir() or (place.suffix.lower() in SUFFIXES and place.is_file())
+
+
+def open_images(place: Path, card: Card, resize: bool) -> Examples:
+    """Return one image, or those below a folder in the order of their paths; all are checked before the first is used.
 
     Hidden files and folders are passed over, as in training: some systems keep their own beside every image.
 
@@ -80,11 +86,12 @@ def open_folder(folder: Path, card: Card, resize: bool) -> Examples:
     sides = card.spec.sides
     if sides is None or card.dtype != "uint8":
         what = "rows of features" if sides is None else "float32 values, whose scale an image file does not tell"
-        raise PredictError(f"the network reads {what}, so {folder} cannot be used. Give an .npz with key x.")
-    paths = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+        raise PredictError(f"the network reads {what}, so {place} cannot be used. Give an .npz with key x.")
+    folder = place if place.is_dir() else place.parent
+    paths = sorted(path for path in folder.rglob("*") if _is_image(path, folder)) if place.is_dir() else [place]
     if not paths:
         raise PredictError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}).")
-    _check_images(paths, folder, None if resize else sides)
+    _check_images(paths, place, folder, None if resize else sides)
     names = tuple(str(path.relative_to(folder)) for path in paths)
 
     def batches(size: int) -> Iterator[Raw]:
@@ -131,7 +138,7 @@ def _is_image(path: Path, folder: Path) -> bool:
     return not is_hidden and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _check_images(paths: list[Path], folder: Path, sides: tuple[int, int] | None) -> None:
+def _check_images(paths: list[Path], place: Path, folder: Path, sides: tuple[int, int] | None) -> None:
     """Look at every image's header: is it readable, of 8 bits a channel and, if `sides` are given, of that size."""
     broken, deep, misfits = [], [], []
     for path in paths:
@@ -159,7 +166,7 @@ def _check_images(paths: list[Path], folder: Path, sides: tuple[int, int] | None
         if names
     ]
     if problems:
-        raise PredictError(f"{folder}: " + " ".join(problems))
+        raise PredictError(f"{place}: " + " ".join(problems))
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from neurosearch.export.card import Card, read_card
 from neurosearch.export.errors import PredictError
-from neurosearch.export.inputs import Examples, check_raw, open_folder, open_npz
+from neurosearch.export.inputs import Examples, check_raw, is_images, open_images, open_npz
 from neurosearch.export.predictions import Answers, Predictions, Quantities
 
 INPUT_NAME = "raw"
@@ -76,18 +76,18 @@ class OnnxNetwork:
 
 
 def predict(network_file: Path, inputs: Path, resize: bool = False) -> Answers:
-    """Return what an exported network says about an npz (key `x`) or a folder of images.
+    """Return what an exported network says about an npz (key `x`), an image or a folder of images.
 
     Args:
         network_file: An exported `network.onnx`.
-        inputs: The npz, with raw examples as the network was trained on; or the folder, searched through.
+        inputs: The npz, with raw examples as the network was trained on; or the image, or the folder, searched through.
         resize: Bring images of another size to the network's; without it they are refused.
 
     Raises:
         PredictError: If the file cannot be used, or the examples have another size, layout or dtype.
     """
     network = OnnxNetwork(network_file)
-    open_inputs: Callable[[Path, Card, bool], Examples] = open_folder if inputs.is_dir() else open_npz
+    open_inputs: Callable[[Path, Card, bool], Examples] = open_images if is_images(inputs) else open_npz
     examples = open_inputs(inputs, network.card, resize)
     rows, highest = [], -np.inf
     for batch in examples.batches(_BATCH):

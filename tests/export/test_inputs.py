@@ -7,7 +7,7 @@ from PIL import Image
 from neurosearch.data.listing import SUFFIXES
 from neurosearch.export.card import make_card
 from neurosearch.export.errors import PredictError
-from neurosearch.export.inputs import check_raw, open_folder, open_npz
+from neurosearch.export.inputs import check_raw, is_images, open_images, open_npz
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_images_come_in_the_order_of_their_paths_whatever_their_folder(cards, tm
     for hidden in ("._b.png", "a/._c.png", ".trash/e.png"):
         (tmp_path / hidden).parent.mkdir(exist_ok=True)
         (tmp_path / hidden).write_bytes(b"a system's own")
-    examples = open_folder(tmp_path, cards["cnn-HWC-resized"], False)
+    examples = open_images(tmp_path, cards["cnn-HWC-resized"], False)
     assert examples.names == ("a/c.png", "b.png", "d.PNG")
     first, second = examples.batches(2)
     assert np.array_equal(first, np.stack([PIXELS // 2, PIXELS]))
@@ -53,25 +53,43 @@ def test_images_come_in_the_order_of_their_paths_whatever_their_folder(cards, tm
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
 def test_what_is_trained_on_is_predicted_on(cards, tmp_path, suffix):
     save_images(tmp_path, {f"a{suffix}": PIXELS})
-    assert open_folder(tmp_path, cards["cnn-HWC-resized"], False).names == (f"a{suffix}",)
+    assert open_images(tmp_path, cards["cnn-HWC-resized"], False).names == (f"a{suffix}",)
+
+
+def test_one_image_is_read_alone_under_its_name(cards, tmp_path):
+    save_images(tmp_path, {"a.png": PIXELS, "._b.PNG": PIXELS // 2, "c.txt.png": PIXELS})
+    for name, pixels in {"a.png": PIXELS, "._b.PNG": PIXELS // 2}.items():  # a hidden one that is named is meant
+        examples = open_images(tmp_path / name, cards["cnn-HWC-resized"], False)
+        assert examples.names == (name,)
+        assert np.array_equal(np.concatenate(list(examples.batches(4))), pixels[None])
+    with pytest.raises(PredictError, match=r"c\.txt\.png: 1 of 1 images do not have the height and width 8 x 8"):
+        open_images(tmp_path / "c.txt.png", cards["cnn-CHW"], False)
+
+
+def test_what_is_no_image_is_not_read_as_one(tmp_path):
+    for name in ("a.npz", "b.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.png").mkdir()
+    found = [is_images(tmp_path / name) for name in (".", "c.png", "a.npz", "b.txt", "absent.png")]
+    assert found == [True, True, False, False, False]
 
 
 def test_images_are_brought_to_the_networks_layout(cards, tmp_path):
     square = PIXELS[:8]
     save_images(tmp_path, {"a.png": square})
-    [colour] = open_folder(tmp_path, cards["cnn-CHW"], False).batches(4)
+    [colour] = open_images(tmp_path, cards["cnn-CHW"], False).batches(4)
     assert np.array_equal(colour[0], square.transpose(2, 0, 1))
-    [grey] = open_folder(tmp_path, cards["cnn-HW"], False).batches(4)
+    [grey] = open_images(tmp_path, cards["cnn-HW"], False).batches(4)
     assert np.array_equal(grey[0], np.asarray(Image.fromarray(square).convert("L")))
 
 
 def test_images_of_another_size_are_refused_by_name_unless_resizing_is_on(cards, tmp_path):
     save_images(tmp_path, {f"{n}.png": PIXELS[:, : n + 1] for n in range(8)})
     with pytest.raises(PredictError, match=r"7 of 8 images do not have the height and width 9 x 8") as caught:
-        open_folder(tmp_path, cards["cnn-HWC-resized"], False)
+        open_images(tmp_path, cards["cnn-HWC-resized"], False)
     assert "0.png (9 x 1)" in str(caught.value)
     assert "and 2 more" in str(caught.value)
-    [batch] = open_folder(tmp_path, cards["cnn-HWC-resized"], True).batches(8)
+    [batch] = open_images(tmp_path, cards["cnn-HWC-resized"], True).batches(8)
     assert batch.shape == (8, 9, 8, 3)
     assert np.array_equal(batch[7], PIXELS)
 
@@ -81,7 +99,7 @@ def test_broken_and_deep_images_are_named_together(cards, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"broken")
     (tmp_path / "cut.ppm").write_bytes(b"P6 8 8")
     with pytest.raises(PredictError) as caught:
-        open_folder(tmp_path, cards["cnn-HWC-resized"], False)
+        open_images(tmp_path, cards["cnn-HWC-resized"], False)
     assert "2 of 4 images cannot be read: broken.png, cut.ppm." in str(caught.value)
     assert "1 of 4 images have more than 8 bits a channel: deep.png." in str(caught.value)
 
@@ -91,17 +109,17 @@ def test_an_image_cut_off_is_named(cards, tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(path.read_bytes()[:-80])
     with pytest.raises(PredictError, match=r"a\.png is damaged"):
-        list(open_folder(tmp_path, cards["cnn-HWC-resized"], False).batches(1))
+        list(open_images(tmp_path, cards["cnn-HWC-resized"], False).batches(1))
 
 
 def test_a_network_of_features_reads_no_images(cards, tmp_path):
     with pytest.raises(PredictError, match="rows of features"):
-        open_folder(tmp_path, cards["mlp-features"], False)
+        open_images(tmp_path, cards["mlp-features"], False)
 
 
 def test_a_folder_without_images_is_refused(cards, tmp_path):
     with pytest.raises(PredictError, match="holds no image"):
-        open_folder(tmp_path, cards["cnn-HW"], False)
+        open_images(tmp_path, cards["cnn-HW"], False)
 
 
 def test_rows_of_an_npz_are_numbered(cards, tmp_path):

@@ -14,6 +14,7 @@ from neurosearch.cli.options import Progress
 from neurosearch.cli.progress import chosen, telling
 from neurosearch.cli.report import CommandError, Report
 from neurosearch.config.load import StudyConfig
+from neurosearch.neurons.find import forget
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.seams import TrialInfo, TrialSummary
 from neurosearch.search.stored import StoredStudy
@@ -62,6 +63,7 @@ def test_what_takes_long_before_a_search_is_a_line_of_json_as_well(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(progress, "Lines", lambda voice: Lines(voice, every_seconds=0.0))
     monkeypatch.setattr(searching, "run_study", lambda *_, **__: Report({}, ()))
+    forget()  # another test may have traced this network
     searching.search_study(tiny(), resume=False, address=None, progress=Progress.JSON)
     said = capsys.readouterr()
     events = [json.loads(line) for line in (said.out + said.err).splitlines()]

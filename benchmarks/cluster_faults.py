@@ -5,7 +5,8 @@ server with a password, which keeps its runs in PostgreSQL and its files in S3: 
 shared, for every node and the driver have a home of their own. A deterministic search runs through the command line;
 again and again one of worker, second node, MLflow server, PostgreSQL, S3 server and driver gets SIGKILL, and is started
 again as a user would. When a search has ended, the next one of the same config starts, until each has been killed often
-enough. Each must end like the first, which was left alone.
+enough. Each must end like the first, which was left alone. The file is long because all of it is one machinery: what is
+killed must be started again, and both are read together.
 
 `lost`: trials that have no final state, whose MLflow run misses an epoch, or whose result or kept network is not in S3.
 `doubled`: trials with more than one run, configs tried twice, and steps that stand in a run twice. `same_study`:

@@ -322,10 +322,10 @@ def compiling_corner(study: StudyConfig) -> Resolved | None:
 
 def _new_problems(study: StudyConfig) -> Iterator[tuple[Problem, StudyError]]:
     """Yields what keeps a new study from being made: its name, or an earlier study that it is to learn from."""
-    yield from _name_problems(study)
     from neurosearch.search.folders import StudyFolder
     from neurosearch.search.warm_start import earlier_trials
 
+    yield from _name_problems(study)
     try:
         earlier_trials(StudyFolder.of(study.study), study)
     except StudyError as error:

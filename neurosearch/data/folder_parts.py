@@ -68,11 +68,7 @@ def folders_of(root: Path) -> list[str]:
     Raises:
         DataError: It cannot be read.
     """
-    try:
-        with os.scandir(root) as entries:
-            return sorted(entry.name for entry in entries if _is_folder(entry))
-    except OSError as error:
-        raise unreadable(root, error) from error
+    return _names_in(root, _is_folder)
 
 
 def images_right_in(folder: Path) -> list[str]:
@@ -81,11 +77,7 @@ def images_right_in(folder: Path) -> list[str]:
     Raises:
         DataError: It cannot be read.
     """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if _is_image(entry))
-    except OSError as error:
-        raise unreadable(folder, error) from error
+    return _names_in(folder, _is_image)
 
 
 def images_below(folder: Path, enter: Callable[[str], bool]) -> Iterator[str]:
@@ -197,6 +189,14 @@ def _each_once(root: Path) -> Callable[[str], bool]:
         return whole not in seen and not seen.add(whole)  # type: ignore[func-returns-value]
 
     return enter
+
+
+def _names_in(folder: Path, wanted: Callable[["os.DirEntry[str]"], bool]) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if wanted(entry))
+    except OSError as error:
+        raise unreadable(folder, error) from error
 
 
 def _holds(folder: Path, wanted: Callable[["os.DirEntry[str]"], bool]) -> bool:

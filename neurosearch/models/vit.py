@@ -40,11 +40,8 @@ def build_vit(shape: VitShape) -> nn.Module:
 
     channels, height, width = shape.input_shape
     if channels != 3 or height != width or height % shape.patch_size:
-        remedy = (
-            "Repeat a grey channel three times in the data"
-            if channels != 3
-            else "Change model.patch_size or data.resize"
-        )
+        colour = "Repeat the grey channel three times" if channels == 1 else "Keep three channels"
+        remedy = "Change model.patch_size or data.resize" if channels == 3 else f"{colour} in the data"
         number = f"{channels} channel{'s' if channels > 1 else ''}"
         raise ValueError(
             f"model.kind: vit reads square colour images with sides of a multiple of patch_size {shape.patch_size}, "

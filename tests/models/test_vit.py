@@ -24,7 +24,8 @@ def test_it_maps_images_to_outputs_and_its_inner_layers_are_what_can_change():
     ("wrong", "remedy"),
     [
         (shape(patch=5), r"in 3 channels\. Change model\.patch_size or data\.resize"),
-        (VitShape((1, 32, 32), 4, 1, 2, 8, 12, 5, 0.0), r"in 1 channel\. Repeat a grey channel three times"),
+        (VitShape((1, 32, 32), 4, 1, 2, 8, 12, 5, 0.0), r"in 1 channel\. Repeat the grey channel three times"),
+        (VitShape((4, 32, 32), 4, 1, 2, 8, 12, 5, 0.0), r"in 4 channels\. Keep three channels in the data"),
     ],
 )
 def test_images_that_it_cannot_cut_into_patches_are_refused_with_the_remedy(wrong, remedy):

@@ -18,6 +18,7 @@ from tests.pages import ENDLESS, EXPECTED, ROOT, Block, blocks, endless, pages, 
 BLOCKS = [block for page in pages() for block in blocks(page)]
 COMMANDS = [(block, command) for block in BLOCKS for command in block.commands]
 _INLINE = re.compile(r"`(neurosearch [^`\n]+)`")
+_LINK = re.compile(r"\]\((?!https?:)(?P<page>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 _SECONDS = 600
 
 
@@ -59,6 +60,22 @@ def test_commands_within_sentences_are_known_to_the_command_line() -> None:
     for page in pages():
         for found in _INLINE.finditer(page.read_text(encoding="utf-8")):
             parse(found[1])
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns the anchors of a page's headings: small, without marks, dashes for blanks."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", found).lower().replace(" ", "-") for found in re.findall(r"(?m)^#+ (.+)$", text)}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_links_lead_to_pages_and_headings(page: Path) -> None:
+    dead = []
+    for found in _LINK.finditer(page.read_text(encoding="utf-8")):
+        target = (page.parent / found["page"]).resolve() if found["page"] else page
+        if not target.exists() or (found["anchor"] and found["anchor"] not in anchors(target)):
+            dead.append(found[0])
+    assert dead == []
 
 
 def test_every_command_stands_in_a_block_that_says_it_is_for_a_shell() -> None:

@@ -199,22 +199,26 @@ def _described(trial: TrialInfo, study: Study) -> Mapping[str, str]:
 def _confirmation(study: Study) -> Sequence[TrialInfo]:
     """Returns what is still to run beside what the search found: the best on fresh seeds, control and arms on the same.
 
-    The control is that of the best trial. Without finalists it runs on the seeds of the search. The arms are those of
-    the best finalist whose neurons changed; one that equals what runs anyway is left out.
+    The control is that of the best trial; one of the best that equals it stands as the control, and is not trained
+    twice. Without finalists it runs on the seeds of the search. The arms are those of the best finalist whose neurons
+    changed; one that equals what runs anyway is left out.
     """
     stored, search = study.stored, study.config.study.search
     best = leaders(stored.trials(), study.config.study, max(search.finalists, 1))
     if not best:
         return ()
     seeds = stored.fresh_seeds if search.finalists else stored.search_seeds
+    control = _control(study, best[0]) if search.control else None
+    finalists = [(TrialConfig.model_validate(trial.config), trial.params) for trial in best[: search.finalists]]
     wanted = [
-        study.ask_for(TrialConfig.model_validate(trial.config), "finalist", seeds, trial.params)
-        for trial in best[: search.finalists]
+        study.ask_for(config, "control" if config == control else "finalist", seeds, params)
+        for config, params in finalists
     ]
-    if search.control:
-        control = _control(study, best[0])
-        wanted.append(study.ask_for(control, "control", seeds, {}))
-        known = [control, *(TrialConfig.model_validate(trial.config) for trial in best[: search.finalists])]
+    known = [config for config, _ in finalists]
+    if control is not None:
+        if control not in known:
+            wanted.append(study.ask_for(control, "control", seeds, {}))
+            known.append(control)
         grown = grown_leader(best[: search.finalists])
         for arm, config in _arms(study, grown) if grown else ():
             if config not in known:

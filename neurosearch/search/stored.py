@@ -59,11 +59,13 @@ class Snapshot:
 
         Once finalists are done, it is the best of them and of the controls on the fresh seeds that they have in
         common, because the search's own best value is in part luck; before that, or with the role of the search, the
-        best trial. Arms are never the best: they are there to be compared with.
+        best trial. Where the one finalist is the control, that is enough. Arms are never the best: they are there to be
+        compared with.
         """
         objective, roles = self.study.search.objectives[0], _NO_ARMS if role is None else (role,)
         fresh = confirmed(self.trials)
-        if role != "search" and any(each.role == "finalist" and each.state == "finished" for each in fresh):
+        sound: Role = "finalist" if any(each.role == "finalist" for each in self.trials) else "control"
+        if role != "search" and any(each.role == sound and each.state == "finished" for each in fresh):
             return best_confirmed((each for each in fresh if each.role in roles), objective)
         return best_of((each for each in self.trials if each.role in roles), objective)
 

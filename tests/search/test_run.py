@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from neurosearch.config.load import study_from_mapping
 from neurosearch.config.yaml_source import parse_yaml
 from neurosearch.data.problems import DataError
-from neurosearch.search.answer import answered
+from neurosearch.search.answer import answered, unanswered
 from neurosearch.search.data_cache import opened_data
 from neurosearch.search.run import _confirmation, _make_ready, write_config
 from neurosearch.search.study import create_study
@@ -128,6 +130,36 @@ def test_an_arm_that_cannot_be_is_left_out_with_a_word(folder):
 def test_without_growth_there_are_no_arms(folder):
     study = _grown_study(folder, {"kind": "static"}, ["fixed", "equal_compute"])
     assert [each.role for each in _confirmation(study)] == ["finalist", "control"]
+    study.close()
+
+
+@pytest.mark.parametrize("finalists", [1, 2])
+def test_a_fixed_winner_that_equals_its_control_stands_as_the_control_and_is_trained_once(
+    folder, make_outcome, finalists
+):
+    growth = {"search": "one_of", "options": [{"kind": "static"}, PERIODIC]}
+    training = {"epochs": 3, "learning_rate": {"search": "log_uniform", "low": 1e-3, "high": 1e-2}}
+    search = {"trials": 4, "sampler": "gp", "finalists": finalists, "fresh_seeds": 3, "arms": []}  # gp: two of each
+    values = {"name": "fixed", "data": {"kind": "digits"}, "model": {"kind": "mlp", "widths": [8]}}
+    study = create_study(
+        folder, study_from_mapping({**values, "training": training, "growth": growth, "search": search}, "test")
+    )
+    while (trial := study.ask()) is not None:
+        study.tell(trial.number, make_outcome(0.9 if trial.config["growth"]["kind"] == "static" else 0.8))
+    winner, asked = study.stored.best(), _confirmation(study)
+    assert [each.role for each in asked] == ["control", "finalist"][:finalists]
+    assert (asked[0].config, asked[0].params) == (winner.config, winner.params)
+    for each, value in zip(asked, (0.7, 0.6), strict=False):
+        scores = make_outcome(value)
+        study.tell(each.number, replace(scores, per_seed=(scores.metrics,) * 3))
+    assert list(_confirmation(study)) == []
+    assert study.stored.best().number == asked[0].number
+    found = answered(study.stored.trials(), study.config.study)
+    if finalists == 1:
+        assert found is None
+        assert "search.finalists of 2 or more" in unanswered(study.stored.trials(), study.config.study)
+    else:
+        assert (found.searched, found.control, found.fixed_winner) == (asked[1].number, asked[0].number, True)
     study.close()
 
 

@@ -36,7 +36,10 @@ class _Branch:
 
 
 class Branches:
-    """Branches take turns: the next trial is of the one with the fewest so far, in the order of the file."""
+    """Branches take turns: the next trial is of the one with the fewest so far, in the order of the file.
+
+    Trials of an earlier study are no turns: were they all of one branch, the others would have every turn for long.
+    """
 
     def __init__(self, template: Template, make: MakeMirror) -> None:
         """Starts with empty branches.
@@ -57,7 +60,7 @@ class Branches:
     def add(self, number: int, point: Point) -> None:
         """Takes a trial that starts into its branch."""
         branch = next(branch for branch in self._branches if branch.holds(point.params))
-        branch.trials += 1
+        branch.trials += number >= 0  # those of an earlier study have numbers below
         branch.mirror.add(number, branch.whole(point))
         self._of[number] = branch
 

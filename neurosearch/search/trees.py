@@ -13,7 +13,7 @@ from neurosearch.config.search import Direction
 from neurosearch.config.search_nodes import Slot, Template, slots
 from neurosearch.search.history import Ask, Ending, Point
 from neurosearch.search.mirrors import InMemoryStudy
-from neurosearch.search.space import Draw, distribution_of, value_of
+from neurosearch.search.space import Draw, distribution_of, position_at, value_of
 
 _DRAWS = 5  # the sampler may insist on points that were tried
 
@@ -72,7 +72,8 @@ class _GroupedTree(TPESampler):
         for group in self._groups:
             if group[0].exists(chosen):
                 space = {slot.name: search_space[slot.name] for slot in group}
-                drawn = {**self._drawn(study, trial, space), **_within(self._fixed, space)}
+                alone = {name: position_at(each, 0.0) for name, each in space.items() if each.single()}
+                drawn = {**alone, **self._drawn(study, trial, space), **_within(self._fixed, space)}
                 positions.update(drawn)
                 chosen.update(
                     {slot.name: value_of(slot.node, drawn[slot.name]) for slot in group if slot.name in drawn}

@@ -4,6 +4,7 @@ import random
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from neurosearch.config.base import ConfigError
@@ -264,3 +265,25 @@ def test_earlier_trials_of_a_like_space_give_a_better_start(sampler):
         for known in (earlier, ())
     )
     assert sum(map(far, told)) < 0.8 * sum(map(far, alone))
+
+
+@pytest.mark.parametrize("sampler", ["cmaes", "nsga2"])
+def test_earlier_trials_of_one_branch_take_no_turns_from_it(sampler):
+    config = learning(sampler)
+    drawn = [each for each in map(Suggester(config).suggest, range(24)) if each.config.growth.kind == "nimble"]
+    earlier = [(Point(each.params, each.distributions), Ending((0.5,), 0.0)) for each in drawn]
+    found = searched(Suggester(config, earlier), range(6), lambda trial: (0.5,))
+    assert sum(each.growth.kind == "nimble" for each in found) == 3
+
+
+def test_what_a_single_option_holds_is_drawn_jointly_too(monkeypatch):
+    values = learning("tpe").to_mapping()
+    growth = {"search": "one_of", "options": [values["growth"]["options"][-1]]}
+    suggester = Suggester(study_from_mapping({**values, "growth": growth}, "test"))
+    searched(suggester, range(10), lambda config: (-distance(config),))  # at random
+
+    def alone(*_):
+        raise AssertionError("drawn without a look at the others")
+
+    monkeypatch.setattr(TPESampler, "sample_independent", alone)
+    assert 0.0 <= suggester.suggest(10).config.growth.target_share <= 1.0

@@ -15,7 +15,7 @@ from neurosearch.search.candidates import CandidateKeeper
 from neurosearch.search.errors import RightLost, StorageLost
 from neurosearch.search.keeping import Keeper
 from neurosearch.search.lease import Lease, LeasedTrial
-from neurosearch.search.outcome import TrialOutcome, TrialResult, cut_short, last_epoch, write_result
+from neurosearch.search.outcome import TrialOutcome, TrialResult, cut_short, last_epoch, seconds_of, write_result
 from neurosearch.search.packing import Packing
 from neurosearch.search.room import Room, room_words
 from neurosearch.search.seams import Listener, Tracker, TrialInfo
@@ -183,7 +183,7 @@ class Desk:
         self._awaited.discard(number)
         silence = silence_words(self._study.stored.folder.stacks(number)) or self._silence_elsewhere(number)
         if silence is not None:
-            self._fail(number, silence)
+            self._fail(number, silence, self._study.config.study.search.silence_seconds or 0.0)
             return
         self._lost_in_a_row += 1
         self._losses[number] = self._losses.get(number, 0) + 1
@@ -254,11 +254,16 @@ class Desk:
             self._halt_on(error)
             return None
 
-    def _fail(self, number: int, reason: str) -> None:
+    def _fail(self, number: int, reason: str, silence_seconds: float = 0.0) -> None:
         try:
-            self._end(number, TrialOutcome.failed(reason, last_epoch(self._known_records(number))))
+            self._end(number, self._failed(number, reason, silence_seconds))
         except (OSError, StorageLost) as error:
             self._halt_on(error)
+
+    def _failed(self, number: int, reason: str, silence_seconds: float = 0.0) -> TrialOutcome:
+        """Returns the outcome of a trial that tells none; what it took counts against the budget all the same."""
+        records = self._known_records(number)
+        return TrialOutcome.failed(reason, last_epoch(records), seconds_of(records) + silence_seconds)
 
     def _next_trial(self) -> TrialInfo | None:
         while self.stopping is None:
@@ -352,7 +357,7 @@ class Desk:
         if self._study.enlarge(number, room) is not None:
             self._again.append(self._running.pop(number))
             return
-        self._end(number, TrialOutcome.failed(shortage + tried, last_epoch(self._known_records(number))))
+        self._end(number, self._failed(number, shortage + tried))
 
     def _end(self, number: int, outcome: TrialOutcome) -> None:
         if outcome.state != "finished":

@@ -103,10 +103,14 @@ def cut_short(
         reason: Why it is stopped.
         per_seed: Metrics of the final network of each seed that it was trained on to the end.
     """
-    seconds = sum(record["metrics"].get(names.EPOCH_SECONDS, 0.0) for record in records)
     metrics = mean_metrics(per_seed) if per_seed else dict(records[-1]["metrics"])
     own = tuple(dict(each) for each in per_seed)
-    return TrialOutcome("stopped", reason, metrics, last_epoch(records), seconds, (), own)
+    return TrialOutcome("stopped", reason, metrics, last_epoch(records), seconds_of(records), (), own)
+
+
+def seconds_of(records: Sequence[Mapping[str, Any]]) -> float:
+    """Returns how long epochs took, by their records: all that is known of a trial that does not tell its end."""
+    return sum((float(record["metrics"].get(names.EPOCH_SECONDS, 0.0)) for record in records), 0.0)
 
 
 def write_result(path: Path, result: TrialResult) -> None:

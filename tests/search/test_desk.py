@@ -153,13 +153,13 @@ def test_a_trial_whose_worker_was_lost_goes_on_with_another(search, run_desk, ma
 def test_a_trial_that_kills_its_workers_fails_and_the_search_goes_on(search, run_desk, make_record):
     for _ in range(3):
         lease = search.desk.next_lease()
-        search.desk.take(TrialUpdate(0, (make_record(1), make_record(2))))
+        search.desk.take(TrialUpdate(0, (make_record(1, epoch_seconds=2.0), make_record(2, epoch_seconds=3.0))))
         search.desk.lose(0, "its worker process died")
     search.desk.take(TrialUpdate(0, (make_record(3),)))  # a late word changes nothing
     run_desk(search.desk, 2)
     lost, *others = search.study.stored.trials()
     assert lease.trials[0].number == 0
-    assert (lost.state, lost.reason, lost.epochs) == ("failed", "its worker process died", 2)
+    assert (lost.state, lost.reason, lost.epochs, lost.seconds) == ("failed", "its worker process died", 2, 5.0)
     assert all(trial.state == "finished" for trial in others)
     assert [record["epoch"] for record in read_result(search.folder.result(0)).records] == [1, 2]
     assert search.store.runs[lost.run_id].reason == "its worker process died"
@@ -329,7 +329,7 @@ def test_a_share_of_a_gpu_is_doubled_and_nobody_takes_the_room_before_the_trial_
 
 def test_a_trial_that_hung_fails_at_once_and_says_where_it_stood(search, make_record):
     number = search.desk.next_lease().trials[0].number
-    search.desk.take(TrialUpdate(number, (make_record(1),)))
+    search.desk.take(TrialUpdate(number, (make_record(1, epoch_seconds=2.0),)))
     stacks = search.folder.stacks(number)
     stacks.parent.mkdir(parents=True)
     stacks.write_text("Timeout (0:30:00)!\n")
@@ -337,6 +337,7 @@ def test_a_trial_that_hung_fails_at_once_and_says_where_it_stood(search, make_re
     trial = search.study.stored.trial(number)
     assert trial.state == "failed"
     assert f"Where it stood: {stacks}" in trial.reason
+    assert trial.seconds == 1802.0, "the budget counts the silence, too"
     assert search.desk.next_lease().silence_seconds == 1800.0
 
 

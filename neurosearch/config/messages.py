@@ -48,7 +48,7 @@ def message(error: ErrorDetails, path: Path, root: type[BaseModel]) -> str:
     match error["type"]:
         case "extra_forbidden":
             text = _unknown_key(str(path[-1]), _known_names(root, path[:-1], kind))
-        case "missing" if path[-1] == "direction" and error["input"].get("metric") in OBJECTIVES:
+        case "missing" if path[-1] == "direction" and error["input"].get("metric") in list(OBJECTIVES):  # any value
             text = f"is missing. Write direction: {OBJECTIVES[error['input']['metric']]}."
         case "missing":
             text = f"is missing. {description}"

@@ -8,6 +8,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -70,7 +71,13 @@ class UniformNode(_RangeNode):
         if self.step is None:
             return (self.low, self.high)
         # 1e-9: (0.7 - 0.1) / 0.2 is 2.999..., and its last step must not be lost
-        return (self.low, self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step)
+        return (self.low, self.at(math.floor((self.high - self.low) / self.step + 1e-9)))
+
+    def at(self, step: int) -> float:
+        """Returns the value so many steps above the low end, as one would write it; never above the high end."""
+        assert self.step is not None
+        written = Decimal(repr(self.low)) + step * Decimal(repr(self.step))  # of floats, 0.1 + 2 * 0.1 is not 0.3
+        return min(float(written), self.high)
 
 
 class LogUniformNode(_RangeNode):

@@ -30,8 +30,7 @@ def num_steps(node: UniformNode | LogUniformNode) -> int:
 def value_at_step(node: UniformNode | LogUniformNode, step: int) -> float:
     """Returns a value of a stepped range, counted from 0 at its low end."""
     if isinstance(node, UniformNode):
-        assert node.step is not None
-        return node.low + step * node.step
+        return node.at(step)
     last = num_steps(node) - 1
     if step in (0, last):  # exactly the ends, whatever logarithms round to
         return node.low if step == 0 else node.high
@@ -95,6 +94,9 @@ def num_values(node: Node) -> int | None:
 def _step_of(node: UniformNode | LogUniformNode | LogIntNode, value: float) -> int | None:
     if isinstance(node, LogIntNode):
         return node.values.index(int(value)) if value in node.values else None
+    width = node.high - node.low
+    if not node.low - width <= value <= node.high + width:  # no number, or one that is no float any more
+        return None
     if isinstance(node, UniformNode):
         assert node.step is not None
         steps = (value - node.low) / node.step

@@ -479,6 +479,12 @@ ONE_PROBLEM = [
 ]
 
 
+@pytest.mark.parametrize("metric", ["[accuracy]", "{a: 1}"])
+def test_a_metric_that_is_no_text_is_told_beside_the_missing_direction(problems: Problems, metric: str) -> None:
+    found = problems(config(search=f"{{objectives: [{{metric: {metric}}}]}}"))
+    assert [each.field.rpartition(".")[2] for each in found] == ["direction", "metric"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "field", "told"), ONE_PROBLEM, ids=[each[2] or "text" for each in ONE_PROBLEM]
 )

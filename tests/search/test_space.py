@@ -82,7 +82,7 @@ def test_every_point_of_a_finite_node_is_drawn_from_a_position_of_its_own(node):
         positions = range(distribution.low, distribution.high + 1, distribution.step)
         values = [value_of(node, position) for position in positions]
         assert values[0] == node.ends[0]
-        assert math.isclose(values[-1], node.ends[1])
+        assert values[-1] == node.ends[1]
         assert values == sorted(set(values))
 
 
@@ -112,6 +112,17 @@ def test_a_logarithmic_range_with_steps_has_its_ends_and_equal_ratios():
     node = LogUniformNode(search="log_uniform", low=1e-4, high=1e-1, steps=4)
     assert [value_of(node, position) for position in range(4)] == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1])
     assert (value_of(node, 0), value_of(node, 3)) == (1e-4, 1e-1)
+
+
+def test_the_steps_of_a_range_are_the_numbers_that_one_would_write():
+    node = UniformNode(search="uniform", low=0.1, high=0.7, step=0.1)
+    assert [value_of(node, position) for position in range(7)] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400])
+def test_what_is_no_number_of_a_range_with_steps_has_no_position(value):
+    assert position_of(UniformNode(search="uniform", low=0.1, high=0.7, step=0.1), value) is None
+    assert position_of(LogUniformNode(search="log_uniform", low=0.1, high=0.7, steps=3), value) is None
 
 
 def test_options_that_are_not_texts_are_written_as_json():

@@ -18,7 +18,7 @@ from neurosearch.search.lease import Lease, LeasedTrial
 from neurosearch.search.outcome import TrialOutcome, TrialResult, cut_short, last_epoch, seconds_of, write_result
 from neurosearch.search.packing import Packing
 from neurosearch.search.room import Room, room_words
-from neurosearch.search.seams import Listener, Tracker, TrialInfo
+from neurosearch.search.seams import Listener, Tracker, TrialInfo, TrialSummary
 from neurosearch.search.stored import StopRequest
 from neurosearch.search.study import Study
 from neurosearch.search.summaries import best_of, missing_group
@@ -372,11 +372,15 @@ class Desk:
         del self._running[number], self._records[number]
         self._losses.pop(number, None)
         self._rooms.pop(number, None)
-        self._best = best_of(
-            [each for each in (self._best, summary) if each], self._study.config.study.search.objectives[0]
-        )
+        self._best = self._best_with(summary)
         self._tracker.end_trial(number, outcome, feasible=summary.state == "finished")
         self._listener.on_trial_finished(summary, self._best)
+
+    def _best_with(self, trial: TrialSummary) -> TrialSummary | None:
+        """Returns the best trial, now that this one has ended; the study is asked where not only its search counts."""
+        if trial.role != "search" or (self._best is not None and self._best.role != "search"):
+            return self._study.stored.best()
+        return best_of([each for each in (self._best, trial) if each], self._study.config.study.search.objectives[0])
 
     def _keep(self, number: int, outcome: TrialOutcome) -> None:
         """Writes the result of a trial whose worker may not have lived to write it."""

@@ -243,6 +243,25 @@ def test_the_follow_ups_run_once_after_all_others_have_ended(search, run_desk):
     assert search.desk.finished
 
 
+def test_what_is_told_as_the_best_is_what_the_study_says(search, run_desk):
+    told = []
+    search.listener.on_trial_finished = lambda trial, best: told.append((best.number, search.study.stored.best().number))
+
+    def confirmation():
+        config = TrialConfig.model_validate(search.study.stored.best("search").config)
+        ideal = config.model_copy(update={"training": config.training.model_copy(update={"learning_rate": 0.01})})
+        worse = config.model_copy(update={"training": config.training.model_copy(update={"learning_rate": 0.1})})
+        return [
+            search.study.ask_for(each, role, (8, 9), {})
+            for each, role in ((worse, "finalist"), (config, "finalist"), (ideal, "fixed"))
+        ]
+
+    search.new_desk(follow_up=confirmation)
+    run_desk(search.desk)
+    assert [best for best, _ in told] == [best for _, best in told]
+    assert told[-1][0] == 6, "an arm is never the best, nor what the search saw alone once there are finalists"
+
+
 def test_a_silent_listener_listens(search, run_desk):
     desk = Desk(search.study, search.tracker, SilentListener(), lambda trial: {}, lambda: ())
     run_desk(desk)

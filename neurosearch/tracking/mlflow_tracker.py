@@ -146,6 +146,7 @@ class MlflowTracker:
         opened = self._writer.open_study(self._study, now_ms())
         self._study_run_id = opened.run_id
         self._writer.set_status(opened, "RUNNING", now_ms())
+        opened.has_config = False  # a study that goes on may have other budgets than the run was made with
         self._log_config(opened, self._study.config)
         self._study_run = opened
 

@@ -1,3 +1,4 @@
+import json
 import logging
 import socket
 import time
@@ -120,6 +121,16 @@ def test_the_whole_config_is_a_file_of_the_run(embedded):
 
         assert load_dict(f"{found[name].info.artifact_uri}/config.json") == config
     assert [file.path for file in client.list_artifacts(found["digits"].info.run_id)] == ["config.json"]
+
+
+def test_the_config_of_a_study_is_the_one_that_it_goes_on_with(embedded):
+    for trials in (5, 9):
+        tracker = MlflowTracker(embedded, "experiment", embedded.folder, gather_seconds=0.01)
+        tracker.start_study(replace(STUDY, config={"name": "digits", "search": {"trials": trials}}))
+        assert tracker.close(20) == 0
+    run = runs(embedded)["digits"]
+    path = connect(embedded).download_artifacts(run.info.run_id, "config.json")
+    assert json.loads(Path(path).read_text())["search"] == {"trials": 9}
 
 
 def test_telling_does_not_wait_for_a_store(tmp_path):

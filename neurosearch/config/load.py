@@ -56,10 +56,10 @@ class StudyConfig:
     def judged_by(self) -> dict[str, Any]:
         """Returns, beside the space, what makes two searches comparable, as plain values.
 
-        Budgets, concurrency, storage and tracking may change between a search and its resumption. A deterministic one
-        depends on more.
+        Budgets, concurrency, storage and tracking may change between a search and its resumption. What is a candidate
+        may not: of trials before, epochs were not kept, or would be for ever. A deterministic one depends on more.
         """
-        search = {"objectives", "constraints", "seeds", "deterministic"}
+        search = {"objectives", "constraints", "candidates", "seeds", "deterministic"}
         if self.study.search.deterministic:
             search |= {"concurrency", "sampler", "points", "warm_start", "stopping"}
         return self.study.model_dump(mode="json", include={"seed": True, "size_limit": True, "search": search})

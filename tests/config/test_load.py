@@ -164,6 +164,16 @@ def test_the_fingerprint_tells_searches_that_cannot_be_compared(load: Load, over
     assert (load(SEARCHED, override).fingerprint() == load(SEARCHED).fingerprint()) is is_same
 
 
+def test_a_study_whose_epochs_were_not_kept_does_not_go_on_with_epochs_as_candidates(load: Load) -> None:
+    objectives = "[{metric: accuracy, direction: maximize}, {metric: parameters, direction: minimize}]"
+    final, at_rest = (
+        load(SEARCHED, f"search={{objectives: {objectives}, candidates: {candidates}}}")
+        for candidates in ("final", "at_rest")
+    )
+    assert final.judged_by()["search"]["candidates"] == "final"
+    assert final.fingerprint() != at_rest.fingerprint()
+
+
 def test_a_loaded_study_cannot_be_changed(load: Load) -> None:
     trial = load().trial(first)
     for section, name in ((trial, "seed"), (trial.training, "epochs"), (load().study.search, "trials")):

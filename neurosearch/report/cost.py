@@ -100,9 +100,10 @@ def _words(material: Material) -> str:
     devices = material.fields.search.devices_per_trial
     unit = "GPU" if material.fields.search.gpus_per_trial else "core"
     each = f"{devices:g} {unit}{'' if devices == 1 else 's'}"
+    most = "at most " if material.fields.search.gpus_per_trial == "auto" else ""  # each had a share of its own
     return (
         f"The study was searched for {duration(material.seconds_used)}. Its trials took {duration(seconds)} together, "
-        f"which is {seconds * devices / 3600:.2f} {unit} hours at {each} each. "
+        f"which is {most}{seconds * devices / 3600:.2f} {unit} hours, with {most}{each} each. "
         "Multiply-adds are those of training: three forward passes for each step."
     )
 

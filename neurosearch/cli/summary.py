@@ -113,8 +113,14 @@ def _delivered(study: StoredStudy, result: SearchResult, winner: TrialSummary, r
 
 
 def _rival(study: StoredStudy, result: SearchResult, winner: TrialSummary) -> TrialSummary | None:
-    """Returns what stands beside the winner: the control, or where the control won, the best that was searched."""
-    return study.best("finalist") or study.best("search") if winner.role == "control" else result.control
+    """Returns what stands beside the winner: the control, or where the control won, the best that was searched.
+
+    None where that is the very network of the control.
+    """
+    if winner.role != "control":
+        return result.control
+    searched = study.best("finalist") or study.best("search")
+    return None if searched is None or searched.config == winner.config else searched
 
 
 def _kept(study: StoredStudy, winner: TrialSummary, rival: TrialSummary | None) -> list[TrialSummary]:

@@ -47,6 +47,14 @@ def test_a_control_that_wins_is_told_honestly() -> None:
     )
 
 
+def test_a_fixed_winner_that_is_its_own_control_is_told_so() -> None:
+    lines = list(comparison_lines([facts(24, "control", "static", 0.94)], ["accuracy"], None))
+    assert lines[0].split() == ["winner"]
+    assert lines[-1] == (
+        "the winner is the control itself, the largest static network; nothing that was searched stands beside it."
+    )
+
+
 def test_a_winner_without_a_control_stands_alone() -> None:
     lines = list(comparison_lines([facts(1, "search", "static", 0.9)], ["parameters"], None))
     assert lines[0].split() == ["winner"]

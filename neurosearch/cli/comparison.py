@@ -29,7 +29,7 @@ def comparison_lines(
     if answer is not None:
         yield from answer.lines()
     elif winner["role"] == "control" and len(trials) == 1:
-        yield "the winner is the control itself, the largest static network; nothing that was searched stands beside it."
+        yield "the winner is the control itself, the largest static network; nothing else was trained on fresh seeds."
     elif winner["role"] == "control":
         yield "the winner is the control, the largest static network; what it won by was not tested on fresh seeds."
 

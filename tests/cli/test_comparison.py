@@ -51,7 +51,7 @@ def test_a_fixed_winner_that_is_its_own_control_is_told_so() -> None:
     lines = list(comparison_lines([facts(24, "control", "static", 0.94)], ["accuracy"], None))
     assert lines[0].split() == ["winner"]
     assert lines[-1] == (
-        "the winner is the control itself, the largest static network; nothing that was searched stands beside it."
+        "the winner is the control itself, the largest static network; nothing else was trained on fresh seeds."
     )
 
 

@@ -138,18 +138,16 @@ def _label(node: OneOfNode, plain: Any, name: str, trial: EarlierTrial) -> str:
     """Returns the option that an earlier trial belongs to: of those of its kind the one of the same name, or the first.
 
     Raises:
-        _ElsewhereError: There is none of its kind.
+        _ElsewhereError: There is none of its kind, or none of its name where sections have no kinds.
     """
     kind = plain.get("kind") if isinstance(plain, dict) else None
-    labels = [
-        label
-        for label, option in zip(node.labels, node.options, strict=True)
-        if kind is not None and option.get("kind") == kind
-    ]
-    if not labels:
+    labels = [label for label, option in zip(node.labels, node.options, strict=True) if option.get("kind") == kind]
+    told: str | None = trial.params.get(name)
+    if told in labels:
+        return told
+    if kind is None or not labels:
         raise _ElsewhereError
-    told = trial.params.get(name)
-    return told if told in labels else labels[0]
+    return labels[0]
 
 
 def _check_same_objectives(earlier: StudyConfig, config: StudyConfig) -> None:

@@ -69,6 +69,16 @@ def test_a_trial_of_which_nothing_lies_in_the_space_is_left_out(make_config):
     assert placed(make_config(), [earlier({}, growth={"kind": "periodic"})]) == []
 
 
+def test_options_without_a_kind_are_found_by_their_names(make_config):
+    ratio = {"search": "uniform", "low": 5.0, "high": 50.0}
+    options = [{"profile": "exponential", "ratio": 20.0}, {"profile": "step", "ratio": ratio}]
+    config = make_config(**{"data.imbalance": {"search": "one_of", "options": options}})
+    data = {"kind": "digits", "imbalance": {"profile": "step", "ratio": 30.0}}
+    ((point, _),) = placed(config, [earlier({"data.imbalance": "option-2"}, data=data)])
+    assert (point.params["data.imbalance"], point.params["data.imbalance.option-2.ratio"]) == ("option-2", 30.0)
+    assert placed(config, [earlier({}, data=data)]) == [], "nothing says which of them it is"
+
+
 def test_widths_are_found_again_layer_by_layer(make_config):
     config = make_config(**{"model.widths": {"search": "widths", "depth": {"low": 1, "high": 3}, "low": 2, "high": 9}})
     ((point, _),) = placed(config, [earlier({}, model={"kind": "mlp", "widths": [8, 3]})])

@@ -2,6 +2,8 @@
 
 It joins the study, the tracker and the listener. It lives in the driver process and is called from its one loop, so it
 needs no locks; it knows nothing of Ray.
+
+This file is longer than most: whatever happens to a trial, its one end is told from here.
 """
 
 import time

@@ -44,7 +44,7 @@ def test_a_run_tells_what_it_is_and_what_it_depends_on(embedded):
     tracker.start_trial(trial(7, data_hash="abc"))
     tracker.start_trial(trial(8, "control"))
     tracker.end_trial(7, FINISHED, feasible=False)
-    assert tracker.close(20) == 0
+    assert tracker.close(120) == 0
     found = runs(embedded)
     assert {*found} == {"digits", "00007 periodic", "00008 control periodic"}
     tags = found["00007 periodic"].data.tags
@@ -80,7 +80,7 @@ def test_the_name_of_a_run_tells_kind_score_and_size_once_it_has_ended(embedded)
         tracker.start_trial(trial(number))
         tracker.end_trial(number, outcome, feasible)
     tracker.start_trial(trial(4, "finalist"))
-    assert tracker.close(20) == 0
+    assert tracker.close(120) == 0
     client = connect(embedded)
     found = client.search_runs([client.get_experiment_by_name("experiment").experiment_id])
     assert sorted(run.info.run_name for run in found) == [
@@ -104,7 +104,7 @@ def test_a_study_says_what_it_searches(embedded):
     }
     tracker = MlflowTracker(embedded, "experiment", embedded.folder, gather_seconds=0.01)
     tracker.start_study(replace(STUDY, config=config))
-    assert tracker.close(20) == 0
+    assert tracker.close(120) == 0
     assert runs(embedded)["digits"].data.tags["mlflow.note.content"] == (
         "**digits** searches by accuracy. Models: mlp, cnn; growth: static, nimble; data: npz; "
         "at most 20,000 parameters; 30 trials."
@@ -114,7 +114,7 @@ def test_a_study_says_what_it_searches(embedded):
 def test_the_whole_config_is_a_file_of_the_run(embedded):
     tracker = tracked(embedded)
     tracker.start_trial(trial(0))
-    assert tracker.close(20) == 0
+    assert tracker.close(120) == 0
     client, found = connect(embedded), runs(embedded)
     for name, config in (("digits", STUDY.config), ("00000 periodic", trial(0).config)):
         from mlflow.artifacts import load_dict
@@ -127,7 +127,7 @@ def test_the_config_of_a_study_is_the_one_that_it_goes_on_with(embedded):
     for trials in (5, 9):
         tracker = MlflowTracker(embedded, "experiment", embedded.folder, gather_seconds=0.01)
         tracker.start_study(replace(STUDY, config={"name": "digits", "search": {"trials": trials}}))
-        assert tracker.close(20) == 0
+        assert tracker.close(120) == 0
     run = runs(embedded)["digits"]
     path = connect(embedded).download_artifacts(run.info.run_id, "config.json")
     assert json.loads(Path(path).read_text())["search"] == {"trials": 9}
@@ -186,7 +186,7 @@ def test_what_a_store_missed_is_written_when_it_is_back(embedded: Store, tmp_pat
     assert tracker.study_run_id is None
     embedded.database.rmdir()
     away.rename(embedded.database)
-    assert tracker.close(30) == 0
+    assert tracker.close(120) == 0
     run = runs(embedded)["00000 periodic"]
     assert [metric.step for metric in connect(embedded).get_metric_history(run.info.run_id, "accuracy")] == [1, 2]
 
@@ -197,14 +197,14 @@ def test_what_does_not_fit_is_counted_and_the_rest_is_written(embedded: Store):
         tracker.start_trial(trial(number))
         tracker.log(number, [record(1), record(2)])
     tracker.start_study(STUDY)
-    assert tracker.close(20) == 3
+    assert tracker.close(120) == 3
     assert {*runs(embedded)} == {"digits", "00001 periodic"}
 
 
 def test_a_run_deleted_by_hand_is_given_up_and_the_others_go_on(embedded: Store, caplog: pytest.LogCaptureFixture):
     first = tracked(embedded)
     first.start_trial(trial(0))
-    assert first.close(20) == 0
+    assert first.close(120) == 0
     [run_id] = first.run_ids().values()
     connect(embedded).delete_run(run_id)
 
@@ -213,7 +213,7 @@ def test_a_run_deleted_by_hand_is_given_up_and_the_others_go_on(embedded: Store,
     second.log(0, [record(1)])
     second.start_trial(trial(1))
     with caplog.at_level(logging.WARNING):
-        assert second.close(20) == 2
+        assert second.close(120) == 2
     assert "MLflow refuses trial 0" in caplog.text
     assert "00001 periodic" in runs(embedded)
 
@@ -225,7 +225,7 @@ def test_a_store_that_takes_no_files_goes_without_them(embedded: Store, caplog: 
     tracker.log(0, [record(1)])
     tracker.end_trial(0, FINISHED, feasible=True)
     with caplog.at_level(logging.WARNING):
-        assert tracker.close(30) == 2
+        assert tracker.close(120) == 2
     assert "does not take files" in caplog.text
     assert {run.info.status for run in runs(embedded).values()} == {"FINISHED"}
 

@@ -37,7 +37,7 @@ def runs(embedded: Store) -> Any:
                 tracker.end_trial(number, finished(score), feasible=number != 1)
             tracker.start_trial(trial(3, "nimble"))
             tracker.end_trial(3, TrialOutcome.failed("the loss is not finite"), feasible=False)
-        assert tracker.close(30) == 0
+        assert tracker.close(120) == 0
     client = connect(embedded)
     experiment = client.get_experiment_by_name("experiment").experiment_id
     (study,) = client.search_runs(

@@ -155,7 +155,7 @@ def test_a_network_is_registered_on_a_server_and_predicts_from_there(server, tmp
     tracker = MlflowTracker(store, "models", tmp_path, gather_seconds=0.01)
     tracker.start_study(STUDY)
     tracker.start_trial(trial(0))
-    assert tracker.close(30) == 0
+    assert tracker.close(120) == 0
     [run_id] = tracker.run_ids().values()
     raw = helper.make_tensor_value_info("raw", TensorProto.FLOAT, ["batch", 4])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 4])

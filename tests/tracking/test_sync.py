@@ -82,7 +82,7 @@ def test_only_what_a_tracker_missed_is_added(embedded):
     tracker.start_study(STUDY)
     tracker.start_trial(history(0).trial)
     tracker.log(0, [record(1), record(3)])
-    assert tracker.close(20) == 0
+    assert tracker.close(120) == 0
     assert runs(embedded)["00000 nimble"].info.status == "KILLED"
 
     report = write(embedded, [history(0, outcome=finished())])

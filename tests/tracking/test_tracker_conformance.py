@@ -131,7 +131,7 @@ class TestTracker:
         tracker.start_trial(trial(7))
         tracker.log(7, [record(1), record(2, 0.75)])
         tracker.end_trial(7, finished(), feasible=True)
-        assert tracker.close(20) == 0
+        assert tracker.close(120) == 0
         assert world.trials() == {7: [Seen("FINISHED", PARAMS, {1: told(1), 2: told(2, 0.75)}, FINAL)]}
         assert world.study_status() == ["FINISHED"]
 
@@ -140,7 +140,7 @@ class TestTracker:
         tracker.start_study(study())
         tracker.start_trial(trial(0))
         tracker.end_trial(0, TrialOutcome.failed("the loss is not finite", 0), feasible=False)
-        assert tracker.close(20) == 0
+        assert tracker.close(120) == 0
         assert world.trials() == {0: [Seen("FAILED", PARAMS, {}, {})]}
 
     def test_epochs_sent_again_are_kept_once_as_they_came_first(self, world):
@@ -150,7 +150,7 @@ class TestTracker:
         tracker.log(0, [record(1)])
         until(lambda: 0 in tracker.run_ids())
         tracker.log(0, [record(1, 0.9), record(2)])
-        assert tracker.close(20) == 0
+        assert tracker.close(120) == 0
         assert world.trials()[0][0].epochs == {1: told(1), 2: told(2)}
 
     def test_a_stopped_trial_is_killed_and_goes_on_as_the_same_run(self, world):
@@ -159,7 +159,7 @@ class TestTracker:
         first.start_trial(trial(0))
         first.log(0, [record(1)])
         run_id = until(lambda: first.run_ids().get(0))
-        assert first.close(20) == 0
+        assert first.close(120) == 0
         assert world.trials() == {0: [Seen("KILLED", PARAMS, {1: told(1)}, {})]}
         assert world.study_status() == ["KILLED"]
 
@@ -168,7 +168,7 @@ class TestTracker:
         second.start_trial(trial(0, run_id))
         second.log(0, [record(1, 0.9), record(2)])
         second.end_trial(0, finished(), feasible=True)
-        assert second.close(20) == 0
+        assert second.close(120) == 0
         assert world.trials() == {0: [Seen("FINISHED", PARAMS, {1: told(1), 2: told(2)}, FINAL)]}
         assert world.study_status() == ["FINISHED"]
 
@@ -177,13 +177,13 @@ class TestTracker:
         first.start_study(study())
         first.start_trial(trial(0))
         first.log(0, [record(1)])
-        assert first.close(20) == 0
+        assert first.close(120) == 0
 
         second = world.tracker()
         second.start_study(study())
         second.start_trial(trial(0))
         second.log(0, [record(1), record(2)])
-        assert second.close(20) == 0
+        assert second.close(120) == 0
         assert world.trials() == {0: [Seen("KILLED", PARAMS, {1: told(1), 2: told(2)}, {})]}
         assert len(world.study_status()) == 1
 
@@ -197,7 +197,7 @@ class TestTracker:
         tracker.start_trial(trial(0))
         tracker.log(0, [record(1), record(2)])
         tracker.end_trial(0, finished(), feasible=True)
-        assert tracker.close(20) == 0
+        assert tracker.close(120) == 0
         assert world.trials() == {0: [Seen("FINISHED", PARAMS, {1: told(1), 2: told(2)}, FINAL)]}
 
     def test_what_is_told_of_a_trial_that_never_started_is_missing(self, world):
@@ -205,7 +205,7 @@ class TestTracker:
         tracker.start_study(study())
         tracker.log(4, [record(1), record(2)])
         tracker.end_trial(4, TrialOutcome.failed("its data cannot be used", 0), feasible=False)
-        assert tracker.close(20) == 3
+        assert tracker.close(120) == 3
         assert world.trials() == {}
 
     def test_a_tracker_that_was_told_nothing_closes(self, world):

@@ -16,6 +16,7 @@ from neurosearch.neurons.reindex import fits
 from neurosearch.neurons.units import Units
 
 _POSITION_BYTES = 8  # of the number of one position
+_REMEDY = "Use an optimizer whose state has the shape of its parameters, such as SGD or AdamW."
 
 
 def check_tensors(named: Mapping[str, Tensor], units: Units, what: str, *, is_whole: bool = True) -> None:
@@ -89,24 +90,48 @@ def check_optimizer(parameters: Mapping[str, Tensor], optimizers: Sequence[Optim
                 "model's parameters (several as a tuple)."
             )
     check_state(parameters, optimizers)
+    for optimizer in optimizers if parameters else ():
+        _refuse_shared_state(optimizer)
+
+
+def _refuse_shared_state(optimizer: Optimizer) -> None:
+    """Refuse an optimizer that keeps one row of numbers for all parameters of a group, under one of them."""
+    for group in optimizer.param_groups:
+        total = sum(parameter.numel() for parameter in group["params"])
+        for parameter in group["params"]:
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor) and value.shape == (total,) and value.shape != parameter.shape:
+                    raise SurgeryError(
+                        f"{type(optimizer).__name__} keeps {key!r} of all parameters in one row of {total} numbers, "
+                        f"which cannot follow a change. {_REMEDY}"
+                    )
 
 
 def check_state(parameters: Mapping[str, Tensor], optimizers: Sequence[Optimizer]) -> None:
     """Check that state tensors have the shape of their parameter, or single positions instead.
 
     Raises:
-        SurgeryError: If one does not.
+        SurgeryError: If one does not, or several are kept in a list.
     """
     for optimizer in optimizers:
         for name, parameter in parameters.items():
-            shape = parameter.shape
             for key, value in optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor) and value.shape != shape and value.numel() > 1 and not fits(value, shape):
+                if not _follows(value, parameter.shape):
+                    own = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
                     raise SurgeryError(
-                        f"{type(optimizer).__name__} keeps {key!r} of {name} in shape {tuple(value.shape)}, which does "
-                        f"not follow from the parameter's shape {tuple(parameter.shape)}. Use an optimizer whose state "
-                        "has the shape of its parameters, such as SGD or AdamW."
+                        f"{type(optimizer).__name__} keeps {key!r} of {name} in {own}, which does not follow from the "
+                        f"parameter's shape {tuple(parameter.shape)}. {_REMEDY}"
                     )
+
+
+def _follows(value: object, shape: torch.Size) -> bool:
+    """Return whether something that an optimizer keeps of a parameter can change with it."""
+    if isinstance(value, Tensor):
+        return value.shape == shape or value.numel() <= 1 or fits(value, shape)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    parts = value if isinstance(value, (list, tuple)) else ()
+    return not any(isinstance(part, Tensor) and part.numel() > 1 for part in parts)
 
 
 def refuse_live_graph(parameters: Mapping[str, Tensor]) -> None:

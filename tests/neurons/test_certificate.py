@@ -148,3 +148,43 @@ def test_a_planted_mistake_is_caught(cases, mistake):
     assert model(inputs).shape[1] == 3
     with pytest.raises(SurgeryError, match=rf"not those expected; they differ at {tensor}.*last checkpoint"):
         certify(model, after, (inputs,))
+
+
+class Matrices(torch.optim.Optimizer):
+    """Keeps one matrix for each dimension of a parameter in a list, as optimizers with preconditioners do."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter]["factors"] = [torch.eye(size) for size in parameter.shape]
+
+
+def test_state_in_a_list_is_refused(cases, snapshot, same):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    units, optimizer = find_units(model, (inputs,)), Matrices(model.parameters())
+    optimizer.step()
+    before = snapshot(model)
+    with pytest.raises(SurgeryError, match=r"Matrices keeps 'factors' of 1\.weight in a list.*SGD or AdamW"):
+        apply_plan(prune(units, {"1": [0]}), model, optimizer)
+    same(snapshot(model), before)
+
+
+@pytest.mark.parametrize("name", ["1", "4"])
+def test_state_in_one_row_for_all_parameters_is_refused_whichever_of_them_change(cases, snapshot, same, name):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    units, optimizer = find_units(model, (inputs,)), torch.optim.LBFGS(model.parameters(), max_iter=2)
+
+    def loss():
+        optimizer.zero_grad()
+        value = model(inputs).square().mean()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    before = snapshot(model)
+    with pytest.raises(SurgeryError, match=r"LBFGS keeps '\w+' of .*Use an optimizer whose state has the shape"):
+        apply_plan(prune(units, {name: [0]}), model, optimizer)
+    same(snapshot(model), before)

@@ -1,5 +1,6 @@
 """Every tensor and module of a model by name, found in one walk; PyTorch's own iterators take several."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -25,6 +26,24 @@ class Anatomy:
     def tensors(self) -> dict[str, Tensor]:
         """Every parameter, then every buffer."""
         return {**self.parameters, **self.buffers}
+
+    @property
+    def padding(self) -> dict[str, int]:
+        """The row of each embedding that stands for no token, by the name of its weight."""
+        found = {}
+        for name, module in self.modules.items():
+            if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.padding_idx is not None:
+                found[f"{name}.weight" if name else "weight"] = module.padding_idx
+        return found
+
+    def parametrized(self, holders: Collection[int]) -> list[nn.Module]:
+        """Return the modules a tensor of which is computed from those that some modules, by id, hold for them."""
+        found = []
+        for module in self.modules.values():
+            lists = vars(module)["_modules"].get("parametrizations")
+            if lists is not None and any(id(one) in holders for one in lists.modules()):
+                found.append(module)
+        return found
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:

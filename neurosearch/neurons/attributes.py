@@ -1,6 +1,7 @@
 """Numbers that modules keep beside their tensors, such as `out_channels`, made to agree with the tensors' shapes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -20,11 +21,26 @@ def refresh(module: nn.Module) -> dict[str, Any]:
     """Set the attributes that a module's tensors imply; return the former values of those that changed."""
     former = {}
     own = vars(module)
-    for name, value in attributes_of(module).items():
+    with _in_evaluation(own["_modules"].get("parametrizations")):
+        values = attributes_of(module)
+    for name, value in values.items():
         if name in own and own[name] != value:
             former[name] = own[name]
             own[name] = value
     return former
+
+
+@contextmanager
+def _in_evaluation(computing: nn.Module | None) -> Iterator[None]:
+    """Let what computes a module's tensors draw no random numbers and keep no statistics meanwhile."""
+    modes = [] if computing is None else [(module, module.training) for module in computing.modules()]
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _linear(module: nn.Linear) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,7 +19,21 @@ from neurosearch.neurons.reindex import Reindex, Reindexing, fits, reindexed
 from neurosearch.neurons.starts import fill
 from neurosearch.neurons.units import Units
 
-_Slot = tuple[MutableMapping[str, Any], str, Tensor]  # where an optimizer keeps something, and what
+
+class _Slot(NamedTuple):
+    """What an optimizer keeps of a parameter.
+
+    Attributes:
+        state: Where it is kept.
+        key: Under which name.
+        value: What it is.
+        single: Dimensions in which it has one position for all of the parameter's, though that has but one, too.
+    """
+
+    state: MutableMapping[str, Any]
+    key: str
+    value: Tensor
+    single: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class Operation:
         after: The units it is to have.
         reindexing: What becomes of every dimension.
         growing: The groups that gain units.
+        padding: The row of each embedding that stands for no token, by the name of its weight.
         journal: Where each action is noted.
     """
 
@@ -38,6 +53,7 @@ class Operation:
     after: Units
     reindexing: Reindexing
     growing: Sequence[Change]
+    padding: Mapping[str, int]
     journal: Journal
     _rooms: tuple[Room, Room] = field(default_factory=lambda: (Room(), Room()))
 
@@ -92,29 +108,42 @@ class Operation:
             return {}
         new = {name: self._reindexed(name, [tensor])[0] for name, tensor in changed.items()}
         fill(new, {name: tensor.detach() for name, tensor in changed.items()}, self.after, self.growing)
+        for name, row in self.padding.items():
+            if name in new and not changed[name][row].any():
+                new[name][row] = 0  # no gradient ever reaches it, so what it starts with would stay
         return new
 
     def _change(self, name: str, tensor: Tensor, values: Tensor | None, optimizers: Sequence[Optimizer]) -> None:
         """Give a tensor new values, or prune its own, and what optimizers keep of it with it."""
         old, gradient = tensor.data, tensor.grad
-        slots = list(self._slots(tensor, self.before.shape(name), optimizers))
-        moving = [value for _, _, value in slots]
+        slots = list(self._slots(name, tensor, optimizers))
+        alike = [slot for slot in slots if not slot.single]
+        moving = [slot.value for slot in alike]
         moving += [] if gradient is None else [gradient]
         moving += [old] if values is None else []
         moved = self._reindexed(name, moving, old)
         values = moved.pop() if values is None else values
         new_gradient = None if gradient is None else moved.pop()
         self.journal.did(partial(_put, tensor, old, gradient, slots))
-        new_slots = [(state, key, value) for (state, key, _), value in zip(slots, moved, strict=True)]
+        new_slots = [slot._replace(value=value) for slot, value in zip(alike, moved, strict=True)]
+        new_slots += [slot._replace(value=self._factor(name, slot)) for slot in slots if slot.single]
         _put(tensor, values, new_gradient, new_slots)
 
-    def _slots(self, tensor: Tensor, shape: tuple[int, ...], optimizers: Sequence[Optimizer]) -> Iterator[_Slot]:
+    def _factor(self, name: str, slot: _Slot) -> Tensor:
+        """Return what an optimizer keeps of a parameter at the new widths, its single positions left alone."""
+        changes = self.reindexing.of(name, slot.value.device)
+        changes = {index: change for index, change in changes.items() if index not in slot.single}
+        return reindexed([slot.value], changes, self._rooms[0])[0]
+
+    def _slots(self, name: str, tensor: Tensor, optimizers: Sequence[Optimizer]) -> Iterator[_Slot]:
         """Yield what optimizers keep that changes with a tensor."""
+        shape = self.before.shape(name)
+        is_unclear = any(change.old_size == 1 for change in self.reindexing.of(name, tensor.device).values())
         for optimizer in optimizers:
             state: MutableMapping[str, Any] = optimizer.state.get(tensor, {})
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.ndim and (value.shape == shape or fits(value, shape)):
-                    yield state, key, value
+                    yield _Slot(state, key, value, _single(optimizer, key, shape) if is_unclear else frozenset())
 
     def _reindexed(self, name: str, tensors: Sequence[Tensor], data: Tensor | None = None) -> list[Tensor]:
         """Return tensors at the new widths, in their own memory if they are huge and nothing else holds it.
@@ -149,6 +178,7 @@ class Operation:
     def _finish(self, model: Anatomy, tensors: Iterable[Tensor]) -> None:
         """Let the numbers that modules keep agree with the tensors, and with the sizes that code reads."""
         touched = {id(module): module for tensor in tensors for module in model.holders[id(tensor)]}
+        touched |= {id(module): module for module in model.parametrized(touched)}
         for module in touched.values():
             self.journal.did(partial(vars(module).update, refresh(module)))
             if isinstance(module, nn.RNNBase):
@@ -159,9 +189,24 @@ class Operation:
             own[attribute] = value
 
 
+def _single(optimizer: Optimizer, key: str, shape: tuple[int, ...]) -> frozenset[int]:
+    """Return the dimensions of one position in which an optimizer keeps one for all, as it does of other parameters.
+
+    A parameter of one row does not tell whether what is kept has a row for each of its own, or one for all of them.
+    """
+    found = set()
+    for parameter, state in optimizer.state.items():
+        value = state.get(key)
+        if isinstance(value, Tensor) and isinstance(parameter, Tensor) and value.ndim == parameter.ndim:
+            pairs = zip(range(-value.ndim, 0), value.shape, parameter.shape, strict=True)
+            found |= {place for place, own, size in pairs if own == 1 != size}
+    ndim = len(shape)
+    return frozenset(place + ndim for place in found if -place <= ndim and shape[place] == 1)
+
+
 def _put(tensor: Tensor, values: Tensor, gradient: Tensor | None, slots: Iterable[_Slot]) -> None:
-    for state, key, value in slots:
-        state[key] = value
+    for slot in slots:
+        slot.state[slot.key] = slot.value
     if tensor.grad is not None:
         tensor.grad = None  # one of another shape would be refused
     tensor.data = values

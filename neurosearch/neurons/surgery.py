@@ -157,7 +157,8 @@ class _Patient:
             check_room(self.model.tensors, self.units, after)
         self._merge(step, journal)
         growing = [change for change in step if change.added]
-        operation = Operation(self.units, after, Reindexing(self.units, kept, added), growing, journal)
+        padding = self.model.padding if growing else {}
+        operation = Operation(self.units, after, Reindexing(self.units, kept, added), growing, padding, journal)
         operation.change_model(self.model, self.optimizers)
         for copy in self.averaged:
             if isinstance(copy, Anatomy):

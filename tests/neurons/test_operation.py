@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from neurosearch.neurons import apply_plan, find_units, grow, operation, prune
 
@@ -153,3 +154,68 @@ def test_an_interruption_at_any_line_leaves_no_trace(cases, trained, snapshot, s
             sys.settrace(former)
         is_over = left[0] > 0
     assert num_lines > 300
+
+
+def test_factored_state_of_a_single_unit_follows(cases):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    units = find_units(model, (inputs,))
+    units = apply_plan(prune(units, {"1": range(1, 6), "4": range(1, 5)}), model)
+    optimizer = torch.optim.Adafactor(model.parameters())
+    for number in (0, 2, 0):
+        units = apply_plan(grow(units, {"1": number, "4": number}), model, optimizer)
+        state, (rows, columns) = optimizer.state[model[4].weight], model[4].weight.shape
+        assert not state or (state["row_var"].shape, state["col_var"].shape) == ((rows, 1), (1, columns))
+        model(inputs).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_all_state_of_a_single_unit_follows_where_none_is_factored(cases, trained):
+    model, inputs = cases["mlp"].model(), cases["mlp"].inputs()
+    units = apply_plan(prune(find_units(model, (inputs,)), {"4": range(1, 5)}), model)
+    optimizer = trained(model, inputs)
+    apply_plan(grow(units, {"4": 2}), model, optimizer)
+    assert optimizer.state[model[4].weight]["exp_avg"].shape == model[4].weight.shape
+
+
+class Halved(nn.Module):
+    def forward(self, weight):
+        return weight / 2
+
+
+def test_attributes_of_a_layer_with_a_computed_weight_agree_with_its_shape():
+    model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 1, groups=4), nn.Conv2d(4, 3, 1)).double()
+    for layer in model[1:]:
+        parametrize.register_parametrization(layer, "weight", Halved())
+    inputs = torch.randn(2, 2, 3, 3, dtype=torch.float64)
+    apply_plan(prune(find_units(model, (inputs,)), {"0": [1]}), model)
+    assert (model[1].groups, model[1].in_channels, model[1].out_channels, model[2].in_channels) == (3, 3, 3, 3)
+    assert model(inputs).shape == (2, 3, 3, 3)
+
+
+def test_attributes_of_a_layer_with_a_random_weight_are_read_without_drawing_random_numbers():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    parametrize.register_parametrization(model[2], "weight", nn.Dropout(0.5))
+    units, state = find_units(model, (torch.randn(2, 4),)), torch.get_rng_state()
+    apply_plan(prune(units, {"0": [1]}), model)
+    assert model[2].in_features == 5
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model[2].parametrizations.weight[0].training
+
+
+def test_a_padding_row_of_zeros_stays_one_in_a_network_and_its_copies():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.head = nn.Embedding(5, 4, padding_idx=0), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.embed(x).mean(1))
+
+    model, inputs = Tokens(), torch.tensor([[1, 2, 0], [3, 0, 0]])
+    average, mapping = copy.deepcopy(model), {name: value.clone() for name, value in model.state_dict().items()}
+    units = find_units(model, (inputs,))
+    apply_plan(grow(units, {"embed": 2}), model, averaged=(average, mapping))
+    for weight in (model.embed.weight, average.embed.weight, mapping["embed.weight"]):
+        assert (weight[0] == 0).all()
+        assert (weight[1:, 4:] != 0).all()

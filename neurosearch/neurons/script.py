@@ -29,12 +29,16 @@ class Step(NamedTuple):
         numbers: The numbers among its arguments that are no sizes.
         inner: Name and numbers of the operations that it consists of, if it was taken apart.
         shape: Shape of its result, None if that is not one tensor.
+        extent: How many positions it takes or makes, None where it does neither.
+        first: Whole numbers that say which ones: they follow a width rightly only if their number does.
     """
 
     name: str
     numbers: Numbers
     inner: tuple[tuple[str, Numbers], ...]
     shape: torch.Size | None
+    extent: object = None
+    first: Numbers = ()
 
 
 class Script:
@@ -68,7 +72,7 @@ class Script:
             self._inner.append((name, numbers))
             return None
         shape = out.shape if isinstance(out, Tensor) else None
-        former = self._add(Step(name, numbers, (), shape))
+        former = self._add(Step(name, numbers, (), shape, *_taken(name, args, kwargs, shape)))
         return former if former != shape else None
 
     @contextmanager
@@ -83,7 +87,7 @@ class Script:
             yield
         finally:
             self._inner = None
-        self._add(Step(name, _numbers(name, args, kwargs), tuple(inner), None))
+        self._add(Step(name, _numbers(name, args, kwargs), tuple(inner), None, *_taken(name, args, kwargs, None)))
 
     def note_constant(self, value: object) -> None:
         """Write down numbers from which code makes a tensor."""
@@ -111,6 +115,8 @@ class Script:
         if former is None or former.name != step.name:
             raise WidthReadError(f"{step.name} instead of {former.name if former else 'nothing'}")
         _compare(step.name, former.numbers, step.numbers)
+        if former.extent == step.extent:
+            _compare(step.name, former.first, step.first)
         if former.inner and [name for name, _ in former.inner] == [name for name, _ in step.inner]:
             for (name, old), (_, new) in zip(former.inner, step.inner, strict=True):
                 _compare(name, old, new)
@@ -155,6 +161,19 @@ def _numbers(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Numbe
     return tuple(found)
 
 
+def _taken(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], shape: torch.Size | None
+) -> tuple[object, Numbers]:
+    """Return how many positions an operation takes or makes, and the whole numbers that say which ones."""
+    if name in _COUNTED:
+        return shape, tuple(value for value in (*args, *kwargs.values()) if type(value) is int)
+    if name == "slice" and shape is not None and len(args) > 2:
+        return shape[args[1]], (args[2],)
+    if name == "narrow" and len(args) > 3:
+        return args[3], (args[2],)
+    return None, ()
+
+
 def _compare(name: str, old: Numbers, new: Numbers) -> None:
     if old != new and repr(old) != repr(new):  # nan is not equal to itself
         pairs = [(one, other) for one, other in zip(old, new, strict=False) if one != other]
@@ -164,9 +183,10 @@ def _compare(name: str, old: Numbers, new: Numbers) -> None:
 
 # Operations that make a tensor of a size that code names.
 _FACTORIES = """
-    zeros ones empty full rand randn new_zeros new_ones new_empty new_full arange eye linspace scalar_tensor
+    zeros ones empty full rand randn normal new_zeros new_ones new_empty new_full arange eye linspace scalar_tensor
 """
 FACTORIES = frozenset(_FACTORIES.split())
+_COUNTED = frozenset({"arange", "linspace"})  # of these, each number depends on the whole ones that are given
 _ANY, _FRACTIONS, _LISTS = {bool, int, float, complex}, {float, complex}, {list, tuple, torch.Size}
 _CONSTANTS = {"lift_fresh", "lift_fresh_copy", "lift"}
 _MOST_VALUES = 4096
@@ -176,7 +196,7 @@ _MAKERS = {torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor, Te
 _SIZES = """
     view reshape _unsafe_view flatten unflatten view_as reshape_as _reshape_alias expand expand_as broadcast_to repeat
     tile repeat_interleave chunk unsafe_chunk split unsafe_split split_with_sizes unsafe_split_with_sizes tensor_split
-    slice narrow select unfold as_strided pad constant_pad_nd roll index_select convolution conv1d conv2d conv3d
-    conv_transpose1d conv_transpose2d conv_transpose3d layer_norm rms_norm group_norm native_group_norm embedding
+    slice narrow unfold as_strided pad constant_pad_nd index_select convolution conv1d conv2d conv3d conv_transpose1d
+    conv_transpose2d conv_transpose3d layer_norm rms_norm group_norm native_group_norm embedding
 """
 _SIZED = FACTORIES | frozenset(_SIZES.split())

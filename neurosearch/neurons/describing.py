@@ -7,7 +7,6 @@ from neurosearch.neurons.grouping import Grouping, Run, grouping_of
 from neurosearch.neurons.labels import LabelGraph, Obstacle, Role
 from neurosearch.neurons.units import FIXED, Binding, Block, Dimension, Frozen, GroupFacts, Layout, Units
 
-IRREGULAR = "its units lie in an irregular order"
 _HIDDEN_REASONS = ("kernel dimension",)
 
 
@@ -43,6 +42,19 @@ def has_strays(graph: LabelGraph) -> bool:
     components = Components(graph)
     group = grouping_of(graph, components).group
     return any((group[components.root[labels]] == FIXED).any() for labels in graph.followed)
+
+
+def groups_of_cuts(graph: LabelGraph) -> list[str]:
+    """Return the names of the groups in dimensions that code cuts into parts of different lengths."""
+    if not graph.cuts:
+        return []
+    components = Components(graph)
+    grouping = grouping_of(graph, components)
+    kept = [index for index in range(len(grouping.sizes)) if index not in grouping.broken]
+    parts = np.concatenate([part for parts in graph.cuts for part in parts])
+    cut = set(grouping.group[components.root[parts]].tolist())
+    names = _names(grouping, kept)
+    return [names[index] for index in kept if index in cut]
 
 
 def _bindings(
@@ -140,7 +152,7 @@ def _frozen(components: Components, grouping: Grouping) -> tuple[Frozen, ...]:
     result = []
     for owner in grouping.owners:
         for run in owner.runs:
-            reason = reasons[run.root] if run.group == FIXED else IRREGULAR if run.group in grouping.broken else None
+            reason = reasons[run.root] if run.group == FIXED else grouping.broken.get(run.group)
             if reason is not None:
                 if reason not in _HIDDEN_REASONS:
                     result.append(Frozen(owner.tensor, owner.dimension, reason))

@@ -3,6 +3,7 @@
 Shape letters: n labels, u units of a group.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from neurosearch.neurons.components import Components
 from neurosearch.neurons.labels import LabelGraph, Labels, Role
 from neurosearch.neurons.units import FIXED
+
+IRREGULAR = "its units lie in an irregular order"
+CUT = "code cuts its units into parts of unequal length, and each one that goes would move others to another part"
 
 
 class Run(NamedTuple):
@@ -53,13 +57,13 @@ class Grouping:
         owners: The dimensions.
         sizes: Units of each group, in order of first appearance.
         group: Group of each root.
-        broken: Groups whose units do not lie in order everywhere.
+        broken: Groups whose units cannot come and go one by one, and why.
     """
 
     owners: tuple[Owner, ...]
     sizes: tuple[int, ...]
     group: Labels
-    broken: frozenset[int]
+    broken: Mapping[int, str]
 
 
 def grouping_of(graph: LabelGraph, components: Components) -> Grouping:
@@ -71,7 +75,7 @@ def grouping_of(graph: LabelGraph, components: Components) -> Grouping:
     """
     lengths = np.array(graph.lengths, dtype=np.int64)
     if not len(lengths):
-        return Grouping((), (), np.zeros(0, dtype=np.int64), frozenset())
+        return Grouping((), (), np.zeros(0, dtype=np.int64), {})
     roots = components.root[: lengths.sum()]  # of all dimensions, one after the other
     unit, group, sizes = _number(roots, lengths, components)
     runs = _runs(roots, lengths, (unit, group), sizes)
@@ -79,8 +83,21 @@ def grouping_of(graph: LabelGraph, components: Components) -> Grouping:
         Owner(*owner, _role(graph.roles.get(index, set())), own)
         for index, (owner, own) in enumerate(zip(graph.owners, runs, strict=True))
     )
-    broken = frozenset(run.group for own in runs for run in own if run.group != FIXED and not run.repeat)
+    broken = {run.group: IRREGULAR for own in runs for run in own if run.group != FIXED and not run.repeat}
+    broken |= dict.fromkeys(_cut(graph, components, group, sizes), CUT)
     return Grouping(owners, tuple(sizes), group, broken)
+
+
+def _cut(graph: LabelGraph, components: Components, group: Labels, sizes: list[int]) -> Iterator[int]:
+    """Yield the groups of which a part holds some units and not all, where code cuts a dimension into unequal parts.
+
+    Where a part begins then follows from the number of all units, so each one that goes moves others to another part.
+    """
+    for part in (part for parts in graph.cuts for part in parts):
+        held, counts = np.unique(group[np.unique(components.root[part])], return_counts=True)
+        for index, count in zip(held.tolist(), counts.tolist(), strict=True):
+            if index != FIXED and count < sizes[index]:
+                yield index
 
 
 def _role(roles: set[Role]) -> Role:

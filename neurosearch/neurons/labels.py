@@ -76,6 +76,7 @@ class LabelGraph:
         followers: Labels of which a module's attribute, by name, holds the number.
         followed: Labels of new tensors that code made wider than in a run at the model's own widths.
         sums: Labels over which products of parameters alone are summed.
+        cuts: Parts of different lengths into which code cuts a dimension.
         alike: First labels of two spans that are equal, one by one.
         sizes: Length of each span, by its first label.
         left: Other labels that are equal...
@@ -96,6 +97,7 @@ class LabelGraph:
         self.followers: dict[tuple[str, str], list[Labels]] = {}
         self.followed: list[Labels] = []
         self.sums: list[Labels] = []
+        self.cuts: list[list[Labels]] = []
         self.alike: list[tuple[int, int]] = []
         self.sizes: dict[int, int] = {}
         self.left: list[Labels] = []

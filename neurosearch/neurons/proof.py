@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from torch import nn
 
-from neurosearch.neurons.describing import has_strays, units_of
+from neurosearch.neurons.describing import groups_of_cuts, has_strays, units_of
 from neurosearch.neurons.forward import Pass, Trace
 from neurosearch.neurons.labels import LabelGraph, Labels
 from neurosearch.neurons.script import Script, WidthReadError
@@ -27,6 +27,7 @@ SINGLE = "all its positions are coupled, so none can go alone; at another width 
 MOVED = "at another width the code couples other positions"
 COUNTED = "code counts its positions with a tensor of as many, whose values do not follow single units"
 _MOST_CANDIDATES = 8
+_MANY = 13  # units; more than rounding of a share can hide
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,29 @@ class Proof:
             everything = tuple(range(len(units.sizes)))
             result = self._attempt(units, everything)
             if isinstance(result, Units):
-                return result
+                unfit = self._cut_by_share(result)
+                if not unfit:
+                    return result
+                for group, reason in unfit.items():
+                    self._freeze(result, group, reason)
+                continue
             mended: set[int] = set()
             for group in sorted(self._culprits(units, result)):
                 if group not in mended:
                     mended |= self._mend(units, group, result)
+
+    def _cut_by_share(self, units: Units) -> dict[int, str]:
+        """Return the groups that code cuts apart by shares of all, and why: none of them can change without the others.
+
+        A run with all groups wider can fit such code by chance: a third of 2 + 4 units is 2, of 3 + 6 it is 3.
+        """
+        found = {}
+        for name in groups_of_cuts(self._trace.graph):
+            group = units.layout.index[name]
+            alone = self._compared(units, (group,), _MANY)
+            if isinstance(alone, _Failure):
+                found[group] = alone.reason
+        return found
 
     def _layout(self) -> Units:
         units = units_of(self._trace.graph)
@@ -94,8 +113,8 @@ class Proof:
             return self._compared(units, groups)
         return result
 
-    def _compared(self, units: Units, groups: Sequence[int]) -> Units | _Failure:
-        added = {group: 1 + group % 13 for group in groups}
+    def _compared(self, units: Units, groups: Sequence[int], by: int | None = None) -> Units | _Failure:
+        added = {group: 1 + group % 13 if by is None else by for group in groups}
         wider = units.with_sizes(tuple(size + added.get(index, 0) for index, size in enumerate(units.sizes)))
         shapes = {name: wider.shape(name) for name in units.layout.tensors}
         model = self._run.model

@@ -142,7 +142,9 @@ def chunk(tracer: Tracer, call: Call) -> None:
         tracer.graph.unify_rows(labels, len(sizes))
         parts = list(labels.reshape(len(sizes), -1))
     elif labels is not None and "with_sizes" in call.name:
-        parts = np.split(labels, np.cumsum(sizes)[:-1])
+        own_parts = np.split(labels, np.cumsum(sizes)[:-1])
+        tracer.graph.cuts.append(own_parts)
+        parts = [*own_parts]
     elif labels is not None:
         tracer.graph.freeze(labels, f"it is cut into parts of unequal length in {tracer.place()}")
     for part, own in zip(call.out, parts, strict=True):

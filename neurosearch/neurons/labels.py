@@ -106,6 +106,7 @@ class LabelGraph:
         self._seen: set[tuple[int, int]] = set()
         self._noted: set[tuple[int, str]] = set()
         self._splits: dict[tuple[int, int], Product] = {}
+        self._sources: list[tuple[int, tuple[Labels, ...]]] = []  # first label of a split or merge, and of what it is
         self._kept: list[Labels] = []  # an id is only unique while its array lives
 
     def fresh(self, size: int) -> Labels:
@@ -163,9 +164,23 @@ class LabelGraph:
             self.obstacles.append((labels, obstacle, words))
 
     def play(self, labels: Labels | None, role: Role) -> None:
-        """Say what a weight's dimension does for its units."""
-        if labels is not None and len(labels) and (owner := self.owner(int(labels[0]))) is not None:
+        """Say what a weight's dimension does for its units; of one that was split or merged, what it was made of."""
+        if labels is None or not len(labels):
+            return
+        first = int(labels[0])
+        owner = self.owner(first)
+        if owner is not None:
             self.roles.setdefault(owner, set()).add(role)
+        for source in () if owner is not None else self._made_of(first):
+            self.play(source, role)
+
+    def _made_of(self, label: int) -> tuple[Labels, ...]:
+        """Return the labels of the dimensions from which a split or merge made the one that a label belongs to."""
+        index = bisect_right(self._sources, label, key=lambda source: source[0]) - 1
+        if index < 0:
+            return ()
+        first, sources = self._sources[index]
+        return sources if label < first + self.sizes[first] else ()
 
     def owner(self, label: int) -> int | None:
         """Return the index of the (tensor, dimension) that a label was made for, or None."""
@@ -202,6 +217,8 @@ class LabelGraph:
     def _product(self, whole: Labels, rows: Labels, columns: Labels, *, is_split: bool) -> Product:
         product = Product(whole, rows, columns, is_split)
         self.products.append(product)
+        made, sources = ((rows, columns), (whole,)) if is_split else ((whole,), (rows, columns))
+        self._sources += [(int(one[0]), sources) for one in made]
         return product
 
     def _is_new(self, labels: Labels, what: str) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurosearch.neurons.labels import Labels, Obstacle, Role
 from neurosearch.neurons.reshape import Dims
-from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, broadcast, note_constants
+from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, broadcast, note_constants, note_offset
 from neurosearch.neurons.tracer import Call, Rule, Tracer
 
 
@@ -44,10 +44,12 @@ def _use(tracer: Tracer, tensor: Tensor, labels: Labels | None, role: Role) -> b
     return True
 
 
-def shift(tracer: Tracer, bias: Tensor | None, labels: Labels | None) -> None:
-    """Unify a bias with the dimension that it is added to."""
+def shift(tracer: Tracer, bias: Tensor | None, labels: Labels | None, others: Dims) -> None:
+    """Unify a bias with the dimension that it is added to; in other dimensions all units share it."""
     if bias is None:
         return
+    for other in others:
+        note_offset(tracer, other, "a bias that all units share")
     own = tracer.dims(bias)[0]
     if own is not None and labels is not None:
         tracer.graph.unify(labels, own)
@@ -66,7 +68,7 @@ def linear(tracer: Tracer, call: Call) -> None:
     for labels in rows:
         _use(tracer, weight, labels, Role.INCOMING)
     if rows:
-        shift(tracer, call.get(2, "bias"), rows[0])
+        shift(tracer, call.get(2, "bias"), rows[0], tracer.dims(inputs)[:-1])
     tracer.put(call.out, (*tracer.dims(inputs)[:-1], *rows))
 
 
@@ -137,7 +139,7 @@ def convolution(tracer: Tracer, call: Call) -> None:
         out = _depthwise(tracer, channels, weight, num_groups, is_transposed=is_transposed)
     else:
         out = _grouped(tracer, channels, weight, num_groups, is_transposed=is_transposed)
-    shift(tracer, bias, out)
+    shift(tracer, bias, out, dims[:channel])
     tracer.put(call.out, (*dims[:channel], out, *(None,) * (weight.ndim - 2)))
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from neurosearch.neurons.labels import Labels, Obstacle, Role
 from neurosearch.neurons.reshape import Dims
-from neurosearch.neurons.tracer import Call, Rule, Tracer
+from neurosearch.neurons.tracer import Call, Rule, Tracer, refuse
 
 FIXED_PARTNER = "it meets a dimension of fixed size (an input, a kernel or a constant)"
 
@@ -23,7 +23,6 @@ KEEP_ZERO = [
     "gelu",
     "hardswish",
     "leaky_relu",
-    "lerp",
     "log1p",
     "minimum",
     "maximum",
@@ -44,7 +43,6 @@ KEEP_ZERO = [
     "add",
     "true_divide",
     "nan_to_num",
-    "where",
 ]
 # f(r x) = r f(x) for r > 0; of two operands that both have units, r times each.
 HOMOGENEOUS = ["leaky_relu", "neg", "negative"]
@@ -149,7 +147,7 @@ FILLS = [
     "fill",
     "bernoulli_",
     "uniform",
-    "normal",
+    "normal_",
     "random",
 ]
 
@@ -219,19 +217,49 @@ def note_all(tracer: Tracer, tensor: Tensor, obstacle: Obstacle, words: str) -> 
         tracer.graph.note(labels, obstacle, words)
 
 
-def extremum(tracer: Tracer, call: Call) -> None:
-    """The larger or smaller of two values."""
+def choice(tracer: Tracer, call: Call) -> None:
+    """One of two values at each place: the larger or smaller one, that of a condition, or something in between."""
     elementwise(tracer, call)
-    note_constants(tracer, call.args[:2], call.out, call.name)
+    values = call.args[1:3] if call.name == "where" else call.args[:2]
+    note_constants(tracer, values, call.out, call.name)
+    if any(tracer.is_weight(one) or tracer.is_derived(one) for one in values if isinstance(one, Tensor)):
+        note_all(tracer, call.out, Obstacle.MOVES_ZERO, call.name)
+
+
+def where(tracer: Tracer, call: Call) -> None:
+    """Two values and a condition; a condition alone asks for the places at which it is true."""
+    if len(call.args) < 3:
+        refuse(tracer, call)
+        return
+    choice(tracer, call)
+    note_all(tracer, call.out, Obstacle.BENDS, call.name)
+
+
+def lerp(tracer: Tracer, call: Call) -> None:
+    """A value on the way from one to another; the share may have units, too."""
+    choice(tracer, call)
+    note_all(tracer, call.out, Obstacle.BENDS, call.name)
 
 
 def note_constants(tracer: Tracer, operands: Sequence[object], out: Tensor, words: str) -> None:
-    """Say of units that something without units is added to them: twice the unit is not twice the sum."""
+    """Say of units that something without units is added to them: 0 moves, and twice the unit is not twice the sum."""
     for place, labels in enumerate(tracer.dims(out)):
-        for operand in operands:
-            own = place - out.ndim + (operand.ndim if isinstance(operand, Tensor) else 0)
-            if own < 0 or not isinstance(operand, Tensor) or tracer.dims(operand)[own] is None:
-                tracer.graph.note(labels, Obstacle.BENDS, words)
+        if labels is not None and any(_is_shared(tracer, operand, place, out) for operand in operands):
+            note_offset(tracer, labels, words)
+
+
+def note_offset(tracer: Tracer, labels: Labels | None, words: str) -> None:
+    """Say of units that something is added to them that does not depend on them."""
+    tracer.graph.note(labels, Obstacle.BENDS, words)
+    tracer.graph.note(labels, Obstacle.MOVES_ZERO, words)
+
+
+def _is_shared(tracer: Tracer, operand: object, place: int, out: Tensor) -> bool:
+    """Return whether an operand other than 0 is the same for all positions of a dimension of the result."""
+    if not isinstance(operand, Tensor):
+        return operand != 0
+    own = place - out.ndim + operand.ndim
+    return own < 0 or tracer.dims(operand)[own] is None or operand.shape[own] != out.shape[place]
 
 
 def product(tracer: Tracer, call: Call) -> None:
@@ -267,20 +295,17 @@ def product_plus(tracer: Tracer, call: Call) -> None:
     """A term plus a product or quotient of two others."""
     elementwise(tracer, call)
     note_all(tracer, call.out, Obstacle.BENDS, call.name)
-    if call.name.startswith("addcdiv"):
+    note_constants(tracer, call.args[:1], call.out, call.name)
+    if call.name.startswith("addcdiv") or tracer.is_weight(call.args[0]):
         note_all(tracer, call.out, Obstacle.MOVES_ZERO, call.name)
     elif all(_has_units(tracer, one) for one in call.args[1:3]):
         note_flat(tracer, call.args[1:3], call.out, f"a product of two activations in {tracer.place()}")
 
 
 def add(tracer: Tracer, call: Call) -> None:
-    """Add: a number or a single value shared by all units moves zero."""
+    """Add: a number or a value that all units share moves zero."""
     elementwise(tracer, call)
     note_constants(tracer, call.args[:2], call.out, call.name)
-    operands = [tensor for tensor in call.args[:2] if isinstance(tensor, Tensor) and tensor.numel() > 1]
-    if len(operands) < 2:
-        for labels in tracer.dims(call.out):
-            tracer.graph.note(labels, Obstacle.MOVES_ZERO, call.name)
 
 
 def prelu(tracer: Tracer, call: Call) -> None:
@@ -330,15 +355,20 @@ def arange(tracer: Tracer, call: Call) -> None:
 
 
 def _note_filling(tracer: Tracer, call: Call) -> None:
-    """Say of new numbers other than 0 that no unit's values are in proportion to them."""
+    """Say of new numbers other than 0 that they are there where a unit is 0, and not in proportion to its values."""
     if not call.name.startswith(("zero", "new_zeros", "empty", "new_empty")):
-        note_all(tracer, call.out, Obstacle.BENDS, call.name)
+        for labels in tracer.dims(call.out):
+            note_offset(tracer, labels, call.name)
 
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(KEEP_ZERO, _noting(Obstacle.BENDS)),
     **dict.fromkeys(HOMOGENEOUS, elementwise),
-    **dict.fromkeys(SUMS, extremum),
+    **dict.fromkeys(SUMS, choice),
+    "where": where,
+    "lerp": lerp,
+    "normal": normal,
+    "glu": glu,
     **dict.fromkeys(PRODUCTS, product),
     **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO, Obstacle.BENDS)),
     **dict.fromkeys(FLAT_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO, Obstacle.BENDS)),

@@ -206,12 +206,16 @@ def moved_along(tracer: Tracer, call: Call) -> None:
 
 
 def pad(tracer: Tracer, call: Call) -> None:
-    """Positions of fixed number are added around some dimensions."""
-    source = call.args[0]
-    changed = {index for index in range(source.ndim) if source.shape[index] != call.out.shape[index]}
+    """Positions of fixed number are added around some dimensions, or cut off."""
+    last = call.args[0].ndim - 1
+    changed = {last - place // 2 for place, amount in enumerate(call.args[1]) if amount}  # two for each, the last first
     keep_all_but(tracer, call, changed, f"positions are padded to it in {tracer.place()}")
     if call.get(3 if call.name == "pad" else 2, "value"):
-        note_all(tracer, call.out, Obstacle.BENDS, call.name)
+        for labels in tracer.dims(call.out):
+            note_offset(tracer, labels, call.name)
+
+
+_MASKS = {torch.bool, torch.uint8}
 
 
 def index(tracer: Tracer, call: Call) -> None:

@@ -4,7 +4,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from neurosearch.neurons.labels import Labels, Obstacle, Role
-from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, extremum, note_all
+from neurosearch.neurons.reshape import Dims
+from neurosearch.neurons.rules_elementwise import FIXED_PARTNER, choice, note_all, note_offset
 from neurosearch.neurons.rules_layout import keep_all_but
 from neurosearch.neurons.tracer import Call, Rule, Tracer
 
@@ -23,7 +24,7 @@ def _attach(tracer: Tracer, tensor: Tensor | None, labels: Labels | None, role: 
 
 
 def batch_norm(tracer: Tracer, call: Call) -> None:
-    """`(b, c, ...)` normalised per channel: every channel by itself."""
+    """`(b, c, ...)` normalised per channel: every channel by itself, over all else or all else but b."""
     inputs, weight, bias, mean, variance = call.args[:5]
     dims = tracer.dims(inputs)
     for tensor, role in (
@@ -38,6 +39,17 @@ def batch_norm(tracer: Tracer, call: Call) -> None:
     out = call.out if isinstance(call.out, Tensor) else call.out[0]
     tracer.put(out, dims)
     note_all(tracer, out, Obstacle.BENDS, call.name)
+    _note_others(tracer, dims, call.name, is_over_examples="batch_norm" in call.name)
+
+
+def _note_others(tracer: Tracer, dims: Dims, name: str, *, is_over_examples: bool) -> None:
+    """Say of units that are no channels what it means that mean, variance and shift are those of a channel."""
+    for place, labels in enumerate(dims):
+        if labels is None or place == 1:
+            continue
+        note_offset(tracer, labels, name)
+        if place or is_over_examples:
+            tracer.graph.note(labels, Obstacle.NORMALISED, f"{name} in {tracer.place()}")
 
 
 def layer_norm(tracer: Tracer, call: Call) -> None:
@@ -51,6 +63,10 @@ def layer_norm(tracer: Tracer, call: Call) -> None:
         _attach(tracer, weight, labels, Role.SCALE, place)
         _attach(tracer, bias, labels, Role.SHIFT, place)
         tracer.graph.note(labels, Obstacle.NORMALISED, f"{call.name} in {tracer.place()}")
+    for labels in dims[:first]:
+        tracer.graph.note(labels, Obstacle.BENDS, call.name)
+        if bias is not None:
+            tracer.graph.note(labels, Obstacle.MOVES_ZERO, call.name)
     out = call.out if isinstance(call.out, Tensor) else call.out[0]
     tracer.put(out, dims)
 
@@ -71,6 +87,7 @@ def group_norm(tracer: Tracer, call: Call) -> None:
         tracer.follow(nn.GroupNorm, ["num_channels", "num_groups"], labels)
     _attach(tracer, call.get(2, "weight"), labels, Role.SCALE)
     _attach(tracer, call.get(3, "bias"), labels, Role.SHIFT)
+    _note_others(tracer, dims, call.name, is_over_examples=False)
     tracer.put(call.out, dims)
     note_all(tracer, call.out, Obstacle.BENDS, call.name)
 
@@ -93,7 +110,7 @@ def reduce(tracer: Tracer, call: Call) -> None:
     """A mean, sum or maximum: what it is taken over cannot change."""
     source = call.args[0]
     if len(call.args) > 1 and isinstance(call.args[1], Tensor):  # the larger of two tensors, element by element
-        return extremum(tracer, call)
+        return choice(tracer, call)
     chosen = call.get(2 if "norm" in call.name else 1, "dim")
     if not isinstance(chosen, (int, list, tuple)) or chosen == []:
         chosen = range(source.ndim)

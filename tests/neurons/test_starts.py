@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,12 +148,48 @@ class Curved(torch.nn.Module):
         lambda a, b: a[..., None].expand(-1, -1, 2).norm(dim=2) + b,
         lambda a, b: a[..., None].expand(-1, -1, 2).var(dim=2) + b,
         lambda a, b: (a[..., None, None] @ b[..., None, None]).flatten(1),
+        lambda a, b: torch.where(torch.tensor([[True], [False]]), a, 1.0) + b,
+        lambda a, b: torch.maximum(a, torch.ones(())) + b,
+        lambda a, b: torch.lerp(a, torch.ones(2, 1), 0.5) + b,
+        lambda a, b: (a[..., None] + torch.ones(3)).sum(2) + b,
+        lambda a, b: F.pad(a[..., None], (0, 1), value=1.0).sum(2) + b,
+        lambda a, b: torch.ones_like(a) - a + b,
+        lambda a, b: F.linear(a[..., None], torch.ones(2, 1), torch.ones(2)).sum(2) + b,
+        lambda a, b: F.layer_norm(a[..., None].expand(-1, -1, 2), (2,), None, torch.ones(2)).sum(2) + b,
     ],
 )
 def test_zero_incoming_is_refused_where_new_units_could_not_learn(function):
     units = find_units(Curved(function), (torch.randn(2, 4),))
     assert [group.name for group in units.groups] == ["first"]
     with pytest.raises(SurgeryError, match=r"cannot grow with zero_incoming: an operation on its units (has|does)"):
+        grow(units, {"first": 2}, start="zero_incoming")
+    grow(units, {"first": 2}, start="zero_outgoing")
+
+
+class Kept(torch.nn.Module):
+    """A parameter of one number per unit, and what is done with it."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.head = torch.nn.Linear(4, 6), torch.nn.Linear(6, 3)
+        self.own = torch.nn.Parameter(torch.rand(6))
+        self.function = function
+
+    def forward(self, x):
+        return self.head(self.function(self.first(x), self.own))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.maximum,
+        lambda h, own: h * own + own,
+        lambda h, own: torch.addcmul(own, h, torch.ones(())),
+    ],
+)
+def test_zero_incoming_is_refused_where_a_parameter_of_new_units_would_be_added_and_is_not_0(function):
+    units = find_units(Kept(function), (torch.randn(2, 4),))
+    with pytest.raises(SurgeryError, match="does not map 0 to 0"):
         grow(units, {"first": 2}, start="zero_incoming")
     grow(units, {"first": 2}, start="zero_outgoing")
 

@@ -72,6 +72,21 @@ def linear(tracer: Tracer, call: Call) -> None:
     tracer.put(call.out, (*tracer.dims(inputs)[:-1], *rows))
 
 
+def bilinear(tracer: Tracer, call: Call) -> None:
+    """`(..., i)`, `(..., j)`, `(o, i, j)`, `(o)` to `(..., o)`."""
+    first, second, weight = call.args[:3]
+    weight_dims = tracer.dims(weight)
+    known = [tracer.dims(first), tracer.dims(second)]
+    for tensor, dims, labels in zip((first, second), known, weight_dims[1:], strict=True):
+        contract(tracer, (tensor, dims[-1]), (weight, labels))
+    _use(tracer, weight, weight_dims[0], Role.INCOMING)
+    batch = broadcast(tracer, [dims[:-1] for dims in known], [first.shape[:-1], second.shape[:-1]], call.out.shape[:-1])
+    for labels in batch:
+        tracer.graph.note(labels, Obstacle.DEAD_AT_ZERO, f"a product of two activations in {tracer.place()}")
+    shift(tracer, call.get(3, "bias"), weight_dims[0], batch)
+    tracer.put(call.out, (*batch, weight_dims[0]))
+
+
 def matmul(tracer: Tracer, call: Call) -> None:
     """`(..., n, k)` and `(..., k, m)` to `(..., n, m)`; also `mm`, `bmm`, `mv` and `dot`."""
     _product(tracer, call.args[0], call.args[1], call.out)
@@ -268,6 +283,7 @@ _CONVOLUTIONS = [
 
 RULES: dict[str, Rule] = {
     "linear": linear,
+    "bilinear": bilinear,
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot"), matmul),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), addmm),
     **dict.fromkeys(_CONVOLUTIONS, convolution),

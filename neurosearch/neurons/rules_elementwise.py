@@ -326,6 +326,17 @@ def prelu(tracer: Tracer, call: Call) -> None:
     tracer.put(call.out, dims)
 
 
+def glu(tracer: Tracer, call: Call) -> None:
+    """The first half of a dimension, times the sigmoid of the second: their aligned positions go together."""
+    source = call.args[0]
+    place = call.get(1, "dim", -1) % source.ndim
+    dims = list(tracer.dims(source))
+    labels = dims[place]
+    dims[place] = None if labels is None else tracer.graph.unify_rows(labels, 2)
+    tracer.put(call.out, tuple(dims))
+    note_all(tracer, call.out, Obstacle.BENDS, call.name)
+
+
 def copy(tracer: Tracer, call: Call) -> None:
     """The same numbers, perhaps of another type."""
     source = call.args[0]
@@ -344,6 +355,15 @@ def same_shape(tracer: Tracer, call: Call) -> None:
 def factory(tracer: Tracer, call: Call) -> None:
     """A new tensor of a size that code names: it may follow units, which a run at other widths will show."""
     tracer.put(call.out, tuple(tracer.graph.fresh(size) for size in call.out.shape))
+    _note_filling(tracer, call)
+
+
+def normal(tracer: Tracer, call: Call) -> None:
+    """Random numbers around others, or of a size that code names."""
+    if not call.tensors():
+        factory(tracer, call)
+        return
+    elementwise(tracer, call)
     _note_filling(tracer, call)
 
 

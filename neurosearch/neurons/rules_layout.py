@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from neurosearch.neurons.labels import Labels, Obstacle
-from neurosearch.neurons.reshape import reshaped
-from neurosearch.neurons.rules_elementwise import broadcast, note_all
-from neurosearch.neurons.tracer import Call, Rule, Tracer
+from neurosearch.neurons.labels import Labels
+from neurosearch.neurons.reshape import Dims, reshaped
+from neurosearch.neurons.rules_elementwise import broadcast, note_offset
+from neurosearch.neurons.tracer import Call, Rule, Tracer, refuse
 
 
 def reshape(tracer: Tracer, call: Call) -> None:
@@ -50,7 +51,7 @@ def _moved(call: Call, ndim: int) -> list[int]:
 def unsqueeze(tracer: Tracer, call: Call) -> None:
     """A new dimension of one position."""
     source = call.args[0]
-    index = call.get(1, "dim") % (source.ndim + 1)
+    index = call.get(1, "dim") % call.out.ndim  # in place, the source has it already
     dims = tracer.dims(source)
     tracer.put_like(call.out, (*dims[:index], None, *dims[index:]), source)
 
@@ -67,16 +68,24 @@ def squeeze(tracer: Tracer, call: Call) -> None:
     tracer.put_like(call.out, tuple(labels for index, labels in enumerate(dims) if index not in gone), source)
 
 
+def squeeze_in_place(tracer: Tracer, call: Call) -> None:
+    """Drop dimensions of one position of a tensor itself, whose former shape is gone."""
+    refuse(tracer, call)
+    tracer.put(call.out, (None,) * call.out.ndim)
+
+
 def expand(tracer: Tracer, call: Call) -> None:
     """Repeat dimensions of one position without copying."""
     source = call.args[0]
     padded = (None,) * (call.out.ndim - source.ndim) + tracer.dims(source)
     shape = (1,) * (call.out.ndim - source.ndim) + tuple(source.shape)
+    followed: Dims = tracer.dims(call.args[1]) if call.name == "expand_as" else (None,) * call.out.ndim
     result: list[Labels | None] = []
-    for labels, old, new in zip(padded, shape, call.out.shape, strict=True):
+    for labels, old, new, other in zip(padded, shape, call.out.shape, followed, strict=True):
         if old != new:
             tracer.graph.freeze(labels, "its one position is expanded to several")
-        result.append(labels if old == new else None)
+            note_offset(tracer, other, call.name)
+        result.append(labels if old == new else other)
     tracer.put_like(call.out, tuple(result), source)
 
 
@@ -221,7 +230,12 @@ _MASKS = {torch.bool, torch.uint8}
 def index(tracer: Tracer, call: Call) -> None:
     """Rows picked by tensors of indices, such as a table of position biases."""
     source, indices = call.args[0], call.args[1]
-    places = [place for place, one in enumerate(indices) if one is not None]
+    places: list[int] = []
+    place = 0
+    for one in indices:
+        width = one.ndim if one is not None and one.dtype in _MASKS else 1  # a mask picks from all its dimensions
+        places += range(place, place + width) if one is not None else ()
+        place += width
     dims = tracer.dims(source)
     for place in places:
         tracer.graph.freeze(dims[place], f"positions of it are picked by index in {tracer.place()}")
@@ -236,6 +250,43 @@ def _all_tensors_fixed(tracer: Tracer, tensors: Sequence[Tensor], reason: str) -
     for tensor in tensors:
         for labels in tracer.dims(tensor):
             tracer.graph.freeze(labels, reason)
+
+
+def pixel_shuffle(tracer: Tracer, call: Call) -> None:
+    """`(..., c * r * r, h, w)` to `(..., c, h * r, w * r)`: all positions that become one channel go together."""
+    source, factor = call.args[:2]
+    dims = tracer.dims(source)
+    channels = dims[-3]
+    if channels is not None:
+        channels, places = tracer.graph.split(channels, source.shape[-3] // factor**2, factor**2)
+        tracer.graph.freeze(places, f"it becomes positions in space in {tracer.place()}")
+    tracer.put(call.out, (*_outside(tracer, dims), channels, None, None))
+
+
+def pixel_unshuffle(tracer: Tracer, call: Call) -> None:
+    """`(..., c, h * r, w * r)` to `(..., c * r * r, h, w)`: a channel becomes several ones side by side."""
+    source, factor = call.args[:2]
+    dims = tracer.dims(source)
+    channels = dims[-3]
+    several = None if channels is None else np.repeat(channels, factor**2)
+    tracer.put(call.out, (*_outside(tracer, dims), several, None, None))
+
+
+def _outside(tracer: Tracer, dims: Dims) -> Dims:
+    """Return the dimensions before the channels of images, whose places cannot change."""
+    for labels in dims[-2:]:
+        if labels is not None:
+            tracer.graph.freeze(labels, f"it is a position in space in {tracer.place()}")
+    return dims[:-3]
+
+
+def channel_shuffle(tracer: Tracer, call: Call) -> None:
+    """The channels `(b, g * c, ...)` of g blocks in turn: the aligned ones of all blocks stand side by side."""
+    source, num_blocks = call.args[:2]
+    dims = tracer.dims(source)
+    width = source.shape[1] // num_blocks
+    rows, columns = (None, None) if dims[1] is None else tracer.graph.split(dims[1], num_blocks, width)
+    tracer.put(call.out, (dims[0], tracer.graph.merge(columns, width, rows, num_blocks), *dims[2:]))
 
 
 def read_value(tracer: Tracer, call: Call) -> None:
@@ -263,6 +314,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("movedim", "moveaxis"), _reordering(_moved)),
     "unsqueeze": unsqueeze,
     "squeeze": squeeze,
+    "squeeze_": squeeze_in_place,
     **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand),
     "repeat": repeat,
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),
@@ -276,5 +328,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("roll", "flip"), moved_along),
     **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad2d"), pad),
     **dict.fromkeys(("index", "_unsafe_index"), index),
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),
     **dict.fromkeys(("_local_scalar_dense", "item", "is_nonzero"), read_value),
 }

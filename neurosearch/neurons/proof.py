@@ -292,12 +292,16 @@ def _choices(units: Units, group: int, model: nn.Module, modules: Sequence[str])
         lengths |= {units.length(blocks), sum(block.repeat for block in blocks if block.group == group) * size}
         lengths |= {block.repeat * size for block in blocks if block.group == group}
     found: list[Binding] = []
+    shares: list[Binding] = []  # such as the number of heads of queries, several of which share one of keys
     for name in modules:
         for attribute, value in vars(model.get_submodule(name)).items():
-            is_size = type(value) is int and value in lengths and value % size == 0
-            if is_size and (name, attribute) not in units.settings():
+            if type(value) is not int or value < 1 or value % size or (name, attribute) in units.settings():
+                continue
+            if value in lengths:
                 found.append(Binding(name, attribute, group, value // size))
-    found = found[:_MOST_CANDIDATES]
+            elif any(length % value == 0 for length in lengths):
+                shares.append(Binding(name, attribute, group, value // size))
+    found = (found + shares)[:_MOST_CANDIDATES]
     yield from ((binding,) for binding in found)
     yield from combinations(found, 2)
 

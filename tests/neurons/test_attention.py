@@ -264,6 +264,24 @@ def test_a_key_head_goes_with_the_query_heads_that_it_serves(name):
     assert scores[group.name].shape == (3,)
 
 
+class SharedByAttribute(Attention):
+    """Heads of queries and keys by two attributes; the larger number is the width of nothing."""
+
+    heads, kv_heads = 12, 3
+
+    def mix(self, x):
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, self.num_heads, self.head_dim).transpose(1, 2)
+        k, v = (p(x).view(b, n, self.num_kv_heads, self.head_dim).transpose(1, 2) for p in (self.k, self.v))
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True).transpose(1, 2).reshape(b, n, -1)
+
+
+def test_the_number_of_query_heads_follows_that_of_the_key_heads_that_serve_them(exact):
+    model, inputs = built(SharedByAttribute)
+    pruned = exact(model, inputs, "q", [1])
+    assert (pruned.num_heads, pruned.num_kv_heads, pruned.head_dim) == (8, 2, DIM)
+
+
 def test_a_single_key_head_stays(exact):
     model, inputs = built(OneKey)
     pruned = exact(model, inputs, "q", [0])

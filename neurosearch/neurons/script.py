@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 Numbers = tuple[Any, ...]
+_Inner = tuple[str, Numbers]  # name and numbers of an operation inside another one
 
 
 class WidthReadError(Exception):
@@ -35,7 +36,7 @@ class Step(NamedTuple):
 
     name: str
     numbers: Numbers
-    inner: tuple[tuple[str, Numbers], ...]
+    inner: tuple[_Inner, ...]
     shape: torch.Size | None
     extent: object = None
     first: Numbers = ()
@@ -56,10 +57,19 @@ class Script:
         self.steps: list[Step] = []
         self.has_hidden = False
         self._earlier = earlier
-        self._inner: list[tuple[str, Numbers]] | None = None
+        self._inner: list[_Inner] | None = None
 
-    def note(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> torch.Size | None:
+    def note(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, inner: Sequence[_Inner] = ()
+    ) -> torch.Size | None:
         """Write down an operation that was run.
+
+        Args:
+            name: Its name.
+            args: Its arguments.
+            kwargs: Its arguments by name.
+            out: Its result.
+            inner: What `inside` gathered, if it was taken apart.
 
         Returns:
             The shape that its result had in the earlier run, if that was another one.
@@ -72,22 +82,20 @@ class Script:
             self._inner.append((name, numbers))
             return None
         shape = out.shape if isinstance(out, Tensor) else None
-        former = self._add(Step(name, numbers, (), shape, *_taken(name, args, kwargs, shape)))
+        former = self._add(Step(name, numbers, tuple(inner), shape, *_taken(name, args, kwargs, shape)))
         return former if former != shape else None
 
     @contextmanager
-    def inside(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[None]:
-        """Gather the operations that one consists of."""
+    def inside(self) -> Iterator[list[_Inner] | None]:
+        """Gather the operations that one consists of; nothing inside one that is itself inside another."""
         if self._inner is not None:
-            yield
+            yield None
             return
-        inner: list[tuple[str, Numbers]] = []
-        self._inner = inner
+        self._inner = inner = []
         try:
-            yield
+            yield inner
         finally:
             self._inner = None
-        self._add(Step(name, _numbers(name, args, kwargs), tuple(inner), None, *_taken(name, args, kwargs, None)))
 
     def note_constant(self, value: object) -> None:
         """Write down numbers from which code makes a tensor."""

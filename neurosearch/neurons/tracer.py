@@ -107,15 +107,31 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.overloadpacket.__name__
         rule = self._rules.get(name) or self._rules.get(name.rstrip("_"))
         if rule is None and func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd):
-            with self, self._script.inside(name, args, kwargs):
+            with self, self._script.inside() as inner:
                 out = func.decompose(*args, **kwargs)
-                return _with_flat_states(out, args) if func is torch.ops.aten.lstm.input else out
+                out = _with_flat_states(out, args) if func is torch.ops.aten.lstm.input else out
+            return out if inner is None else self._written(name, args, kwargs, out, inner)
         shortcut = self._shortcuts.get(name)
         out = None if shortcut is None else shortcut(args, kwargs)
         if out is None:
             out = func(*args, **kwargs)
         (rule or refuse)(self, Call(name, args, kwargs, out))
-        former = self._script.note(name, args, kwargs, out)
+        return self._written(name, args, kwargs, out, ())
+
+    def _written(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        out: Any,
+        inner: Sequence[tuple[str, tuple[Any, ...]]],
+    ) -> Any:
+        """Write down an operation and return its result; check that widths alone make it wider than it was.
+
+        Raises:
+            WidthReadError: If it is another one than in the earlier run.
+        """
+        former = self._script.note(name, args, kwargs, out, inner)
         if former is not None:
             self._check_sizes(name, out, former)
         return out

@@ -63,6 +63,7 @@ READ = {
     "a number to count from": lambda m, h: h * torch.arange(h.shape[1], h.shape[1] + 3).sum(),
     "a number to count to": lambda m, h: h * torch.linspace(0, h.shape[1], 3).sum(),
     "by how much to turn": lambda m, h: h * torch.linspace(1, 2, 20).roll(h.shape[1])[0],
+    "a sum of numbers side by side": lambda m, h: h / torch.linspace(1, 1, 1).repeat_interleave(h.shape[1]).sum(),
     "a sum of one that is repeated": lambda m, h: h / torch.ones(1, device=h.device).expand(h.shape[1]).sum(),
     "places": lambda m, h: h * torch.arange(h.shape[1], device=h.device),
     "a bound on places": lambda m, h: h * (torch.arange(h.shape[1], device=h.device) < 4),

@@ -102,14 +102,14 @@ def _facts(graph: LabelGraph, components: Components, grouping: Grouping, kept: 
         for index in touched - {FIXED}:
             obstacles[index].setdefault(str(obstacle), words)
     roles: list[dict[Role, str]] = [{} for _ in grouping.sizes]
-    for place, owner in enumerate(grouping.owners):
-        is_shift = owner.role is Role.OTHER and Role.SHIFT in graph.roles.get(place, ())
+    for owner in grouping.owners:
         for index in owner.groups:
             roles[index].setdefault(owner.role, owner.tensor)
-            if is_shift:  # and something else, so new units do not get 0 there
-                obstacles[index].setdefault(str(Obstacle.MOVES_ZERO), owner.tensor)
     for index, found in enumerate(roles):
         obstacles[index] |= _obstacles_of_roles(found)
+        if Role.OTHER in found:
+            words = f"what {found[Role.OTHER]} does for them is not known"
+            obstacles[index].setdefault(str(Obstacle.MOVES_ZERO), words)
     minima = [2 if Obstacle.NEEDS_TWO in found else 1 for found in obstacles]
     for labels, number in graph.floors:
         owners = grouping.group[components.root[labels]].tolist()

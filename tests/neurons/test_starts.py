@@ -184,6 +184,7 @@ class Kept(torch.nn.Module):
     [
         torch.maximum,
         lambda h, own: h * own + own,
+        lambda h, own: h + torch.softmax(own[:, None].expand(-1, 2), 1).sum(1),
         lambda h, own: torch.addcmul(own, h, torch.ones(())),
     ],
 )

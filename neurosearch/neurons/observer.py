@@ -8,7 +8,7 @@ same number.
 Shape letters: b batch, c classes, u units, p positions of a dimension.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,12 +26,17 @@ _GROUPS_ARGUMENT = 6
 
 
 class _Watch(TorchFunctionMode):
-    """Hands the input of every watched call to `see`, which returns the input to go on with."""
+    """Hands the input of every watched call to `see`, which returns the input to go on with.
+
+    Attributes:
+        elsewhere: Names of watched weights that something else made a tensor of, such as their transpose.
+    """
 
     def __init__(self, watched: Mapping[int, str], see: Callable[[str, Tensor, int, int], Tensor]) -> None:
         super().__init__()
         self._watched = watched
         self._see = see
+        self.elsewhere: set[str] = set()
 
     def __torch_function__(
         self,
@@ -45,12 +50,25 @@ class _Watch(TorchFunctionMode):
         if (is_convolution or func is F.linear) and len(args) > 1 and id(args[1]) in self._watched:
             inputs, weight = args[:2]
             channel = inputs.ndim - (weight.ndim - 1) if is_convolution else inputs.ndim - 1
-            groups = _num_groups(args, kwargs) if is_convolution else 1
+            groups = _num_groups(args, kwargs) if is_convolution and func not in _TRANSPOSED else 1
             args = (self._see(self._watched[id(weight)], inputs, channel, groups), *args[1:])
-        return func(*args, **kwargs)
+            return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if isinstance(result, (Tensor, tuple, list)):
+            self.elsewhere |= {
+                self._watched[id(one)] for one in _leaves((*args, *kwargs.values())) if id(one) in self._watched
+            }
+        return result
+
+
+def _leaves(values: Iterable[object]) -> Iterator[object]:
+    """Yield some values, and what lists among them hold."""
+    for value in values:
+        yield from value if isinstance(value, (tuple, list)) else (value,)
 
 
 def _num_groups(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    """Return how often the weight's input channels stand side by side; a transposed one holds all of them."""
     return int(args[_GROUPS_ARGUMENT] if len(args) > _GROUPS_ARGUMENT else kwargs.get("groups", 1))
 
 
@@ -119,13 +137,13 @@ class Observer:
             seen.append((name, values, channel, num_groups))
             return values
 
-        with _Watch(self._watched, see):
+        with _Watch(self._watched, see) as watch:
             value = loss(model(inputs), targets)
         gradients = torch.autograd.grad(value, [values for _, values, _, _ in seen], allow_unused=True)
         # Whoever asks which classes there are waits for the device, so it is asked once for all groups.
         known, places, counts = torch.unique(targets, return_inverse=True, return_counts=True)
         labels = known.tolist()
-        observed = {name for name, _, _, _ in seen}
+        observed = {name for name, _, _, _ in seen} - watch.elsewhere
         missing = self._missing(observed)
         for (name, values, channel, num_groups), gradient in zip(seen, gradients, strict=True):
             if gradient is not None:

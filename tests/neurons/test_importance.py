@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.func import functional_call
 
 from neurosearch.neurons import KINDS, SurgeryError, find_units, gated_parameters, importance
@@ -110,6 +111,50 @@ def test_class_balanced_taylor_is_the_gradient_of_a_gate_averaged_over_classes(c
             row = torch.autograd.grad(F.cross_entropy(outputs, targets[targets == label]), gate)[0].abs()
             rows.append(row / row.mean())
         assert torch.allclose(scores[group.name], torch.stack(rows).mean(0)), group.name
+
+
+class Twice(nn.Module):
+    """A weight that a layer uses, and that is used once more in another way."""
+
+    def __init__(self, again):
+        super().__init__()
+        self.first, self.head, self.again = nn.Linear(4, 6), nn.Linear(6, 3), again
+
+    def forward(self, x):
+        return self.head(self.first(x)) + self.again(torch.tanh(self.first(x)), self.head.weight)
+
+
+def grouped_upwards():
+    return nn.Sequential(
+        *(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 8, 1), nn.Tanh(), nn.ConvTranspose2d(8, 4, 2, groups=2), nn.Tanh()),
+        *(nn.Flatten(), nn.Linear(36, 3)),
+    )
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Twice(lambda hidden, weight: hidden @ weight.t()),
+        lambda: Twice(lambda hidden, weight: F.linear(hidden, weight=weight)),
+        grouped_upwards,
+    ],
+)
+def test_every_use_of_a_weight_counts_once(build):
+    model, inputs = build().double().eval(), torch.randn(6, 4, dtype=torch.float64)
+    targets = torch.tensor([0, 1, 2, 0, 1, 2])
+    units = find_units(model, (inputs,))
+    scores = importance(model, units, [(inputs, targets)], kind="class_balanced_taylor")
+    for group in units.groups:
+        gate = torch.ones(group.size, dtype=torch.float64, requires_grad=True)
+        rows = []
+        for label in range(3):
+            chosen = targets == label
+            gated = gated_parameters(model, units, {group.name: gate})
+            loss = F.cross_entropy(functional_call(model, gated, (inputs[chosen],)), targets[chosen])
+            rows.append(torch.autograd.grad(loss, gate)[0].abs())
+        means = torch.stack(rows)
+        expected = (means / means.mean(1, keepdim=True)).mean(0)
+        assert torch.allclose(scores[group.name], expected, rtol=1e-10)
 
 
 def test_activation_is_relative_to_the_group(cases):

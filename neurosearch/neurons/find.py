@@ -14,7 +14,7 @@ from neurosearch.neurons.anatomy import Anatomy, anatomy_of
 from neurosearch.neurons.asked import a_module
 from neurosearch.neurons.compiled import is_compiled
 from neurosearch.neurons.errors import SurgeryError
-from neurosearch.neurons.fingerprint import fingerprint
+from neurosearch.neurons.fingerprint import fingerprint, values_key
 from neurosearch.neurons.forward import Pass, needs_training_run
 from neurosearch.neurons.proof import Proof, where
 from neurosearch.neurons.registry import remember
@@ -30,7 +30,8 @@ def find_units(model: nn.Module, example_inputs: tuple[Any, ...]) -> Units:
 
     The model's forward is run without arithmetic (on the meta device) where its code allows that, and with the given
     inputs where it does not. Nothing of the model changes. Results are kept per structure, so asking again for the same
-    architecture at the same widths costs next to nothing.
+    architecture at the same widths costs next to nothing. Where the code needs values, they are kept for these inputs
+    alone, because its way may depend on them.
 
     Args:
         model: Any module; `torch.compile`d ones are looked through.
@@ -47,13 +48,13 @@ def find_units(model: nn.Module, example_inputs: tuple[Any, ...]) -> Units:
     anatomy = anatomy_of(model)
     _refuse_unmade(anatomy)
     key = fingerprint(anatomy.modules, inputs)
-    with _lock:
-        found = _cache.get(key) if key is not None else None
+    found = None if key is None else _stored(key, inputs)
     if found is None:
         with long_work("tracing the network"):
-            found = remember(_find(model, inputs, anatomy))
+            units, needs_values = _find(model, inputs, anatomy)
+        found = remember(units)
         if key is not None:
-            _store(key, found)
+            _store((key, values_key(inputs)) if needs_values else key, found)
     return found
 
 
@@ -78,6 +79,16 @@ def plain_model(model: nn.Module) -> nn.Module:
             "`wrapper.module`, drop the wrapper before a change and make a new one after it."
         )
     return model
+
+
+def _stored(key: Hashable, inputs: tuple[Any, ...]) -> Units | None:
+    with _lock:
+        found = _cache.get(key)
+    if found is None:
+        by_values = (key, values_key(inputs))
+        with _lock:
+            found = _cache.get(by_values)
+    return found
 
 
 def _store(key: Hashable, units: Units) -> None:
@@ -106,8 +117,8 @@ def _refuse_unmade(anatomy: Anatomy) -> None:
             )
 
 
-def _find(model: nn.Module, inputs: tuple[Any, ...], anatomy: Anatomy) -> Units:
-    """Trace on the meta device, or for real if the code needs values."""
+def _find(model: nn.Module, inputs: tuple[Any, ...], anatomy: Anatomy) -> tuple[Units, bool]:
+    """Trace on the meta device, or for real if the code needs values; return the units, and whether it does."""
     failure: Exception | None = None
     has_values = not any(parameter.is_meta for parameter in anatomy.parameters.values())
     for on_meta in (True, False) if has_values else (True,):
@@ -123,7 +134,7 @@ def _find(model: nn.Module, inputs: tuple[Any, ...], anatomy: Anatomy) -> Units:
         except Exception as error:  # noqa: BLE001  the user's forward raises anything
             failure = error
         else:
-            return Proof(run, trace).units()
+            return Proof(run, trace).units(), not on_meta
     assert failure is not None
     raise SurgeryError(
         f"The model cannot be run with these example inputs: {where(failure, model)} raised "

@@ -3,11 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
+from hashlib import sha256
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from neurosearch.neurons.code import functions_of
 
@@ -40,6 +42,15 @@ def fingerprint(modules: Mapping[str, nn.Module], inputs: tuple[Any, ...]) -> Ha
         return own, tuple((kind, functions_of(kind)) for kind in kinds), _value_key(inputs, seen)
     except _NoKeyError:
         return None
+
+
+def values_key(inputs: tuple[Any, ...]) -> bytes:
+    """Return a key of all numbers in the inputs' tensors."""
+    digest = sha256()
+    for tensor in tree_leaves(inputs):
+        if isinstance(tensor, Tensor) and not tensor.is_meta:
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.digest()
 
 
 def _module_key(name: str, module: nn.Module, seen: dict[int, int]) -> Hashable:

@@ -164,6 +164,23 @@ def test_code_that_needs_values_is_traced_with_the_given_inputs(snapshot, same):
     same(snapshot(model), before)
 
 
+def test_code_that_chooses_its_way_by_a_value_is_traced_for_each():
+    class Choosing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 2)
+
+        def forward(self, x, both):
+            hidden = self.first(x)
+            return self.head(hidden + self.second(x) if both else hidden)
+
+    model, x = Choosing(), torch.randn(3, 4)
+    names = {flag: find_units(model, (x, torch.tensor(flag))).groups[0].tensors for flag in (False, True)}
+    assert "second.weight" not in names[False]
+    assert "second.weight" in names[True]
+    assert find_units(model, (x, torch.tensor(True))) is find_units(model, (x, torch.tensor(True)))
+
+
 def test_a_branch_taken_in_training_alone_is_seen():
     class Auxiliary(nn.Module):
         def __init__(self):

@@ -192,13 +192,21 @@ def elementwise(tracer: Tracer, call: Call) -> None:
     dims = broadcast(tracer, [tracer.dims(tensor) for tensor in operands], [t.shape for t in operands], out.shape)
     weights = [tensor for tensor in operands if tracer.is_weight(tensor) or tracer.is_derived(tensor)]
     is_derived = bool(operands) and len(weights) == len(operands)
-    role = Role.DERIVED if is_derived else _ROLE.get(call.name.rstrip("_"), Role.OTHER)
     for tensor in weights:
         for labels in tracer.dims(tensor):
-            tracer.graph.play(labels, role)
+            tracer.graph.play(labels, Role.DERIVED if is_derived else _role(call, tensor))
     for result in call.out if isinstance(call.out, (tuple, list)) else (call.out,):
         if isinstance(result, Tensor):
             tracer.put(result, dims, is_derived=is_derived)
+
+
+def _role(call: Call, weight: Tensor) -> Role:
+    """Return what a weight does for the units that it meets; one that is subtracted, or added in part, is no shift."""
+    name = call.name.rstrip("_")
+    is_last = weight is call.args[-1]
+    if is_last and (name == "sub" or call.kwargs.get("alpha", 1) != 1):
+        return Role.OTHER
+    return _ROLE.get(name, Role.OTHER)
 
 
 def _noting(*obstacles: Obstacle) -> Rule:

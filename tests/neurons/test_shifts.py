@@ -57,3 +57,16 @@ def test_a_shift_of_another_length_is_refused():
     units = find_units(model, (torch.zeros(2, 3),))
     with pytest.raises(SurgeryError, match=r"group 0 has 4 units, but its shift has shape \(3,\)"):
         shifted_parameters(model, units, {"0": torch.ones(3)})
+
+
+@pytest.mark.parametrize("function", [torch.sub, lambda h, own: torch.add(h, own, alpha=0.5)])
+def test_a_parameter_that_is_subtracted_or_added_in_part_is_no_shift(function):
+    class Off(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.own, self.head = nn.Linear(3, 4), nn.Parameter(torch.ones(4)), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(function(self.first(x), self.own))
+
+    assert shift_parameter(find_units(Off(), (torch.zeros(2, 3),)), "first") == "first.bias"

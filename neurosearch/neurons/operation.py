@@ -197,7 +197,7 @@ def _single(optimizer: Optimizer, key: str, shape: tuple[int, ...]) -> frozenset
     found = set()
     for parameter, state in optimizer.state.items():
         value = state.get(key)
-        if isinstance(value, Tensor) and isinstance(parameter, Tensor) and value.ndim == parameter.ndim:
+        if isinstance(value, Tensor) and value.ndim == parameter.ndim:
             pairs = zip(range(-value.ndim, 0), value.shape, parameter.shape, strict=True)
             found |= {place for place, own, size in pairs if own == 1 != size}
     ndim = len(shape)

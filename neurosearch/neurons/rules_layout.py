@@ -252,6 +252,19 @@ def _all_tensors_fixed(tracer: Tracer, tensors: Sequence[Tensor], reason: str) -
             tracer.graph.freeze(labels, reason)
 
 
+_ALONG = {"index_select": 1, "sort": 1, "topk": 2}  # where the dimension is among the arguments
+
+
+def along(tracer: Tracer, call: Call) -> None:
+    """Positions of one dimension are picked or ordered, for every unit in another one by itself."""
+    source = call.args[0]
+    place = call.get(_ALONG[call.name], "dim", -1) % source.ndim
+    outs = call.out if isinstance(call.out, (tuple, list)) else (call.out,)
+    for out in outs:
+        reason = f"positions of it are picked or ordered ({call.name}) in {tracer.place()}"
+        keep_all_but(tracer, Call(call.name, call.args, call.kwargs, out), {place}, reason)
+
+
 def pixel_shuffle(tracer: Tracer, call: Call) -> None:
     """`(..., c * r * r, h, w)` to `(..., c, h * r, w * r)`: all positions that become one channel go together."""
     source, factor = call.args[:2]
@@ -328,6 +341,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("roll", "flip"), moved_along),
     **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad2d"), pad),
     **dict.fromkeys(("index", "_unsafe_index"), index),
+    **dict.fromkeys(_ALONG, along),
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,
     **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), channel_shuffle),

@@ -192,3 +192,19 @@ def test_a_shape_that_is_changed_in_place_is_followed_or_refused(exact, function
         exact(model, inputs, "first", [1])
     else:
         assert any("squeeze_" in reason for reason in reasons(model, inputs))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda _, h: h.index_select(1, torch.tensor([3, 0, 0])),
+        lambda _, h: h.sort(1)[0],
+        lambda _, h: h.sort(dim=1, stable=True, descending=True)[0],
+        lambda _, h: h.topk(2, 1)[0],
+    ],
+)
+def test_what_picks_or_orders_places_leaves_units_dynamic_and_places_fixed(exact, function):
+    model, inputs = Between(function).double(), torch.randn(2, 5, 4, dtype=torch.float64)
+    exact(model, inputs, "first", [1])
+    swapped = Between(lambda model, h: function(model, h.transpose(1, 2)).mean(1, keepdim=True), width=5)
+    assert any("picked or ordered" in reason for reason in reasons(swapped, torch.randn(2, 5, 4)))

@@ -49,7 +49,7 @@ def values_key(inputs: tuple[Any, ...]) -> bytes:
     digest = sha256()
     for tensor in tree_leaves(inputs):
         if isinstance(tensor, Tensor) and not tensor.is_meta:
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.digest()
 
 

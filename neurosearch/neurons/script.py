@@ -91,7 +91,8 @@ class Script:
         if self._inner is not None:
             yield None
             return
-        self._inner = inner = []
+        inner: list[_Inner] = []
+        self._inner = inner
         try:
             yield inner
         finally:

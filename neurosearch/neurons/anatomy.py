@@ -3,7 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+
+from neurosearch.neurons.errors import SurgeryError
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,11 @@ class Anatomy:
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
-    """Return what a model consists of, with the names and in the order of `named_parameters` and its like."""
+    """Return what a model consists of, with the names and in the order of `named_parameters` and its like.
+
+    Raises:
+        SurgeryError: If a module of it is TorchScript.
+    """
     modules: dict[str, nn.Module] = {}
     _collect(model, "", modules, set())
     found = Anatomy(modules, {}, {}, {})
@@ -68,6 +75,11 @@ def _collect(module: nn.Module, name: str, modules: dict[str, nn.Module], seen: 
     """Add a module and all inside it, each under its first name."""
     if id(module) in seen:
         return
+    if isinstance(module, torch.jit.ScriptModule):
+        raise SurgeryError(
+            f"{name or 'The model'} is a TorchScript module, whose tensors cannot change. Use the module that it "
+            "was made from, and script or trace it at the end."
+        )
     seen.add(id(module))
     modules[name] = module
     prefix = f"{name}." if name else ""

@@ -272,6 +272,14 @@ def test_lazy_modules_are_refused_before_their_first_batch():
     assert [group.name for group in find_units(model, (torch.randn(2, 3),)).groups] == ["0"]
 
 
+def test_a_torchscript_module_is_refused_by_name():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(nn.Linear(4, 6), torch.randn(2, 4))
+    with pytest.raises(SurgeryError, match=r"^0 is a TorchScript module.*Use the module that it was made from"):
+        find_units(nn.Sequential(traced, nn.Linear(6, 3)), (torch.randn(2, 4),))
+
+
 def test_a_tensor_that_the_forward_never_uses_is_frozen(cases):
     units = find_units(cases["scaled"].model(), (cases["scaled"].inputs(),))
     assert any(one.tensor == "numbers" and "never uses it" in one.reason for one in units.frozen)

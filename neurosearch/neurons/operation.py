@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -13,6 +14,7 @@ from neurosearch.neurons.anatomy import Anatomy
 from neurosearch.neurons.attributes import refresh
 from neurosearch.neurons.certificate import check_optimizer, check_state, check_tensors, refuse_live_graph
 from neurosearch.neurons.compaction import Compaction, Moves, fits_compaction
+from neurosearch.neurons.errors import SurgeryError
 from neurosearch.neurons.journal import Journal
 from neurosearch.neurons.plan import Change
 from neurosearch.neurons.reindex import Reindex, Reindexing, fits, reindexed
@@ -116,6 +118,11 @@ class Operation:
     def _change(self, name: str, tensor: Tensor, values: Tensor | None, optimizers: Sequence[Optimizer]) -> None:
         """Give a tensor new values, or prune its own, and what optimizers keep of it with it."""
         old, gradient = tensor.data, tensor.grad
+        if gradient is not None and gradient.layout is not torch.strided:
+            raise SurgeryError(
+                f"{name} has a sparse gradient, whose positions cannot follow a change. Call optimizer.zero_grad() "
+                "before the network changes."
+            )
         slots = list(self._slots(name, tensor, optimizers))
         alike = [slot for slot in slots if not slot.single]
         moving = [slot.value for slot in alike]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from neurosearch.neurons import apply_plan, find_units, grow, operation, prune
+from neurosearch.neurons import SurgeryError, apply_plan, find_units, grow, operation, prune
 
 
 def newest(units, counts):
@@ -219,3 +219,17 @@ def test_a_padding_row_of_zeros_stays_one_in_a_network_and_its_copies():
     for weight in (model.embed.weight, average.embed.weight, mapping["embed.weight"]):
         assert (weight[0] == 0).all()
         assert (weight[1:, 4:] != 0).all()
+
+
+def test_a_sparse_gradient_is_refused_until_it_is_gone(snapshot, same):
+    model = nn.Sequential(nn.Embedding(5, 4, sparse=True), nn.Flatten(), nn.Linear(8, 3))
+    inputs, optimizer = torch.tensor([[1, 2], [3, 0]]), torch.optim.SGD(model.parameters(), lr=0.1)
+    units = find_units(model, (inputs,))
+    model(inputs).sum().backward()
+    before = snapshot(model[1:])
+    with pytest.raises(SurgeryError, match=r"0\.weight has a sparse gradient.*optimizer\.zero_grad\(\)"):
+        apply_plan(prune(units, {"0": [1]}), model, optimizer)
+    same(snapshot(model[1:]), before)
+    optimizer.zero_grad()
+    apply_plan(prune(units, {"0": [1]}), model, optimizer)
+    assert model(inputs).shape == (2, 3)

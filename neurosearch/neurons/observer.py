@@ -54,7 +54,7 @@ class _Watch(TorchFunctionMode):
             args = (self._see(self._watched[id(weight)], inputs, channel, groups), *args[1:])
             return func(*args, **kwargs)
         result = func(*args, **kwargs)
-        if isinstance(result, (Tensor, tuple, list)):
+        if any(isinstance(one, Tensor) for one in _leaves([result])):
             self.elsewhere |= {
                 self._watched[id(one)] for one in _leaves((*args, *kwargs.values())) if id(one) in self._watched
             }

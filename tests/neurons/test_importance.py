@@ -233,3 +233,22 @@ def test_scores_of_complex_weights_are_real_and_first_order_in_a_gate_on_the_uni
     weight = gated_parameters(model, units, {"0": gate.to(torch.complex128)})
     (slope,) = torch.autograd.grad(loss(functional_call(model, weight, (inputs,)), targets), gate)
     assert torch.allclose(scores, slope.abs() / slope.abs().mean())
+
+
+def test_a_look_at_the_shape_of_a_weight_is_no_use_of_it():
+    class Looking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            assert self.head.weight.shape[1] == self.head.weight.size(1)
+            return self.head(torch.tanh(self.first(x)))
+
+    model, passes, inputs = Looking(), [], torch.randn(6, 4)
+    model.register_forward_hook(lambda *_: passes.append("forward"))
+    batches = [(inputs, torch.tensor([0, 1, 2, 0, 1, 2]))]
+    units = find_units(model, (inputs,))
+    passes.clear()
+    importance(model, units, batches, kind="class_balanced_taylor")
+    assert passes == ["forward"]

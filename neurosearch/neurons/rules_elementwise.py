@@ -134,23 +134,6 @@ MOVE_ZERO = [
     "special_erf",
     "atan2",
 ]
-SAME_SHAPE = [
-    "zeros_like",
-    "ones_like",
-    "empty_like",
-    "rand_like",
-    "randn_like",
-    "full_like",
-]
-FILLS = [
-    "zero",
-    "fill",
-    "bernoulli_",
-    "uniform",
-    "normal_",
-    "random",
-]
-
 _ROLE = {"add": Role.SHIFT, "sub": Role.SHIFT, "mul": Role.SCALE, "multiply": Role.SCALE, "div": Role.SCALE}
 
 
@@ -294,8 +277,7 @@ def _has_units(tracer: Tracer, value: object) -> bool:
 def note_flat(tracer: Tracer, factors: Sequence[Tensor], out: Tensor, words: str) -> None:
     """Say of units that stand in both factors of a product that it has no slope where both are 0."""
     for place, labels in enumerate(tracer.dims(out)):
-        own = [place - out.ndim + factor.ndim for factor in factors]
-        if all(index >= 0 and tracer.dims(one)[index] is not None for index, one in zip(own, factors, strict=True)):
+        if not any(_is_shared(tracer, factor, place, out) for factor in factors):
             tracer.graph.note(labels, Obstacle.DEAD_AT_ZERO, words)
 
 
@@ -354,48 +336,12 @@ def copy(tracer: Tracer, call: Call) -> None:
         tracer.put_like(call.out, tracer.dims(source), source)
 
 
-def same_shape(tracer: Tracer, call: Call) -> None:
-    """A new tensor whose size follows another one's."""
-    tracer.put(call.out, tracer.dims(call.args[0]))
-    _note_filling(tracer, call)
-
-
-def factory(tracer: Tracer, call: Call) -> None:
-    """A new tensor of a size that code names: it may follow units, which a run at other widths will show."""
-    tracer.put(call.out, tuple(tracer.graph.fresh(size) for size in call.out.shape))
-    _note_filling(tracer, call)
-
-
-def normal(tracer: Tracer, call: Call) -> None:
-    """Random numbers around others, or of a size that code names."""
-    if not call.tensors():
-        factory(tracer, call)
-        return
-    elementwise(tracer, call)
-    _note_filling(tracer, call)
-
-
-def arange(tracer: Tracer, call: Call) -> None:
-    """Numbers that count positions: those behind a unit that goes would have others."""
-    factory(tracer, call)
-    for labels in tracer.dims(call.out):
-        tracer.graph.freeze(labels, f"its positions are numbered (arange) in {tracer.place()}")
-
-
-def _note_filling(tracer: Tracer, call: Call) -> None:
-    """Say of new numbers other than 0 that they are there where a unit is 0, and not in proportion to its values."""
-    if not call.name.startswith(("zero", "new_zeros", "empty", "new_empty")):
-        for labels in tracer.dims(call.out):
-            note_offset(tracer, labels, call.name)
-
-
 RULES: dict[str, Rule] = {
     **dict.fromkeys(KEEP_ZERO, _noting(Obstacle.BENDS)),
     **dict.fromkeys(HOMOGENEOUS, elementwise),
     **dict.fromkeys(SUMS, choice),
     "where": where,
     "lerp": lerp,
-    "normal": normal,
     "glu": glu,
     **dict.fromkeys(PRODUCTS, product),
     **dict.fromkeys(DEAD_AT_ZERO, _noting(Obstacle.DEAD_AT_ZERO, Obstacle.BENDS)),
@@ -404,26 +350,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("addcmul", "addcdiv"), product_plus),
     **dict.fromkeys(MOVE_ZERO, _noting(Obstacle.MOVES_ZERO)),
     "prelu": prelu,
-    "arange": arange,
     **dict.fromkeys(("add", "sub", "subtract"), add),
     **dict.fromkeys(COPIES, copy),
     **dict.fromkeys(DROPOUTS, elementwise),
     **dict.fromkeys(SHIFTED_DROPOUTS, _noting(Obstacle.BENDS)),
-    **dict.fromkeys((*SAME_SHAPE, *FILLS), same_shape),
-    **dict.fromkeys(
-        [
-            "zeros",
-            "ones",
-            "empty",
-            "full",
-            "rand",
-            "randn",
-            "new_zeros",
-            "new_ones",
-            "new_empty",
-            "new_full",
-            "scalar_tensor",
-        ],
-        factory,
-    ),
 }

@@ -195,8 +195,12 @@ def test_zero_incoming_is_refused_where_a_parameter_of_new_units_would_be_added_
     grow(units, {"first": 2}, start="zero_outgoing")
 
 
-def test_zero_incoming_is_accepted_where_one_factor_of_a_product_is_shared_by_all_units():
-    units = find_units(Curved(lambda a, b: a * b.mean(1, keepdim=True).exp()), (torch.randn(2, 4),))
+@pytest.mark.parametrize(
+    "function",
+    [lambda a, b: a * b.mean(1, keepdim=True).exp(), lambda a, b: a * torch.empty(2, 1).bernoulli_(0.5) + b],
+)
+def test_zero_incoming_is_accepted_where_one_factor_of_a_product_is_shared_by_all_units(function):
+    units = find_units(Curved(function), (torch.randn(2, 4),))
     assert growth_refusals(units, "zero_incoming") == {}
 
 

@@ -148,12 +148,15 @@ class NimblePolicy:
         return NOTHING
 
     def finish(self, snapshot: Snapshot) -> tuple[Decision, ...]:
-        """Fold gates and columns into the weights and keep the rounded size of each group, at least one neuron."""
+        """Fold gates and columns into the weights and keep the rounded size of each group.
+
+        That is at least one neuron, and no more than whole ones within the largest size: 4.5 neurons end as 4 there.
+        """
         units = snapshot.units
         with torch.no_grad():
             gates = {name: gate.clone() for name, gate in self.gates(units).items()}
             shifts = self.shifts(units)
-        kept = {name: self._map.whole(name, floor(size + 0.5)) for name, size in self._sizes().items()}
+        kept = {name: self._rounded(name, size) for name, size in self._sizes().items()}
         removed = {g.name: range(min(kept[g.name], g.size), g.size) for g in units.groups if g.name in kept}
         plan = prune(units, removed)
         return (Decision(plan, reason="the trained size, rounded", fold=gates, shift=shifts),)
@@ -232,6 +235,11 @@ class NimblePolicy:
     def _largest_whole(self, name: str) -> int:
         return self._map.whole(name, ceil(self._largest(name, inf)))
 
+    def _rounded(self, name: str, size: float) -> int:
+        """Return how many neurons a group of this size ends with."""
+        most = floor(self._largest(name, inf) * (1 + _ROUNDING))  # 0.29 of 100 is a little below 29
+        return self._map.whole(name, min(floor(size + 0.5), most))
+
     def _keep_inside(self, snapshot: Snapshot) -> None:
         """Put sizes that a step carried too far back to the nearest one that a gate can express."""
         # Before the first step nothing was computed with these gates, so any size up to the maximum is as good.
@@ -268,7 +276,7 @@ class NimblePolicy:
         return (Decision(nothing, reason="sizes that are not trained", fold=None, left_alone=self._map.fixed),)
 
     def _remember(self, sizes: Mapping[str, float]) -> None:
-        whole = [self._map.whole(name, floor(size + 0.5)) for name, size in sizes.items()]
+        whole = [self._rounded(name, size) for name, size in sizes.items()]
         self._whole_sizes = [*self._whole_sizes, whole][-_SETTLED_EPOCHS:]
 
 

@@ -46,8 +46,8 @@ def network(width=6, seed=0):
 class Live:
     """A network under a nimble policy whose size a test moves by hand."""
 
-    def __init__(self, share, **changes):
-        self.model = network()
+    def __init__(self, share, width=6, **changes):
+        self.model = network(width)
         self.units = find_units(self.model, (torch.zeros(2, 3, dtype=torch.float64),))
         self.base = {group.name: group.size for group in self.units.groups}
         self.policy = NimblePolicy(replace(SETTINGS, start_share=share, **changes))
@@ -137,6 +137,16 @@ def test_the_final_network_is_the_gated_one_cut_at_the_rounded_size(share):
     live.finish()
     assert live.size == size
     assert torch.allclose(live.model(live.inputs), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("width", "maximum", "expected"), [(6, 0.75, 4), (6, 0.45, 2), (6, 0.1, 1), (100, 0.29, 29), (10, 1.1, 11)]
+)
+def test_the_final_size_is_at_most_the_largest_one(width, maximum, expected):
+    live = Live(maximum, width=width, maximum_share=maximum)
+    live.check()
+    live.finish()
+    assert live.size == expected
 
 
 def test_the_size_weight_gets_its_gradient_from_the_task_too():

@@ -2,8 +2,9 @@
 
 Shape letters: b batch, c classes, t targets. The first take logits `(b, c)` and labels `(b,)`, those for regression
 outputs and standardised targets `(b, t)`; all return the scalar mean. Per-class vectors `(c,)` stand in buffers, in
-float64 until they are moved to the network's device and type, so that no step converts them. n_c are training examples
-of class c, none of them 0, and pi_c their share of all.
+float64 until they are moved to the network's device and type, so that no step converts them. Logits in bfloat16, as
+autocast gives them, are taken in that type, or in single precision. n_c are training examples of class c, none of them
+0, and pi_c their share of all.
 
 Class weights, where a loss takes them, are those of `class_balanced_weights`; the weighted mean is divided by the sum
 of the batch's weights. That is PyTorch's divisor, as in the public long-tail code (LDAM-DRW); the TensorFlow original
@@ -94,7 +95,7 @@ class Focal(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar loss."""
-        entropy = F.cross_entropy(logits, labels, reduction="none")
+        entropy = F.cross_entropy(_single(logits), labels, reduction="none")
         # Kept above 0, which 1 - p is of an example right beyond rounding: powers below 1 have no slope there.
         missing = (-torch.expm1(-entropy)).clamp_min(torch.finfo(entropy.dtype).tiny)
         losses = missing**self.gamma * entropy
@@ -125,6 +126,7 @@ class ClassBalancedFocal(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the scalar loss."""
+        logits = _single(logits)
         others = torch.ones_like(logits).scatter_(1, labels.unsqueeze(1), -1.0)  # (b, c), -1 at the true class
         wrongness = others * logits
         losses = (self.gamma * F.logsigmoid(wrongness)).exp() * F.softplus(wrongness)
@@ -259,9 +261,13 @@ def _curve(places: Tensor, shape: SmoothingShape) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    if weights is not None:  # under autocast logits are bfloat16, which weights of another type are refused with
-        logits = logits.to(weights.dtype)
+    logits = _single(logits) if weights is None else logits.to(weights.dtype)  # PyTorch refuses others than its own
     return F.cross_entropy(logits, labels, weight=weights)
+
+
+def _single(logits: Tensor) -> Tensor:
+    """Return logits in single precision where autocast has left fewer digits: a loss of these has two or three."""
+    return logits.float() if logits.dtype == torch.bfloat16 else logits
 
 
 def _total(labels: Tensor, weights: Tensor | None) -> Tensor:

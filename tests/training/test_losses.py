@@ -136,10 +136,15 @@ def test_focal_of_an_example_that_is_right_beyond_rounding_has_a_finite_gradient
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_logits_in_bfloat16_are_taken(name):
-    logits = inputs_of("cross_entropy").detach().bfloat16()
+def test_logits_in_bfloat16_lose_nothing_but_their_own_digits(name):
+    logits = inputs_of("cross_entropy").detach().bfloat16().requires_grad_()
+    exact = logits.detach().float().requires_grad_()
     loss = copy.deepcopy(MADE[name]).to(torch.device("cpu"), torch.float32)
-    assert torch.isfinite(loss(logits, LABELS))
+    found, expected = loss(logits, LABELS), loss(exact, LABELS)
+    (found + expected).backward()
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert torch.equal(logits.grad, exact.grad.bfloat16())
 
 
 counts = st.lists(st.integers(1, 10**5), min_size=2, max_size=6)

@@ -17,7 +17,7 @@ from torch import Tensor
 from neurosearch import names
 from neurosearch.epochs import epochs_within
 from neurosearch.growth.policy import Clock, Decision, Need, Snapshot
-from neurosearch.growth.resizing import NONE, changing, least_important
+from neurosearch.growth.resizing import NONE, changing, least_important, whole_share
 from neurosearch.growth.untrained import UntrainedSizes
 from neurosearch.neurons import Group, grow, growth_refusals, prune
 
@@ -92,6 +92,6 @@ class RecyclePolicy(UntrainedSizes):
     def _count(self, group: Group, num_dormant: int) -> int:
         """Return how many of a group's dormant neurons are recycled now."""
         portion = 2 if self._settings.start == "symmetric_pair" else 1
-        largest = max(portion, int(self._settings.largest_share * group.size))
+        largest = max(portion, whole_share(self._settings.largest_share, group.size))
         count = min(num_dormant, largest, group.size - group.minimum)
         return count - count % portion

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Mapping
 from dataclasses import replace
+from math import floor
 
 import torch
 from torch import Tensor
@@ -16,6 +17,12 @@ from neurosearch.neurons import Directions, Merge, grow, growth_refusals, merge_
 LARGEST_DEMAND = 2
 #: Scores that are exactly 0 for a neuron that reaches the loss in no example: those of sizes and chance are not.
 _TELLS_DEAD = frozenset({"class_balanced_taylor", "taylor", "activation", "gradient"})
+_ROUNDING = 1e-9  # of a neuron: 0.29 * 100 is a little below 29
+
+
+def whole_share(share: float, size: int) -> int:
+    """Return how many whole neurons a share of some is, whatever binary fractions make of it: 29 for 0.29 of 100."""
+    return floor(share * size + _ROUNDING)
 
 
 def size_at(share: float, base_size: int, start: str) -> int:
@@ -140,7 +147,8 @@ def pruning(  # what is pruned, by what, and what is to be counted
     for group in snapshot.units.groups:
         kept = sizes.get(group.name, group.size)
         scores, count = snapshot.scores[group.name], group.size - kept
-        protected = _protected(group.name, snapshot, min(protected_share * snapshot.base_sizes[group.name], kept))
+        spared = min(whole_share(protected_share, snapshot.base_sizes[group.name]), kept)
+        protected = _protected(group.name, snapshot, spared)
         removed[group.name] = least_important(scores, count, protected)
         unprotected[group.name] = least_important(scores, count, NONE)
     counts = _newcomers_kept(snapshot, removed, newcomers)
@@ -182,10 +190,10 @@ def _newcomers_kept(
 NONE = torch.empty(0, dtype=torch.long)
 
 
-def _protected(group: str, snapshot: Snapshot, count: float) -> Tensor:
+def _protected(group: str, snapshot: Snapshot, count: int) -> Tensor:
     if snapshot.head_scores is None:
         return NONE
-    return most_important(snapshot.head_scores[group], int(count))
+    return most_important(snapshot.head_scores[group], count)
 
 
 def least_important(scores: Tensor, count: int, protected: Tensor) -> tuple[int, ...]:

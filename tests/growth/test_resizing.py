@@ -16,6 +16,7 @@ from neurosearch.growth.resizing import (
     size_at,
     sizes_at,
     sizes_by_demand,
+    whole_share,
 )
 from neurosearch.neurons import Merge, Twins, find_units, near_duplicates
 
@@ -65,6 +66,27 @@ def test_among_equals_the_youngest_goes_first_and_the_oldest_is_protected_first(
     equal = torch.zeros(5)
     assert least_important(equal, 2, torch.tensor([], dtype=torch.long)) == (3, 4)
     assert most_important(equal, 2).tolist() == [0, 1]
+
+
+@given(percent=st.integers(0, 100), hundreds=st.integers(1, 9))
+@settings(deadline=None)
+def test_a_share_in_percent_of_a_hundred_is_as_many_neurons(percent, hundreds):
+    assert whole_share(percent / 100, 100 * hundreds) == percent * hundreds
+
+
+def test_a_share_is_whole_neurons_downwards():
+    assert [whole_share(share, 7) for share in (0.0, 0.14, 0.15, 0.99, 1.0)] == [0, 0, 1, 6, 7]
+
+
+@pytest.mark.parametrize("protected_share", [0.29, 0.57, 0.58])
+def test_as_many_neurons_are_protected_as_the_share_says(protected_share):
+    model = nn.Sequential(nn.Linear(2, 100), nn.ReLU(), nn.Linear(100, 2))
+    units = find_units(model, (torch.zeros(2, 2),))
+    scores = torch.arange(100.0)  # those that head classes need most are those that all need least
+    clock, generator = Clock(4, 1, 4, 10), torch.Generator()
+    snapshot = Snapshot(clock, units, {"0": 100}, {"0": scores}, {"0": -scores}, None, generator)
+    [change] = pruning(snapshot, {"0": 60}, {}, "taylor", protected_share, "").plan.changes
+    assert change.removed[0] == round(100 * protected_share)
 
 
 GROUPS = st.lists(st.tuples(st.integers(1, 60), st.floats(0.0, 1.0)), min_size=1, max_size=6)

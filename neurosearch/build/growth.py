@@ -22,6 +22,7 @@ from neurosearch.config.growth_rules import (
     nimble_sharing_fits,
     periodic_cycle_fits,
     recycling_fits,
+    wide_begins_untrained,
     wide_phase_fits,
 )
 from neurosearch.config.kinds import Kind
@@ -130,7 +131,7 @@ RECYCLE = Kind(RecycleFields, build_recycle, rules=(recycling_fits,), peak=peak_
 WIDE_THEN_PRUNE = Kind(
     WideThenPruneFields,
     build_wide_then_prune,
-    rules=(wide_phase_fits, importance_has_classes),
+    rules=(wide_phase_fits, wide_begins_untrained, importance_has_classes),
     peak=peak_wide_then_prune,
 )
 NIMBLE = Kind(

@@ -70,6 +70,17 @@ def wide_phase_fits(config: "TrialConfig") -> Iterator[Conflict]:
         yield from before_the_last_drop(config, "growth.prune_share", pruned, "the network is pruned")
 
 
+def wide_begins_untrained(config: "TrialConfig") -> Iterator[Conflict]:
+    """A wider beginning draws weights for a network that knows nothing yet; one that does would forget."""
+    if getattr(config.model, "weights", None) is not None:
+        yield Conflict(
+            ("growth.kind", "model.weights"),
+            "kind is wide_then_prune, which begins with more neurons, drawn as in a fresh network, but weights starts "
+            "from what was trained before, which they would spoil. Take weights out, or choose periodic or recycle, "
+            "whose new neurons keep what the network computes.",
+        )
+
+
 def events_fit(config: "TrialConfig") -> Iterator[Conflict]:
     """Events ascend, leave the last epochs to the final structure, and add and remove the same."""
     assert isinstance(config.growth, EventsFields)

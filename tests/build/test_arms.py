@@ -98,6 +98,13 @@ def test_an_arm_that_a_rule_forbids_says_why(trial: Make, digits: PreparedData) 
         arm_config("recycle", config, final(config, digits), digits.manifest)
 
 
+def test_beside_a_pretrained_network_there_is_no_wide_arm(trial: Make, digits: PreparedData) -> None:
+    config = grown(trial)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"weights": "a.pt"})})
+    with pytest.raises(ValueError, match="growth.kind and model.weights"):
+        arm_config("wide_then_prune", config, final(config, digits), digits.manifest)
+
+
 def test_what_prunes_by_no_importance_has_no_such_arm(trial: Make, digits: PreparedData) -> None:
     config = grown(trial, kind="nimble")
     with pytest.raises(ValueError, match="growth of kind nimble prunes by no importance"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from neurosearch.config.base import Problem
+from neurosearch.config.base import ConfigError, Problem
 from neurosearch.config.load import StudyConfig, load_study, study_from_mapping
 from neurosearch.config.weights import pinned, split_pin
 
@@ -75,6 +75,15 @@ def test_the_search_may_choose_between_files_and_none(loaded: Callable[[str], St
     choice = "{search: choice, options: [b.pt, a.safetensors, null]}"
     study = loaded(TEXT.replace("a.safetensors}", choice + "}"))
     assert weights_of(study) == f"{tmp_path / 'b.pt'}#sha256={DIGEST}"
+
+
+def test_what_begins_wider_than_it_was_trained_is_refused(loaded: Callable[[str], StudyConfig]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        loaded(TEXT.replace("kind: static", "kind: wide_then_prune"))
+    (problem,) = refused.value.problems
+    assert problem.where.endswith("study.yaml:5")
+    assert problem.field == "growth.kind and model.weights"
+    assert "weights starts from what was trained before, which they would spoil" in problem.text
 
 
 def test_an_absent_file_is_told_with_its_line(problems: Problems) -> None:

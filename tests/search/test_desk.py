@@ -245,7 +245,9 @@ def test_the_follow_ups_run_once_after_all_others_have_ended(search, run_desk):
 
 def test_what_is_told_as_the_best_is_what_the_study_says(search, run_desk):
     told = []
-    search.listener.on_trial_finished = lambda trial, best: told.append((best.number, search.study.stored.best().number))
+    search.listener.on_trial_finished = lambda trial, best: told.append(
+        (best.number, search.study.stored.best().number)
+    )
 
     def confirmation():
         config = TrialConfig.model_validate(search.study.stored.best("search").config)

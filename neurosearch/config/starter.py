@@ -16,7 +16,8 @@ from neurosearch.config.kinds import KindGroup, kinds
 _WIDTH = 110
 _PLAIN = re.compile(r"(\.{0,2}/)*[A-Za-z_][\w./-]*")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}  # what YAML does not read as text
-_LEAST_PERIODIC_EPOCHS = 10  # for cycles of 5 epochs that end after 0.7 of them
+_LEAST_PERIOD = 5
+_LEAST_PERIODIC_EPOCHS = 10  # for such cycles that end after 0.7 of them
 
 #: What a model begins with, where its fields need more than one plain answer.
 _MODELS: Mapping[str, Mapping[str, str]] = {
@@ -139,7 +140,7 @@ def _tail(starter: Starter) -> Iterator[str]:
         "  search: one_of",
         "  options:",
         "    - kind: static  # none",
-        *(_periodic(regression) if starter.epochs >= _LEAST_PERIODIC_EPOCHS else ()),
+        *(_periodic(starter.epochs, regression) if starter.epochs >= _LEAST_PERIODIC_EPOCHS else ()),
         "    - kind: nimble  # each layer's size is trained, and pulled to a share of its width",
         "      size_coefficient: {search: log_uniform, low: 0.1, high: 30.0}",
         "      target_share: {search: uniform, low: 0.4, high: 1.0}",
@@ -155,10 +156,11 @@ def _tail(starter: Starter) -> Iterator[str]:
     )
 
 
-def _periodic(regression: bool) -> Iterator[str]:
+def _periodic(epochs: int, regression: bool) -> Iterator[str]:
+    period = max(_LEAST_PERIOD, epochs * 7 // 20)  # two cycles within the 0.7 of the epochs after which none is open
     yield "    - kind: periodic  # all layers grow, train and are pruned back, in cycles"
-    yield "      period_epochs: 5"
-    yield "      grown_epochs: {search: int, low: 1, high: 3}"
+    yield f"      period_epochs: {period}  # of a long training few long cycles; many short ones did harm"
+    yield f"      grown_epochs: {{search: int, low: 1, high: {period * 3 // 5}}}"
     yield "      grow_share: {search: uniform, low: 0.25, high: 1.0}"
     if regression:
         yield "      importance: taylor  # the default needs classes"

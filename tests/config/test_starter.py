@@ -40,7 +40,8 @@ def test_every_pair_of_kinds_gives_a_config_that_passes_the_check_and_fits_the_s
 def test_any_number_of_epochs_will_do(epochs, tmp_path):
     study = study_from_text(starter_text(starter(epochs=epochs)), tmp_path / "a.yaml")
     options = study.to_mapping()["growth"]["options"]
-    assert ("periodic" in [option["kind"] for option in options]) == (epochs >= 10)
+    periods = [option["period_epochs"] for option in options if option["kind"] == "periodic"]
+    assert periods == {10: [5], 200: [70]}.get(epochs, [])
 
 
 @pytest.mark.parametrize("limit", [("parameters", 1), ("neurons", 40), ("multiply_adds", 10**9)])

@@ -121,8 +121,8 @@ def check_arrays(raw: RawArrays, field: str = "data.path") -> list[Problem]:
         *_check_inputs(raw),
         *_check_pairs("x_train", raw.x_train, "y_train", raw.y_train),
         *_check_pairs("x_test", raw.x_test, "y_test", raw.y_test),
-        *_check_lines("class_names", raw.class_names),
-        *_check_lines("target_names", raw.target_names),
+        *_check_names("class_names", raw.class_names),
+        *_check_names("target_names", raw.target_names),
         *(check_targets(raw.y_train, raw.y_test, raw.target_names) if raw.target_names else _check_labels(raw)),
     ]
     return [Problem(field, text) for text in texts]
@@ -208,11 +208,23 @@ def _distinct(labels: Iterable[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.unique(np.concatenate(whole)) if whole else np.empty(0, np.int64)
 
 
-def _check_lines(what: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield that names have line breaks: an exported file has a line for each name."""
+def _check_names(what: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield that names do not fit into an exported file: it has a line for each name, in UTF-8."""
+    names = tuple(names)
     broken = [repr(name) for name in names if not {"\n", "\r"}.isdisjoint(name)]
     if broken:
         yield f"{what} has line breaks in {listed(broken)}. Write each name in one line."
+    undecoded = [repr(name) for name in names if any(_is_surrogate(letter) for letter in name)]
+    if undecoded:
+        yield (
+            f"{what} has names that are no text in UTF-8: {listed(undecoded)}. Write them in UTF-8; where they are "
+            "names of folders, rename these."
+        )
+
+
+def _is_surrogate(letter: str) -> bool:
+    """Tell whether a letter stands for a byte that could not be decoded; no file in UTF-8 takes it."""
+    return "\ud800" <= letter <= "\udfff"
 
 
 def _check_labels(raw: RawArrays) -> Iterator[str]:

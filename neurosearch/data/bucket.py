@@ -1,6 +1,7 @@
 """Data that lies in a bucket: images that lists name, the lists, and archives, each read from the node's cache."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,8 +41,8 @@ class BucketImages:
             raise DataError([Problem("data.path", text)])
 
     def place(self, name: str) -> str:
-        """Return the address of a named image."""
-        return f"{self.root}{name}"
+        """Return the address of a named image; `find` writes ./ before names, which mean the same without."""
+        return f"{self.root}{name.removeprefix('./')}"
 
     def is_there(self, place: str) -> bool:
         """Return whether there is such an object."""
@@ -100,11 +101,14 @@ class FetchedSource:
         return self._source(self._path).identity()
 
     def load(self) -> RawArrays:
-        """Return the arrays; what is wrong with them is told under the object's address."""
+        """Return the arrays; what is wrong with them, or not used, is told under the object's address."""
         path = self._path
         try:
-            return self._source(path).load()
+            raw = self._source(path).load()
         except DataError as error:
-            near, far = str(path), self._address
-            problems = [Problem(field, text.replace(near, far)) for field, text in error.problems]
+            problems = [Problem(field, self._told(text, path)) for field, text in error.problems]
             raise DataError(problems) from error
+        return replace(raw, notes=tuple(self._told(note, path) for note in raw.notes))
+
+    def _told(self, text: str, path: Path) -> str:
+        return text.replace(str(path), self._address)

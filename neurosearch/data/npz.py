@@ -6,6 +6,7 @@ target_names.
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from neurosearch.data.arrays import LAYOUTS, RANKS, Layout, RawArrays, check_arrays, infer_layout, numbered_classes
-from neurosearch.data.problems import DataError, Problem
-from neurosearch.data.targets import target_names
+from neurosearch.data.problems import DataError, Problem, listed
+from neurosearch.data.targets import names_in, target_names
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _FIELD = "data.path"
 _CHUNK_BYTES = 1 << 24
+# A member that is encrypted, or packed in a way that zipfile does not know, is a RuntimeError.
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 class NpzSource:
@@ -68,19 +71,26 @@ class NpzSource:
         """
         try:
             with zipfile.ZipFile(self._path) as archive:
+                notes = self._notes(archive)
                 arrays, problems = self._read_members(archive)
         except (OSError, zipfile.BadZipFile) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not an archive written by numpy.savez"
             raise DataError([self._unreadable(reason or str(error))]) from error
         if problems:
             raise DataError(problems)
-        return self._assemble(arrays)
+        return replace(self._assemble(arrays), notes=notes)
+
+    def _notes(self, archive: zipfile.ZipFile) -> tuple[str, ...]:
+        """Return in words what lies in the archive and is not used."""
+        used = (*_KEYS, "target_names" if self._task == "regression" else "class_names")
+        unused = sorted({name.removesuffix(".npy") for name in archive.namelist()} - {*used})
+        return (f"in {self._path} {listed(unused)} are not used; {', '.join(used)} are.",) if unused else ()
 
     def _unreadable(self, reason: str) -> Problem:
         return Problem(_FIELD, f"{self._path} cannot be read: {reason}. Give the path of an .npz file.")
 
     def _read_members(self, archive: zipfile.ZipFile) -> tuple[dict[str, npt.NDArray[Any]], list[Problem]]:
-        stored = {name.removesuffix(".npy") for name in archive.namelist()}
+        stored = {name.removesuffix(".npy"): name for name in archive.namelist()}
         problems = []
         if missing := [key for key in _KEYS if key not in stored]:
             text = f"{self._path} lacks {', '.join(missing)}; it holds {', '.join(sorted(stored)) or 'nothing'}. "
@@ -90,8 +100,8 @@ class NpzSource:
             if key not in stored:
                 continue
             try:
-                arrays[key] = _read_member(archive, self._path, f"{key}.npy")
-            except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+                arrays[key] = _read_member(archive, self._path, stored[key])
+            except _UNREADABLE as error:
                 problems.append(
                     Problem(_FIELD, f"{key} in {self._path} cannot be read: {error}. Save the array again.")
                 )
@@ -169,5 +179,5 @@ def _as_float32(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _class_names(stored: npt.NDArray[Any] | None, *labels: npt.NDArray[Any]) -> tuple[str, ...]:
     """Return the stored names, or the labels themselves where they are numbers of classes."""
     if stored is not None:
-        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(stored).tolist())
+        return names_in(stored)
     return numbered_classes(*labels)

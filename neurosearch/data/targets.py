@@ -49,8 +49,14 @@ def unscaled(names: tuple[str, ...]) -> TargetScaling:
 def target_names(y: Targets, stored: npt.NDArray[Any] | None) -> tuple[str, ...]:
     """Return the stored names, else y for a lone target and y0, y1 and so on for several."""
     if stored is not None and stored.size:
-        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in np.ravel(stored).tolist())
+        return names_in(stored)
     return ("y",) if y.ndim < 2 else tuple(f"y{index}" for index in range(y.shape[1])) or ("y0",)
+
+
+def names_in(stored: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Return stored names as text; bytes that are no UTF-8 stay in it, for whoever checks the names to find."""
+    decoded = (each.decode(errors="surrogateescape") if isinstance(each, bytes) else each for each in stored.flat)
+    return tuple(map(str, decoded))
 
 
 def check_targets(y_train: Targets, y_test: Targets, names: tuple[str, ...]) -> Iterator[str]:
@@ -60,6 +66,8 @@ def check_targets(y_train: Targets, y_test: Targets, names: tuple[str, ...]) -> 
             yield f"{name} has shape {y.shape}, but targets are one number an example, or one row of them. Reshape it."
         elif not _is_real(y):
             yield f"{name} holds {y.dtype}, but targets are real numbers. Save it with .astype('float32')."
+        elif not len(y):
+            yield f"{name} is empty. Save at least one example in each part."
         elif len(bad := np.flatnonzero(~_fits_float32(_columns(y)).all(1))):
             yield (
                 f"{name} has targets that are not finite, or beyond float32, in {len(bad)} of {len(y)} rows, first in "

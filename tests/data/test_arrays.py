@@ -38,6 +38,7 @@ def test_good_arrays_have_no_problems():
         ({"y_test": np.array([0, 2, 2, 0, 0, 0])}, "no test image of class 1 (dog)"),
         ({"class_names": ("cat", "dog", "cat")}, "names cat more than once"),
         ({"class_names": ("cat", "a\ndog", "cow")}, r"class_names has line breaks in 'a\ndog'. Write each name"),
+        ({"class_names": ("cat", "k\udce4fer", "cow")}, r"no text in UTF-8: 'k\udce4fer'. Write them in UTF-8; where"),
         (
             {"class_names": ("cat",), "y_train": np.zeros(6, int), "y_test": np.zeros(6, int)},
             "at least 2",

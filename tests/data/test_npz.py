@@ -1,4 +1,6 @@
+import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -45,6 +47,45 @@ def test_without_names_the_classes_are_numbers(tmp_path):
 def test_names_as_bytes_are_read(tmp_path):
     path = save(tmp_path / "a.npz", class_names=np.array([b"a", b"b", b"c"]))
     assert NpzSource(path, "auto", None).load().class_names == ("a", "b", "c")
+
+
+def test_a_name_whose_bytes_are_no_text_is_refused(tmp_path):
+    path = save(tmp_path / "a.npz", class_names=np.array([b"cow", b"k\xe4fer", b"eel"]))
+    with pytest.raises(DataError, match=r"class_names has names that are no text in UTF-8: 'k\\udce4fer'"):
+        checked(PrepareSettings(None, 0.5, 0, None), NpzSource(path, "auto", None).load())
+
+
+def test_what_is_not_used_is_named(tmp_path):
+    path = save(tmp_path / "a.npz", class_names=["a", "b", "c"], x_val=X, y_val=Y)
+    assert NpzSource(path, "auto", None).load().notes == (
+        f"in {path} x_val, y_val are not used; x_train, y_train, x_test, y_test, class_names are.",
+    )
+    assert NpzSource(path, "auto", None, "regression").load().notes == (
+        f"in {path} class_names, x_val, y_val are not used; x_train, y_train, x_test, y_test, target_names are.",
+    )
+    assert NpzSource(save(tmp_path / "b.npz"), "auto", None).load().notes == ()
+
+
+def test_members_are_known_without_their_ending_as_numpy_knows_them(tmp_path):
+    with np.load(save(tmp_path / "a.npz")) as arrays, zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, array)
+            archive.writestr(name, content.getvalue())
+    assert np.array_equal(NpzSource(tmp_path / "b.npz", "auto", None).load().x_train, X)
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    path = save(tmp_path / "a.npz")
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # of each member, and of its line in the table of contents
+        place = content.find(mark)
+        while place >= 0:
+            content[place + flags] |= 1
+            place = content.find(mark, place + 1)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x_train in .* cannot be read: .* is encrypted"):
+        NpzSource(path, "auto", None).load()
 
 
 def test_double_precision_becomes_single(tmp_path):

@@ -91,6 +91,7 @@ def test_other_targets_have_another_hash(tmp_path):
             {"y_test": np.full((9, 2), np.inf)},
             "y_test has targets that are not finite, or beyond float32, in 9",
         ),
+        ({"x_test": X[:0], "y_test": Y[:0]}, "y_test is empty. Save at least one example in each part."),
         ({"y_train": Y * 1e38}, "not finite, or beyond float32, in 40 of 40 rows"),
         ({"y_train": (Y - 2000) * 1e-35}, "no spread in y0, y1"),
         ({"y_train": np.full((40, 2), 7.0)}, "no spread in y0, y1"),

@@ -27,7 +27,7 @@ from neurosearch.data.known import Known, changed, differences
 from neurosearch.data.manifest import FORMAT_VERSION, Manifest, read_manifest
 from neurosearch.data.postprocess import build_postprocess
 from neurosearch.data.preprocess import Preprocess
-from neurosearch.data.problems import DataError, Problem
+from neurosearch.data.problems import DataError, Problem, ServerAway
 from neurosearch.data.selection import PrepareSettings, checked
 
 
@@ -118,6 +118,7 @@ def prepare(settings: PrepareSettings, source: ArraySource, folder: Path, known:
         _make_folder(folder)
         with _locked(folder / f"{key}.lock"):
             if not target.exists():
+                _remove_torsos(target)
                 _write(settings, source, target, expected)
     prepared = open_prepared(target)
     if expected not in (None, prepared.manifest.data_hash):  # somebody prepared the changed source here
@@ -199,16 +200,23 @@ def _write(settings: PrepareSettings, source: ArraySource, target: Path, expecte
     scratch = target.with_name(f".{target.name}.scratch")
     try:
         raw = checked(settings, source.stage(scratch) if isinstance(source, LargeSource) else source.load())
-        if expected not in (None, writing.data_hash(raw)):
+        if expected is not None and writing.data_hash(raw) != expected:
             raise changed("other content")
-    except DataError:
-        shutil.rmtree(scratch, ignore_errors=True)
+    except DataError as error:
+        if not isinstance(error, ServerAway):  # the same may work later, and goes on with what is decoded
+            shutil.rmtree(scratch, ignore_errors=True)
         raise
     _write_parts(settings, raw, target)
     if raw.broken:
         text = f"{len(raw.broken)} broken images are left out; {target / writing.BROKEN_NAME} names them"
         warnings.warn(text, stacklevel=2)
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_torsos(target: Path) -> None:
+    """Remove what writers that were killed have left, each as large as the data; who holds the lock writes alone."""
+    for torso in target.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(torso, ignore_errors=True)
 
 
 def _write_parts(settings: PrepareSettings, raw: RawArrays, target: Path) -> None:

@@ -16,7 +16,7 @@ from neurosearch.data.arrays import RawArrays
 from neurosearch.data.digits import DigitsSource
 from neurosearch.data.long_tail import Imbalance
 from neurosearch.data.prepared import open_prepared, prepare, prepared_key
-from neurosearch.data.problems import DataError
+from neurosearch.data.problems import DataError, Problem, ServerAway
 from neurosearch.data.selection import PrepareSettings, select
 
 SETTINGS = PrepareSettings(Imbalance("exponential", 4), 0.25, 0, (4, 6))
@@ -138,7 +138,7 @@ import numpy as np
 from neurosearch.data import prepared, writing
 from neurosearch.data.digits import DigitsSource
 from neurosearch.data.selection import PrepareSettings
-writing.data_hash = lambda raw: os.kill(os.getpid(), signal.SIGKILL)
+writing.data_hash = lambda raw: os.kill(os.getpid(), signal.SIGKILL)  # with all arrays written
 prepared.prepare(PrepareSettings(None, 0.2, 0, None), DigitsSource(), Path(sys.argv[1]))
 """
 
@@ -148,6 +148,7 @@ def test_a_killed_writer_leaves_no_folder_under_the_final_name_and_no_lock_that_
     settings = PrepareSettings(None, 0.2, 0, None)
     assert not (tmp_path / prepared_key(settings, DigitsSource())).exists()
     assert len(prepare(settings, DigitsSource(), tmp_path).test().y) == 539
+    assert [path.name for path in tmp_path.glob(".*")] == []  # what was written until then has gone
 
 
 def test_nobody_can_change_what_the_others_see(tmp_path, source):
@@ -218,3 +219,24 @@ def test_paths_are_kept_as_given(tmp_path, source):
     assert prepare(SETTINGS, source, tmp_path / "data").folder == Path(
         tmp_path / "data" / prepared_key(SETTINGS, source)
     )
+
+
+class FarSource(CountingSource):
+    """Decodes half of its images, and then its server goes away once."""
+
+    def survey(self):
+        return self.load()
+
+    def stage(self, folder):
+        folder.mkdir(exist_ok=True)
+        if (folder / "half").exists():
+            return self.load()
+        (folder / "half").touch()
+        raise ServerAway([Problem("data.path", "the server is away")])
+
+
+def test_what_is_decoded_stays_while_a_server_is_away(tmp_path):
+    source = FarSource(tmp_path)
+    with pytest.raises(ServerAway):
+        prepare(SETTINGS, source, tmp_path / "data")
+    assert prepare(SETTINGS, source, tmp_path / "data").manifest.train_counts == (11, 5, 2)

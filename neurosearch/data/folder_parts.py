@@ -5,6 +5,7 @@ A part is told by its name, whatever its case, and by what lies in it: folders a
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ def find_parts(root: Path) -> FolderParts:
         return _classes_alone(root, names, roles)
     by_role = {wanted: [name for name, role in roles.items() if role == wanted] for wanted in _ROLES.values()}
     if not set(parts) & set(by_role["training"]):
+        if len(roles) == len(names):  # else they may be classes, one of them trains
+            _refuse_images_in(root, by_role["training"])
         raise _no_training_part(root, parts, [name for name in names if name not in parts])
     for same in (by_role["training"], by_role["test"]):
         if len(same) > 1:
@@ -80,8 +83,13 @@ def images_right_in(folder: Path) -> list[str]:
     return _names_in(folder, _is_image)
 
 
-def images_below(folder: Path, enter: Callable[[str], bool]) -> Iterator[str]:
+def images_below(folder: Path, enter: Callable[[str], bool], others: Counter[str] | None = None) -> Iterator[str]:
     """Yield the images in a folder and in the folders below it that are to be entered; hidden ones are not.
+
+    Args:
+        folder: Where to begin.
+        enter: Told of each folder below it; whether it is to be entered.
+        others: Counts by their endings the files that are no images by their names, hidden ones apart.
 
     Raises:
         DataError: A folder cannot be read.
@@ -95,6 +103,8 @@ def images_below(folder: Path, enter: Callable[[str], bool]) -> Iterator[str]:
         for name in names:
             if _names_an_image(name):
                 yield f"{place}{os.sep}{name}"
+            elif others is not None and not name.startswith("."):
+                others[_ending(name)] += 1
 
 
 def unreadable(folder: Path, error: OSError) -> DataError:
@@ -131,6 +141,17 @@ def _refuse_parts_of_a_class(folder: Path) -> None:
             "no parts, give them other names."
         )
         raise DataError([Problem(FIELD, text)])
+
+
+def _refuse_images_in(root: Path, training: Sequence[str]) -> None:
+    """Refuse a training part that holds images itself, for which it is not taken for one beside the other parts."""
+    for name in training:
+        if images := images_right_in(root / name):
+            text = (
+                f"{root / name} is the training part by its name, but holds images where folders with the images of "
+                f"one class each must be: {listed(images)}. Move them away, or into such folders."
+            )
+            raise DataError([Problem(FIELD, text)])
 
 
 def _no_training_part(root: Path, parts: Sequence[str], others: Sequence[str]) -> DataError:
@@ -223,4 +244,8 @@ def _is_dir(entry: "os.DirEntry[str]") -> bool:
 
 
 def _names_an_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a million of them)
+    return not name.startswith(".") and _ending(name) in SUFFIXES
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million of them)

@@ -1,6 +1,7 @@
 """A folder with one folder of images for each class, as torchvision's ImageFolder reads it."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -60,11 +61,15 @@ class _ReadOnce:
 
     Args:
         never: Folders that are no class's.
+
+    Attributes:
+        others: How many files they hold that are no images by their names, by ending.
     """
 
     def __init__(self, never: Iterable[Path]) -> None:
         self._read = {os.path.realpath(folder): folder for folder in never}
         self._passed_over: list[str] = []
+        self.others: Counter[str] = Counter()
 
     def claim(self, folders: Iterable[Path]) -> list[Problem]:
         """Take the folders of all classes, and return those that are one under two names."""
@@ -84,10 +89,15 @@ class _ReadOnce:
         return False
 
     def notes(self) -> tuple[str, ...]:
-        """Return in words what was passed over."""
-        if not self._passed_over:
-            return ()
-        return (f"links to folders that are read elsewhere are passed over: {listed(sorted(self._passed_over))}.",)
+        """Return in words what was passed over, and what is no image by its name."""
+        notes = []
+        if self._passed_over:
+            folders = listed(sorted(self._passed_over))
+            notes.append(f"links to folders that are read elsewhere are passed over: {folders}.")
+        if self.others:
+            counts = [f"{count:,} {ending or 'without ending'}" for ending, count in self.others.most_common()]
+            notes.append(f"files that are no images by their names are not used: {listed(counts)}.")
+        return tuple(notes)
 
 
 def _images(root: Path, class_names: tuple[str, ...], once: _ReadOnce, problems: list[Problem]) -> ListedImages:
@@ -100,4 +110,4 @@ def _images(root: Path, class_names: tuple[str, ...], once: _ReadOnce, problems:
 
 
 def _of_class(folder: Path, once: _ReadOnce) -> Iterable[str]:
-    return images_below(folder, once.enter) if folder.is_dir() else ()
+    return images_below(folder, once.enter, once.others) if folder.is_dir() else ()

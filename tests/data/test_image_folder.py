@@ -46,10 +46,15 @@ def test_images_are_found_at_any_depth_and_other_files_are_passed_over(make_fold
     root, _ = make_folder(counts={"cat": 2, "dog": 2})
     save_image(root / "cat" / "deep" / "er" / "0.JPG")
     save_image(root / "cat" / ".hidden.png")
-    (root / "cat" / "notes.txt").write_text("")
+    for name in ("notes.txt", "a.HEIC", "b.heic", "README", ".DS_Store"):
+        (root / "cat" / name).write_text("")
     (root / ".cache").mkdir()
     listing = list_folder(root, 0.5)
     assert len(listing.paths) == 5
+    [note] = listing.notes
+    words = "files that are no images by their names are not used: "
+    assert note.startswith(f"{words}2 .heic, ")
+    assert sorted(note.removeprefix(words).rstrip(".").split(", ")) == ["1 .txt", "1 without ending", "2 .heic"]
 
 
 @pytest.mark.parametrize(
@@ -192,3 +197,13 @@ def test_one_folder_under_two_names_is_refused(tmp_path, make_folder):
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DataError, match="gone cannot be read: No such file"):
         list(images_below(tmp_path / "gone", lambda _: True))
+
+
+@pytest.mark.parametrize("other", ["test", "val"])
+def test_an_image_right_in_the_training_part_is_named(tmp_path, make_folder, save_image, other):
+    root = classes_in(tmp_path, make_folder, "train/cat", "train/dog", f"{other}/cat", f"{other}/dog")
+    save_image(root / "train" / "sheet.png")
+    with pytest.raises(
+        DataError, match=r"images/train is the training part by its name, but holds .*: sheet.png. Move"
+    ):
+        list_folder(root, 0.5)

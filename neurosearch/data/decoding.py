@@ -87,8 +87,11 @@ def _refuse_deep(mode: str) -> None:
 def _told(path: str, error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno in _NOWHERE and os.path.islink(path):  # noqa: PTH114 (a text)
         return BrokenImageError("it is a link that leads nowhere")
-    is_systems = isinstance(error, OSError) and error.errno is not None
-    return error if is_systems else BrokenImageError(f"{type(error).__name__}: {error}")
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.filename is None:  # so it is where reading fails, and not opening
+            error.filename = path
+        return error
+    return BrokenImageError(f"{type(error).__name__}: {error}")
 
 
 def num_readers() -> int:

@@ -102,8 +102,8 @@ def download(store: S3Store, wanted: S3Object, path: Path, more: Callable[[int],
             more(_length(file))  # what an earlier try has left
             _complete(store, file, wanted, more)
             part.rename(path)
-        elif part.exists():
-            part.unlink()  # ours: the other one's has become the file
+        else:
+            part.unlink(missing_ok=True)  # ours, or that of one more that waits: the first one's has become the file
 
 
 def _complete(store: S3Store, file: BinaryIO, wanted: S3Object, more: Callable[[int], None]) -> None:

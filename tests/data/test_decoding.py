@@ -1,3 +1,4 @@
+import gc
 import os
 
 import numpy as np
@@ -111,3 +112,13 @@ def test_a_write_that_takes_a_part_alone_is_finished(tmp_path, paths, monkeypatc
     monkeypatch.setattr(os, "pwrite", lambda file, content, position: real(file, content[:50], position))
     decoded = decode_into(tmp_path / "out", paths[:4], (6, 8), "rgb")
     assert np.array_equal(decoded.pixels[3], read_image(paths[3], None, "rgb"))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Pillow leaves a file open whose first bytes cannot be read
+def test_an_image_that_the_system_cannot_read_is_named(tmp_path):
+    link = tmp_path / "a.png"
+    link.symlink_to("/proc/self/mem")  # opens, and fails when it is read
+    for read in (read_sides, lambda path: read_image(path, None, "rgb")):
+        with pytest.raises(OSError, match=r"a\.png"):
+            read(str(link))
+        gc.collect()

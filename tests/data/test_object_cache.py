@@ -10,7 +10,7 @@ import pytest
 from neurosearch.data import object_cache
 from neurosearch.data.object_cache import ObjectCache
 from neurosearch.data.problems import DataError
-from neurosearch.data.s3 import S3Settings, S3Store, checksum_in
+from neurosearch.data.s3 import S3Object, S3Settings, S3Store, checksum_in
 from neurosearch.longwork import told_to
 
 SIZE = 3_000_000
@@ -184,3 +184,21 @@ def test_digests_are_as_servers_write_them(tmp_path, algorithm, value):
     (tmp_path / "nine").write_bytes(b"123456789")
     with (tmp_path / "nine").open("rb") as file:
         assert object_cache._digest(file, algorithm) == value
+
+
+@pytest.fixture
+def quick_turns():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("quick_turns")
+def test_of_many_that_find_an_object_here_none_minds_that_another_one_cleans_up(tmp_path):
+    wanted = S3Object("bucket", "key", "etag", 3)
+    (tmp_path / "file").write_bytes(b"abc")
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: object_cache.download(None, wanted, tmp_path / "file"), range(5000)))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

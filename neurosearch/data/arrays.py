@@ -21,6 +21,7 @@ _NUMBER_ANEW = (
     "Number them anew: names, y_train = numpy.unique(y_train, return_inverse=True), then y_test = "
     "numpy.searchsorted(names, y_test), and save names as class_names."
 )
+_OR_QUANTITIES = "If these are quantities and no classes, set data.task: regression."
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _check_kind(y_name: str, y: npt.NDArray[Any]) -> Iterator[str]:
 
 def _label_remedy(y: npt.NDArray[Any]) -> str:
     if np.issubdtype(y.dtype, np.floating):
-        return "Save it with .astype('int64'). If these are quantities and no classes, set data.task: regression."
+        return f"Save it with .astype('int64'). {_OR_QUANTITIES}"
     return "Save it with .astype('int64')." if y.dtype == np.bool_ else _NUMBER_ANEW
 
 
@@ -235,7 +236,7 @@ def _check_labels(raw: RawArrays) -> Iterator[str]:
     if not names and not no_labels and len(distinct) and not numbered_classes(distinct):
         yield (
             f"the labels are {len(distinct):,} different numbers, {listed([str(label) for label in distinct])}, but "
-            f"classes are numbered from 0 without gaps. {_NUMBER_ANEW}"
+            f"classes are numbered from 0 without gaps. {_NUMBER_ANEW} {_OR_QUANTITIES}"
         )
         return
     if num_classes < 2 and not no_labels:

@@ -82,10 +82,11 @@ class _ListReader:
         try:
             text = self._list.near().read_text(encoding="utf-8-sig")  # editors put a mark before
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
             problem = Problem(self._field, f'{self._path} cannot be read: {reason}. Give a text file of "path label".')
             raise DataError([problem]) from error
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Not by splitlines, which ends lines at letters, too, that may stand in a path.
+        for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 self._take(number, line.strip(), seen)
 
@@ -133,7 +134,7 @@ class _ListReader:
             self._wrong[number] = f'the label "{written[0]}" is no whole number'
             return
         if path.startswith("/") or ".." in path.split("/"):
-            self._wrong[number] = f"{path} leads out of the folder of the images"
+            self._wrong[number] = f"{path} is no path below the folder of the images"
             return
         place = f"{self._path}:{number}"
         if (first := seen.setdefault(posixpath.normpath(path), place)) != place:  # ./a.png is a.png

@@ -44,6 +44,16 @@ def test_lists_are_read_as_published(root):
     assert listing.class_names == ("0", "1", "2")
 
 
+def test_lines_are_counted_as_editors_count_them(root):
+    name = "form\x0cfeed and\u2028separator.png"
+    (root / name).write_bytes(b"")
+    (root / "train.txt").write_bytes(f"a.png 0\r\n{name} 1\r\nb.png x\r\nc.png 1".encode())
+    with pytest.raises(DataError, match=r'^data.train_list: 1 wrong lines:\n.*train.txt:3: the label "x" is no whole'):
+        read_lists(root, root / "train.txt", None, 2, 0.2)
+    (root / "train.txt").write_text(f"a.png 0\n{name} 1\n")
+    assert read_lists(root, root / "train.txt", None, 2, 0.2).paths == (str(root / "a.png"), str(root / name))
+
+
 def test_without_a_test_list_a_share_is_held_out(root):
     listing = read_lists(root, write(root, "train.txt", *(f"{name}.png 0" for name in "abcd"), "e.png 1"), None, 2, 0.5)
     assert (len(listing.train.paths), len(listing.test.paths)) == (3, 2)
@@ -81,14 +91,16 @@ def test_a_list_that_an_editor_saved_with_a_mark_is_read(root):
 @pytest.mark.parametrize("name", ["./a.png", "x/../a.png", ".//a.png"])
 def test_one_image_written_in_two_ways_is_one_image(root, name):
     train, test = write(root, "train.txt", "a.png 0", "b.png 1"), write(root, "test.txt", f"{name} 0", "c.png 1")
-    with pytest.raises(DataError, match=rf"test.txt:1: {name} (stands already in .*train.txt:1|leads out)"):
+    with pytest.raises(
+        DataError, match=rf"test.txt:1: {name} (stands already in .*train.txt:1|is no path below the folder)"
+    ):
         read_lists(root, train, test, None, 0.2)
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "/etc/secret.png"])
 def test_a_line_does_not_lead_out_of_the_folder(root, name):
     train = write(root, "train.txt", "a.png 0", f"{name} 1")
-    with pytest.raises(DataError, match=rf"train.txt:2: {name} leads out of the folder of the images"):
+    with pytest.raises(DataError, match=rf"train.txt:2: {name} is no path below the folder of the images"):
         read_lists(root, train, None, 2, 0.2)
 
 

@@ -159,6 +159,7 @@ def test_labels_that_are_ids_are_refused_without_a_name_for_each(tmp_path):
     with pytest.raises(DataError) as caught:
         checked(PrepareSettings(None, 0.5, 0, None), NpzSource(path, "auto", None).load())
     assert "the labels are 3 different numbers, 0, 1, 999999999, but" in str(caught.value)
+    assert "If these are quantities and no classes, set data.task: regression." in str(caught.value)
 
 
 def test_a_changed_archive_has_another_identity(tmp_path):

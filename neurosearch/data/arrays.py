@@ -183,7 +183,9 @@ def _check_pairs(x_name: str, x: npt.NDArray[Any], y_name: str, y: npt.NDArray[A
 
 def _check_kind(y_name: str, y: npt.NDArray[Any]) -> Iterator[str]:
     if y.ndim != 1:
-        yield f"{y_name} has shape {y.shape}, but labels are one number an image. Save class numbers, not one-hot rows."
+        is_column = y.ndim == 2 and y.shape[1] == 1
+        remedy = "Save it with .ravel()." if is_column else "Save class numbers, not one-hot rows."
+        yield f"{y_name} has shape {y.shape}, but labels are one number an image. {remedy}"
     if not np.issubdtype(y.dtype, np.integer):
         yield f"{y_name} holds {y.dtype}, but labels are whole numbers. {_label_remedy(y)}"
 

@@ -32,6 +32,10 @@ def test_good_arrays_have_no_problems():
         ({"x_train": np.zeros((6, 0, 4), np.uint8)}, "an axis of length 0"),
         ({"y_train": np.array([0.0, 1, 2, 0, 1, 2])}, "y_train holds float64"),
         ({"y_train": np.eye(3, dtype=np.int64)[[0, 1, 2, 0, 1, 2]]}, "not one-hot rows"),
+        (
+            {"y_train": np.array([[0], [1], [2], [0], [1], [2]])},
+            "shape (6, 1), but labels are one number an image. Save it with .ravel().",
+        ),
         ({"y_train": np.array([0, 1, 2, 0, 1, 3])}, "1 labels outside 0..2, first 3 at position 5"),
         ({"y_train": np.array([-1, 1, 2, 0, 1, 2])}, "first -1 at position 0"),
         ({"y_train": np.array([0, 1, 1, 0, 1, 0])}, "no training image of class 2 (eel)"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from neurosearch.data.listing import ImageFiles, ListedImages, Listing, hold_out
-from neurosearch.data.problems import DataError, Problem, listed
+from neurosearch.data.problems import NAMED, DataError, Problem, listed
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,12 @@ class _ListReader:
         if not self._wrong:
             return [] if self.paths else [Problem(self._field, f"{self._path} names no image. Give another list.")]
         lines = [f"{self._path}:{number}: {text}" for number, text in sorted(self._wrong.items())]
+        if not self.paths and len(lines) > NAMED:  # one mistake, too, such as commas
+            text = (
+                f'none of the {len(lines):,} lines can be read. {lines[0]}. Every line says "path label", with a space '
+                f"or a tab between, the path below {self._files.root}. Write the list so."
+            )
+            return [Problem(self._field, text)]
         text = f"{len(lines)} wrong lines:\n" + "\n".join(lines) + '\nEvery line says "path label", the path below '
         return [Problem(self._field, f"{text}{self._files.root}. Mend the list, or data.path.")]
 

@@ -44,6 +44,15 @@ def test_lists_are_read_as_published(root):
     assert listing.class_names == ("0", "1", "2")
 
 
+def test_a_list_of_another_kind_is_told_by_its_first_line(root):
+    train = write(root, "train.csv", *(f"{number}.png,{number % 2}" for number in range(1000)))
+    with pytest.raises(DataError) as caught:
+        read_lists(root, train, None, 2, 0.2)
+    [(field, text)] = caught.value.problems
+    assert field == "data.train_list"
+    assert text.startswith(f'none of the 1,000 lines can be read. {train}:1: "0.png,0" has no label. Every line says')
+
+
 def test_lines_are_counted_as_editors_count_them(root):
     name = "form\x0cfeed and\u2028separator.png"
     (root / name).write_bytes(b"")

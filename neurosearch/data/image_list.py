@@ -40,7 +40,7 @@ def read_lists(
     Raises:
         DataError: With every wrong line of all lists, each with file and line: no label, a label that is no whole
             number or out of range, a path that a line before it named, a file that is not there. If none is there, the
-            folder is wrong, and that is said instead.
+            folder is wrong, and that is said instead; if no line of many can be read, the first is told.
     """
     files.check_root()
     problems: list[Problem] = []

@@ -6,6 +6,7 @@ target_names.
 
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from neurosearch.data.targets import names_in, target_names
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _FIELD = "data.path"
 _CHUNK_BYTES = 1 << 24
+_LEAST_RANGE = 4e-6  # of a column, as a share of its largest value: some sixty steps of float32
 # A member that is encrypted, or packed in a way that zipfile does not know, is a RuntimeError.
 _UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
@@ -78,7 +80,7 @@ class NpzSource:
             raise DataError([self._unreadable(reason or str(error))]) from error
         if problems:
             raise DataError(problems)
-        return replace(self._assemble(arrays), notes=notes)
+        return replace(self._assemble(arrays), notes=(*notes, *_coarse(arrays["x_train"])))
 
     def _notes(self, archive: zipfile.ZipFile) -> tuple[str, ...]:
         """Return in words what lies in the archive and is not used."""
@@ -167,6 +169,21 @@ def _member_start(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     archive.fp.seek(info.header_offset)
     header = archive.fp.read(30)
     return info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+
+
+def _coarse(x: npt.NDArray[Any]) -> Iterator[str]:
+    """Yield which columns (n, F) of double precision hardly differ once they are float32."""
+    if x.dtype != np.float64 or x.ndim != 2 or not x.size:
+        return
+    with np.errstate(invalid="ignore"):  # values that are not finite are reported elsewhere
+        lowest, highest = x.min(0), x.max(0)
+        width, size = highest - lowest, np.maximum(np.abs(lowest), np.abs(highest))
+        columns = np.flatnonzero((width > 0) & (width <= _LEAST_RANGE * size))
+    if len(columns):
+        yield (
+            f"x_train differs in columns {listed([str(column) for column in columns])} by less than float32, in which "
+            "networks read it, can tell well. Subtract a large offset from them."
+        )
 
 
 def _as_float32(x: npt.NDArray[Any]) -> npt.NDArray[Any]:

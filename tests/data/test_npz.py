@@ -94,6 +94,16 @@ def test_double_precision_becomes_single(tmp_path):
     assert (raw.x_train.dtype, raw.layout, raw.scale) == (np.float32, "features", 1.0)
 
 
+def test_columns_that_single_precision_cannot_tell_apart_are_named(tmp_path):
+    x = np.random.default_rng(0).normal(size=(6, 4)) * [1, 1, 0, 0] + [0, 1e8, 1e8, 1e5]
+    x[:, 3] += np.arange(6) * 10
+    path = save(tmp_path / "a.npz", x_train=x, x_test=x)
+    [note] = NpzSource(path, "auto", None).load().notes
+    assert note.startswith("x_train differs in columns 1 by less than float32")
+    for same in (x[:, ::3], x.astype(np.float32), np.where(x > 1e7, np.nan, x)):
+        assert NpzSource(save(path, x_train=same, x_test=same), "auto", None).load().notes == ()
+
+
 def test_the_scale_can_be_given(tmp_path):
     assert NpzSource(save(tmp_path / "a.npz"), "auto", 16.0).load().scale == 16.0
 

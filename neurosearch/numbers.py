@@ -40,4 +40,5 @@ def unit_of(metric: str) -> tuple[float, str]:
 
 def places(scale: float, digits: int) -> int:
     """Returns how many decimals show so many digits of a number; fewer than none for a large one."""
-    return 0 if scale == 0 else digits - 1 - math.floor(math.log10(abs(scale)))
+    is_number = scale != 0 and math.isfinite(scale)
+    return digits - 1 - math.floor(math.log10(abs(scale))) if is_number else 0

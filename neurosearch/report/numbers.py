@@ -30,6 +30,8 @@ def mean_words(metric: str, found: Estimate) -> str:
 
 def change_words(metric: str, found: Estimate) -> tuple[str, str]:
     """Writes a mean difference with its sign, and its interval; that is empty where there is none."""
+    if not math.isfinite(found.mean):
+        return "-", ""
     factor, unit = unit_of(metric)
     if found.low is None or found.high is None:
         return f"{figure(factor * found.mean, _decimals(metric, found.mean), signed=True)}{unit}", ""

@@ -32,8 +32,8 @@ class Estimate:
     """A mean over seeds.
 
     Attributes:
-        mean: The mean.
-        low: Lower end of its 95 % interval (Student's t); None for a single seed.
+        mean: The mean; NaN where a value is not finite.
+        low: Lower end of its 95 % interval (Student's t); None for a single seed, or where a value is not finite.
         high: Upper end of it.
         num_seeds: Number of values.
     """
@@ -54,8 +54,8 @@ class Comparison:
         winner: The winner on each seed and over all.
         control: The control likewise.
         difference: Mean of winner minus control, with the interval of the paired t-test (see `paired`).
-        p: Two-sided p of the paired t-test, the headline; None for a single seed.
-        p_sign_flip: Two-sided p of the exact sign-flip test; None for a single seed, or for more than 20.
+        p: Two-sided p of the paired t-test, the headline; None for a single seed, or where a value is not finite.
+        p_sign_flip: Two-sided p of the exact sign-flip test; None likewise, or for more than 20 seeds.
         answer: What that says about changing neurons.
     """
 
@@ -74,7 +74,13 @@ class Comparison:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Returns mean and 95 % interval of at least one value."""
+    """Returns mean and 95 % interval of at least one value.
+
+    Where one is not finite the mean is NaN, without an interval: scores on the test part may be so, since nothing ends
+    a training by them.
+    """
+    if not _are_finite(values):
+        return Estimate(math.nan, None, None, len(values))
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return Estimate(mean, None, None, 1)
@@ -112,10 +118,11 @@ def paired(metric: str, differences: Sequence[float]) -> tuple[Estimate, float |
     otherwise 0. Scores that differ so are coarse, not certain: they have no interval, and p is that of the sign flips.
 
     Returns:
-        The mean difference with its 95 % interval, and the two-sided p; of a single difference there is neither.
+        The mean difference with its 95 % interval, and the two-sided p; of a single difference there is neither, nor
+        where one is not finite.
     """
     found, count = estimate(differences), len(differences)
-    if count < 2:
+    if count < 2 or not math.isfinite(found.mean):
         return found, None
     error = _standard_error(differences)
     if error > 0:
@@ -130,11 +137,12 @@ def welch(metric: str, ours: Sequence[float], theirs: Sequence[float]) -> tuple[
 
     Returns:
         Mean of ours minus theirs with its 95 % interval, whose number of seeds is the smaller of both, and the
-        two-sided p. There is neither with a single value on either side, nor where scores do not vary on both.
+        two-sided p. There is neither with a single value on either side, nor where scores do not vary on both or a
+        value is not finite.
     """
-    mean = math.fsum(ours) / len(ours) - math.fsum(theirs) / len(theirs)
+    mean = estimate(ours).mean - estimate(theirs).mean
     num_seeds = min(len(ours), len(theirs))
-    if num_seeds < 2:
+    if num_seeds < 2 or not math.isfinite(mean):
         return Estimate(mean, None, None, num_seeds), None
     errors = [_standard_error(values) ** 2 for values in (ours, theirs)]
     error = math.sqrt(sum(errors))
@@ -160,9 +168,9 @@ def holm(ps: Sequence[float | None]) -> tuple[float | None, ...]:
 def sign_flip(differences: Sequence[float]) -> float | None:
     """Returns the two-sided p of the exact sign-flip test: the share of all 2^n sign patterns with a sum as large.
 
-    None for a single difference, or for more than 20 of them.
+    None for a single difference, for more than 20 of them, or where one is not finite.
     """
-    if not 2 <= len(differences) <= _MOST_FLIPPED:
+    if not 2 <= len(differences) <= _MOST_FLIPPED or not _are_finite(differences):
         return None
     sums = np.zeros(1)
     for difference in differences:
@@ -217,6 +225,8 @@ def difference_words(comparison: Comparison) -> str:
     factor, unit = unit_of(comparison.metric)
     found = _scaled(comparison.difference, factor)
     mean, low, high, seeds = found.mean, found.low, found.high, found.num_seeds
+    if not math.isfinite(mean):
+        return "unknown (not a finite number on every seed)"
     if comparison.p is None:
         return f"{figure(mean, _decimals(mean), signed=True)}{unit} (1 seed)"
     p = "p < .001" if comparison.p < 0.001 else f"p = {figure(comparison.p, _decimals(comparison.p))}"
@@ -261,6 +271,10 @@ def answer_of(difference: Estimate, p: float | None, direction: Direction) -> An
     if p is None or p >= 1 - CONFIDENCE:
         return "unclear"
     return "helped" if (difference.mean > 0) == (direction == "maximize") else "harmed"
+
+
+def _are_finite(values: Sequence[float]) -> bool:
+    return all(map(math.isfinite, values))
 
 
 def _is_size(metric: str) -> bool:

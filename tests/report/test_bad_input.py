@@ -1,5 +1,8 @@
 """Studies of which there is little to tell, or much: the report is built, and says what is missing."""
 
+import json
+import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +102,15 @@ def without_its_folders(root: Path) -> StoredStudy:
     return study
 
 
+def no_number_on_the_test_part(root: Path) -> StoredStudy:
+    values = config_with(**{"search.trials": 5, **REGRESSION})
+    made = MadeStudy(root, values, class_counts=()).search(5).confirm()
+    for place, path in enumerate(sorted(made.folder.trials.rglob("test.json"))):
+        scores = {**json.loads(path.read_text()), "test/rmse": math.nan if place % 2 else math.inf}
+        path.write_text(json.dumps(scores))
+    return made.done()
+
+
 def one_seed(root: Path) -> StoredStudy:
     return MadeStudy(root, config_with(**{"search.trials": 3, "search.fresh_seeds": 1})).search(3).confirm().done()
 
@@ -119,6 +131,7 @@ SAYS: list[tuple[Make, tuple[str, ...]]] = [
     (several_quantities, ("Quantity by quantity", "&lt;i&gt;height", "rmse")),
     (without_a_final, ("Whether changing neurons", "Nothing was trained on fresh seeds")),
     (without_its_folders, ("changing and fixed neurons", "not here", "The test part has not been read")),
+    (no_number_on_the_test_part, ("test/rmse unknown (not a finite number on every seed)", "test part")),
     (one_seed, ("Too few seeds to say", "1 fresh seed")),
 ]
 
@@ -131,6 +144,7 @@ def test_the_report_is_built_and_says_what_is_missing(make: Make, says: tuple[st
         assert text in page.replace("<code>", "").replace("</code>", ""), text
     assert "<script>alert" not in page
     assert "<i>" not in page
+    assert re.search(r">[^<]*\b(nan|inf)\b", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)) is None
     assert page.count("</section>") == 8
 
 

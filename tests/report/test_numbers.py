@@ -37,6 +37,7 @@ def test_a_mean_shows_its_interval_with_the_same_decimals() -> None:
 def test_a_difference_is_written_with_its_sign_and_is_never_nothing_where_it_is_something() -> None:
     assert change_words("latency_seconds", Estimate(-2e-6, -3e-6, -1e-6, 5)) == ("-.00200 ms", "-.00300 to -.00100 ms")
     assert change_words("validation_loss", Estimate(0.0002, None, None, 1)) == ("+.00020", "")
+    assert change_words("rmse", Estimate(float("nan"), None, None, 5)) == ("-", "")
     assert change_words("parameters", Estimate(-1100.0, -1200.0, -1000.0, 5)) == ("-1,100", "-1,200 to -1,000")
 
 

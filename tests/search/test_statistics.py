@@ -209,6 +209,17 @@ def test_constant_scores_that_are_no_pairs_are_not_tested():
     assert welch("accuracy", [1.0, 1.0], [0.5, 0.5]) == (Estimate(0.5, None, None, 2), None)
 
 
+@pytest.mark.parametrize("broken", [[math.inf] * 3, [math.nan, 0.1, 0.2], [math.inf, -math.inf, 0.1]])
+def test_what_is_no_number_on_some_seed_is_unknown_and_no_answer(broken):
+    found = compare("test/rmse", "minimize", broken, [0.1, math.inf, 0.3])
+    assert (found.p, found.p_sign_flip, found.answer, found.winner.low) == (None, None, "unclear", None)
+    assert difference_words(found) == "unknown (not a finite number on every seed)"
+    assert estimate_words("test/rmse", found.winner) == "nan"
+    difference, p = welch("test/rmse", broken, [0.1, 0.2])
+    assert math.isnan(difference.mean)
+    assert p is None
+
+
 def test_p_values_are_corrected_step_by_step():
     assert holm([0.01, 0.04, 0.03, None]) == pytest.approx((0.03, 0.06, 0.06, None))
     assert holm([0.9, 0.8]) == (1.0, 1.0)

@@ -47,17 +47,20 @@ def build_torchvision(fields: TorchvisionFields, input_shape: tuple[int, ...], n
     """Builds a classification network of torchvision.
 
     Raises:
-        ValueError: If torchvision has no such network, or the examples are not colour images.
+        ValueError: If torchvision has no such network, or the examples are not colour images of a size that it reads.
     """
-    from neurosearch.models.torchvision import build_classifier
+    from neurosearch.models.torchvision import build_classifier, require_readable
 
-    num_channels = _image_shape(input_shape, "torchvision")[0]
+    shape = _image_shape(input_shape, "torchvision")
+    num_channels = shape[0]
     if num_channels != 3:
         raise ValueError(
             f"model.kind: torchvision reads colour images, but one example has {num_channels} channels. "
             "Choose model.kind: cnn or resnet_cifar, or repeat the channel three times in the data."
         )
-    return build_classifier(fields.name, num_outputs)
+    network = build_classifier(fields.name, num_outputs)
+    require_readable(network, fields.name, shape)
+    return network
 
 
 def build_vit(fields: VitFields, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":

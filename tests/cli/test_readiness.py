@@ -258,6 +258,26 @@ def test_a_head_that_some_trials_draw_anew_must_be_there(
     assert "training.zap_period_epochs.high: it needs a network whose outputs come straight from" in first
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("vit_b_16", "model.name: vit_b_16 cannot read images of 24 x 24 pixels"), ("regnet_y_400mf", "")],
+)
+def test_a_network_of_torchvision_must_read_images_of_this_size(
+    name: str, told: str, type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (20, 24, 24, 3), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    path = config(
+        data="{kind: npz, path: own.npz}",
+        model=f"{{kind: torchvision, name: {name}}}",
+        training="{epochs: 4}",
+        growth="{kind: static}",
+    )
+    done = type_in("check", path.name, "--data")
+    assert done.code == (2 if told else 0), done.err
+    assert told in done.out + done.err
+
+
 def test_broken_images_within_their_share_are_a_remark(
     type_in: TypeIn, config: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from neurosearch.numbers import figure, places, unit_of
 from neurosearch.search.statistics import Estimate
 
 _MOST_DECIMALS = 9
-_UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_UNITS = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def value_words(metric: str, value: float | None) -> str:
@@ -56,10 +56,11 @@ def _decimals(metric: str, *values: float) -> int:
 
 def amount(value: float) -> str:
     """Writes a large number with three digits and its unit, such as 12.3 G."""
+    rounded = float(f"{value:.3g}")  # first: 999,600 is 1 M, and not 1e+03 k
     for unit, letter in _UNITS:
-        if abs(value) >= unit:
-            return f"{value / unit:.3g} {letter}"
-    return f"{value:.0f}"
+        if abs(rounded) >= unit:
+            return f"{rounded / unit:.3g} {letter}"
+    return f"{rounded:.0f}"
 
 
 def title(metric: str) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from neurosearch.report.material import material_of
-from neurosearch.report.numbers import change_words, mean_words, value_words
+from neurosearch.report.numbers import amount, change_words, mean_words, value_words
 from neurosearch.report.seeds import seeds_section
 from neurosearch.search.statistics import Estimate
 from tests.made_studies import MadeStudy, config_with
@@ -39,6 +39,14 @@ def test_a_difference_is_written_with_its_sign_and_is_never_nothing_where_it_is_
     assert change_words("validation_loss", Estimate(0.0002, None, None, 1)) == ("+.00020", "")
     assert change_words("rmse", Estimate(float("nan"), None, None, 5)) == ("-", "")
     assert change_words("parameters", Estimate(-1100.0, -1200.0, -1000.0, 5)) == ("-1,100", "-1,200 to -1,000")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (999.0, "999"), (999.6, "1 k"), (999_400.0, "999 k"), (999_600.0, "1 M"), (4.04e18, "4.04 E")],
+)
+def test_a_large_number_has_three_digits_and_its_unit(value: float, text: str) -> None:
+    assert amount(value) == text
 
 
 def test_seeds_tell_a_latency_in_milliseconds(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Raw examples for prediction: an npz with key x, or images, brought to the layout the network reads."""
 
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,7 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from neurosearch.data.decoding import BROKEN_BYTES
+from neurosearch.data.folder_parts import images_below
 from neurosearch.data.listing import SUFFIXES
+from neurosearch.data.problems import DataError
 from neurosearch.export.card import Card
 from neurosearch.export.errors import PredictError
 
@@ -21,6 +25,7 @@ Raw = npt.NDArray[Any]
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names by number of channels
 _DEEP_MODES = ("I", "F")  # Pillow cuts these off at 255 when it makes 8 bits of them
 _NAMED = 5  # problems listed by name; more are counted
+_MOST_ROWS, _MOST_BYTES = 256, 1 << 24  # of a batch, as float32: of large images fewer, for layers keep many times that
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,12 @@ class Examples:
     batches: Callable[[int], Iterator[Raw]]
 
 
+def rows_at_once(card: Card) -> int:
+    """Return how many examples go through a network together: as many as little memory holds, whatever their size."""
+    values = max(prod(card.raw_shape), prod(card.input_shape))
+    return max(1, min(_MOST_ROWS, _MOST_BYTES // (4 * values)))
+
+
 def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
     """Return the examples of an npz, named by their rows; float64 becomes float32, as in training.
 
@@ -44,14 +55,15 @@ def open_npz(path: Path, card: Card, _resize: bool) -> Examples:
     """
     try:
         x = _read_x(path)
-    except (OSError, BadZipFile, EOFError, ValueError, zlib.error) as error:
+    except (OSError, BadZipFile, EOFError, ValueError, RuntimeError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         text = f"{path} cannot be read: {reason}. Give an .npz file, an image or a folder of images."
         raise PredictError(text) from error
     if x.ndim == 0 or len(x) == 0:
         raise PredictError(f"x in {path} has shape {x.shape}: there is no example in it. Save one row per example.")
     if x.dtype == np.float64 and card.dtype == "float32":
-        x = x.astype(np.float32)
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, and is refused as not finite
+            x = x.astype(np.float32)
     names = tuple(str(row) for row in range(len(x)))
     return Examples(names, lambda size: (x[start : start + size] for start in range(0, len(x), size)))
 
@@ -78,7 +90,8 @@ def is_images(place: Path) -> bool:
 def open_images(place: Path, card: Card, resize: bool) -> Examples:
     """Return one image, or those below a folder in the order of their paths; all are checked before the first is used.
 
-    Hidden files and folders are passed over, as in training: some systems keep their own beside every image.
+    As in training, hidden files and folders are passed over, since some systems keep their own beside every image, and
+    links are followed; what several lead to is read once.
 
     Raises:
         PredictError: If the network does not read images, or there are none, or some are broken or of another size.
@@ -87,8 +100,11 @@ def open_images(place: Path, card: Card, resize: bool) -> Examples:
     if sides is None or card.dtype != "uint8":
         what = "rows of features" if sides is None else "float32 values, whose scale an image file does not tell"
         raise PredictError(f"the network reads {what}, so {place} cannot be used. Give an .npz with key x.")
+    if card.spec.num_channels not in _MODES:
+        what = f"images of {card.spec.num_channels} channels, which an image file does not have"
+        raise PredictError(f"the network reads {what}, so {place} cannot be used. Give an .npz with key x.")
     folder = place if place.is_dir() else place.parent
-    paths = sorted(path for path in folder.rglob("*") if _is_image(path, folder)) if place.is_dir() else [place]
+    paths = sorted(map(Path, _images_below(folder))) if place.is_dir() else [place]
     if not paths:
         raise PredictError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}).")
     _check_images(paths, place, folder, None if resize else sides)
@@ -133,9 +149,30 @@ def _shape_remedy(shape: tuple[int, ...], card: Card) -> str:
     return " Bring the images to this size; --resize does that to images in a folder."
 
 
-def _is_image(path: Path, folder: Path) -> bool:
-    is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not is_hidden and path.suffix.lower() in SUFFIXES and path.is_file()
+def _images_below(folder: Path) -> Iterator[str]:
+    """Yield the images below a folder; what links lead to comes last, so that it keeps its own name if it has one."""
+    waiting, read = [str(folder)], set[str]()
+
+    def is_new(place: str) -> bool:
+        real = os.path.realpath(place)
+        is_first = real not in read
+        read.add(real)
+        return is_first
+
+    def enter(place: str) -> bool:
+        if os.path.islink(place):  # noqa: PTH114 (a text)
+            waiting.append(place)
+            return False
+        return is_new(place)
+
+    try:
+        while waiting:
+            places, waiting = sorted(waiting), []
+            for place in filter(is_new, places):
+                yield from images_below(Path(place), enter)
+    except DataError as error:
+        text = f"a folder in {folder} cannot be read: {error.__cause__}. Make it readable, or move it away."
+        raise PredictError(text) from error
 
 
 def _check_images(paths: list[Path], place: Path, folder: Path, sides: tuple[int, int] | None) -> None:

@@ -14,13 +14,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from neurosearch.export.card import Card, read_card
 from neurosearch.export.errors import PredictError
-from neurosearch.export.inputs import Examples, check_raw, is_images, open_images, open_npz
+from neurosearch.export.inputs import Examples, check_raw, is_images, open_images, open_npz, rows_at_once
 from neurosearch.export.predictions import Answers, Predictions, Quantities
 
 INPUT_NAME = "raw"
 CARD_KEY = "neurosearch.card"
 
-_BATCH = 256
 _ERRORS_ONLY = 3
 # onnxruntime's errors have no common base but Exception.
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -90,7 +89,7 @@ def predict(network_file: Path, inputs: Path, resize: bool = False) -> Answers:
     open_inputs: Callable[[Path, Card, bool], Examples] = open_images if is_images(inputs) else open_npz
     examples = open_inputs(inputs, network.card, resize)
     rows, highest = [], -np.inf
-    for batch in examples.batches(_BATCH):
+    for batch in examples.batches(rows_at_once(network.card)):
         check_raw(batch, network.card, inputs)
         highest = max(highest, float(batch.max()))
         rows.append(network.run(np.ascontiguousarray(batch)))

@@ -136,7 +136,8 @@ def _save(
     if path.suffix == ".npz":
         np.savez(path, allow_pickle=False, **arrays)
         return
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # A file's name may be no UTF-8: its bytes stand in the table as they are on the disk.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(titles)
         writer.writerows(rows)

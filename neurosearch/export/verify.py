@@ -16,6 +16,7 @@ from neurosearch.data.targets import TargetScaling
 from neurosearch.export.card import Card
 from neurosearch.export.errors import ExportError
 from neurosearch.export.freeze import Deployed
+from neurosearch.export.inputs import rows_at_once
 from neurosearch.export.predict import OnnxNetwork
 from neurosearch.export.rebuild import ModelBuilder, load_network
 
@@ -25,7 +26,6 @@ FILE_NAMES: dict[Format, str] = {"pt2": "network.pt2", "onnx": "network.onnx", "
 
 TOLERANCE = 1e-5
 _ROUNDINGS = 4  # of the sum, on either side, and of mean and product before it
-_BATCH = 256
 
 Raw = npt.NDArray[Any]
 Outputs = npt.NDArray[np.float32]
@@ -90,7 +90,7 @@ def verify(
     Raises:
         ExportError: If a file cannot be loaded, gives other predictions or differs by more than `TOLERANCE`.
     """
-    expected = run_batches(_torch_runner(deployed), raw)
+    expected = run_batches(_torch_runner(deployed), raw, rows_at_once(card))
     differences = {}
     for name in formats:
         found = _outputs(name, folder, card, raw, build_model)
@@ -106,30 +106,30 @@ def verify(
     return differences
 
 
-def run_batches(run: Callable[[Raw], Outputs], raw: Raw) -> Outputs:
-    """Return the outputs for raw examples, run in batches, the first example by itself."""
-    return np.concatenate([run(np.ascontiguousarray(batch)) for batch in _batches(raw)])
+def run_batches(run: Callable[[Raw], Outputs], raw: Raw, size: int) -> Outputs:
+    """Return the outputs for raw examples, run in batches of a size, the first example by itself."""
+    return np.concatenate([run(np.ascontiguousarray(batch)) for batch in _batches(raw, size)])
 
 
-def _batches(raw: Raw) -> Iterator[Raw]:
+def _batches(raw: Raw, size: int) -> Iterator[Raw]:
     yield raw[:1]  # a batch size of 1 is what a graph with a wrong dynamic axis fails at
-    for start in range(1, len(raw), _BATCH):
-        yield raw[start : start + _BATCH]
+    for start in range(1, len(raw), size):
+        yield raw[start : start + size]
 
 
 def _outputs(name: Format, folder: Path, card: Card, raw: Raw, build_model: ModelBuilder) -> Outputs:
-    path = folder / FILE_NAMES[name]
+    path, size = folder / FILE_NAMES[name], rows_at_once(card)
     try:
         match name:
             case "pt2":
-                return run_batches(_torch_runner(torch.export.load(path).module()), raw)
+                return run_batches(_torch_runner(torch.export.load(path).module()), raw, size)
             case "onnx":
                 network = OnnxNetwork(path)
                 written = network.card
-                outputs = run_batches(network.run, raw)
+                outputs = run_batches(network.run, raw, size)
             case "safetensors":
                 rebuilt, written = load_network(folder, build_model)
-                outputs = run_batches(_torch_runner(rebuilt), raw)
+                outputs = run_batches(_torch_runner(rebuilt), raw, size)
             case _:
                 assert_never(name)
     except Exception as error:  # the loaders raise whatever they like; what they said is chained

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 from neurosearch.data.listing import SUFFIXES
 from neurosearch.export.card import make_card
 from neurosearch.export.errors import PredictError
-from neurosearch.export.inputs import check_raw, is_images, open_images, open_npz
+from neurosearch.export.inputs import check_raw, is_images, open_images, open_npz, rows_at_once
 
 
 @pytest.fixture
@@ -20,6 +21,13 @@ def save_images(folder, images):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / name)
     return folder
+
+
+def unknown_compression():
+    np.savez(file := BytesIO(), x=np.zeros((2, 7)))
+    content = bytearray(file.getvalue())
+    content[content.index(b"PK\x01\x02") + 10] = 9  # Deflate64, as some systems pack what is large
+    return bytes(content)
 
 
 def lone_array():
@@ -104,6 +112,31 @@ def test_broken_and_deep_images_are_named_together(cards, tmp_path):
     assert "1 of 4 images have more than 8 bits a channel: deep.png." in str(caught.value)
 
 
+def test_images_behind_links_are_read_once_and_under_their_own_names(cards, tmp_path):
+    inside, outside = save_images(tmp_path / "in", {"a.png": PIXELS, "z/b.png": PIXELS}), tmp_path / "out"
+    save_images(outside, {"c.png": PIXELS})
+    links = {"in/d": outside, "in/e": inside / "z", "out/f": inside, "in/g.png": outside / "c.png"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    examples = open_images(inside, cards["cnn-HWC-resized"], False)
+    assert examples.names == ("a.png", "d/c.png", "g.png", "z/b.png")
+    (inside / "h.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(PredictError, match=r"1 of 5 images cannot be read: h\.png"):
+        open_images(inside, cards["cnn-HWC-resized"], False)
+
+
+def test_images_do_not_have_the_channels_of_every_network(cards, tmp_path):
+    card = replace(cards["cnn-HWC-resized"], raw_shape=(9, 8, 2))
+    with pytest.raises(PredictError, match="reads images of 2 channels, which an image file does not have"):
+        open_images(save_images(tmp_path, {"a.png": PIXELS}), card, False)
+
+
+def test_of_large_examples_fewer_go_through_a_network_together(cards):
+    card = cards["cnn-HWC-resized"]
+    shapes = [((9, 8, 3), (3, 6, 12)), ((224, 224, 3), (3, 224, 224)), ((4000, 6000, 3), (3, 64, 64))]
+    assert [rows_at_once(replace(card, raw_shape=raw, input_shape=read)) for raw, read in shapes] == [256, 27, 1]
+
+
 def test_an_image_cut_off_is_named(cards, tmp_path):
     save_images(tmp_path, {"a.png": PIXELS})
     path = tmp_path / "a.png"
@@ -129,6 +162,13 @@ def test_rows_of_an_npz_are_numbered(cards, tmp_path):
     assert [(len(batch), batch.dtype) for batch in examples.batches(2)] == [(2, np.float32), (1, np.float32)]
 
 
+def test_a_value_beyond_float32_is_refused_without_a_warning(cards, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.full((1, 7), 1e300))
+    [batch] = open_npz(tmp_path / "a.npz", cards["mlp-features"], False).batches(1)
+    with pytest.raises(PredictError, match="not finite"):
+        check_raw(batch, cards["mlp-features"], tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -139,6 +179,7 @@ def test_rows_of_an_npz_are_numbered(cards, tmp_path):
         (lambda path: np.savez(path, x=np.float32(1)), "no example"),
         (lambda path: np.savez(path, x=np.array([{}], dtype=object)), "cannot be read"),
         (lambda path: path.write_bytes(lone_array()), "a lone array"),
+        (lambda path: path.write_bytes(unknown_compression()), "cannot be read: .*compression method"),
         (lambda path: path.write_bytes(damaged_archive()), "cannot be read: .*invalid block type"),
     ],
 )

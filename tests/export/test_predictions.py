@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import numpy as np
 import onnx
@@ -116,3 +117,9 @@ def test_files_of_quantities_hold_a_column_for_each_target(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(PredictError, match=r"folder\.csv is a folder"):
         check_place(tmp_path / "folder.csv")
+
+
+def test_a_name_that_is_no_utf8_stands_in_the_table_as_on_the_disk(tmp_path):
+    found = Quantities((os.fsdecode(b"\xff.png"),), ("y",), np.ones((1, 1), np.float32), ())
+    found.save(tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == b"name,y\r\n\xff.png,1\r\n"

@@ -44,9 +44,9 @@ def test_the_first_example_runs_by_itself():
         return batch
 
     raw = np.arange(600, dtype=np.float32).reshape(600, 1)
-    assert np.array_equal(run_batches(run, raw), raw)
+    assert np.array_equal(run_batches(run, raw, 256), raw)
     assert sizes == [1, 256, 256, 87]
-    assert len(run_batches(run, raw[:1])) == 1
+    assert len(run_batches(run, raw[:1], 256)) == 1
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,11 @@ def confusion_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _stored(folder: Path) -> Mapping[str, Any]:
-    path = folder / _JSON_NAME
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """Returns what is kept; of a damaged file, as a power failure may leave it, nothing."""
+    try:
+        stored: dict[str, Any] = json.loads((folder / _JSON_NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
     return stored
 
 

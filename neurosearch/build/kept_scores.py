@@ -21,9 +21,12 @@ def keep_test_scores(folder: Path, scores: Mapping[str, float]) -> None:
 
 
 def kept_test_scores(folder: Path) -> dict[str, float] | None:
-    """Returns the scores under `test/` names; None where the test part was not read for this network."""
-    path = folder / _NAME
-    if not path.exists():
+    """Returns the scores under `test/` names; None where the test part was not read for this network.
+
+    A damaged file, as a power failure may leave it, counts as none: the same scores are found again.
+    """
+    try:
+        stored: dict[str, float] = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
-    stored: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     return stored

@@ -233,7 +233,10 @@ def _on_first_seed(reports: Sequence[StoredReport]) -> tuple[StoredReport, ...]:
 def _records(folder: StudyFolder, trial: TrialSummary | None) -> tuple[Record, ...]:
     if trial is None or not artifacts_of(folder).fetch(folder.result(trial.number)):
         return ()
-    result = read_result(folder.result(trial.number))
+    try:
+        result = read_result(folder.result(trial.number))
+    except ValueError:  # damaged, or of another version: the storage has all else that is told
+        return ()
     return () if result is None else tuple(each for each in result.records if each["seed_index"] == 0)
 
 

@@ -102,6 +102,14 @@ def without_its_folders(root: Path) -> StoredStudy:
     return study
 
 
+def damaged_files(root: Path) -> StoredStudy:
+    made = MadeStudy(root, config_with(**{"search.trials": 5})).search(5).confirm()
+    for name in ("test.json", "confusion.json", "result.json"):
+        for path in made.folder.trials.rglob(name):
+            path.write_text("{")
+    return made.done()
+
+
 def no_number_on_the_test_part(root: Path) -> StoredStudy:
     values = config_with(**{"search.trials": 5, **REGRESSION})
     made = MadeStudy(root, values, class_counts=()).search(5).confirm()
@@ -131,6 +139,7 @@ SAYS: list[tuple[Make, tuple[str, ...]]] = [
     (several_quantities, ("Quantity by quantity", "&lt;i&gt;height", "rmse")),
     (without_a_final, ("Whether changing neurons", "Nothing was trained on fresh seeds")),
     (without_its_folders, ("changing and fixed neurons", "not here", "The test part has not been read")),
+    (damaged_files, ("The test part has not been read", "The epochs of the best network are not here")),
     (no_number_on_the_test_part, ("test/rmse unknown (not a finite number on every seed)", "test part")),
     (one_seed, ("Too few seeds to say", "1 fresh seed")),
 ]

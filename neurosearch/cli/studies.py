@@ -142,6 +142,7 @@ def outcome_facts(study: "StoredStudy") -> dict[str, Any]:
 
 def study_lines(study: "StoredStudy") -> Iterator[str]:
     """Tells how a study stands, for people."""
+    from neurosearch.cli.screen import epochs_of
     from neurosearch.search.answer import answered
 
     trials, search = study.trials(), study.config.study.search
@@ -158,9 +159,8 @@ def study_lines(study: "StoredStudy") -> Iterator[str]:
         yield from answer.lines()
     for trial in trials:
         if trial.state == "running":
-            epochs = trial.config["training"]["epochs"]
             word = "running" if process else "waiting"
-            yield f"{word}: trial {trial.number}, {trial.kind}, epoch {trial.epochs} of {epochs}"
+            yield f"{word}: trial {trial.number}, {trial.kind}, epoch {trial.epochs} of {epochs_of(trial)}"
     yield from failures(trials)
 
 

@@ -2,6 +2,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from neurosearch.search.lease import LeasedTrial
+from neurosearch.search.trial import trial_updates
+
 TypeIn = Callable[..., Any]
 
 
@@ -34,3 +37,17 @@ def test_a_study_that_is_not_there_is_a_users_mistake(type_in: TypeIn, finished:
     assert done.code == 2
     assert f"there is no study 'tyni' in {finished}. Studies there: tiny." in done.err
     assert type_in("status", "tiny").code == 2
+
+
+def test_a_trial_on_several_seeds_counts_the_epochs_of_all(
+    type_in: TypeIn, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    study = start(tmp_path / "runs", search={"trials": 1, "seeds": 3})
+    trial = study.ask()
+    leased = LeasedTrial(trial.number, trial.role, dict(trial.config), trial.seeds, ())
+    for update in trial_updates(leased, study.stored.folder, "cpu"):
+        study.report(trial.number, update.records)
+        if trial.number in {each.number for each in study.stored.trials() if each.epochs > 2}:
+            break  # amid its second seed
+    study.close()
+    assert "waiting: trial 0, static, epoch 3 of 6\n" in type_in("status", "tiny").out

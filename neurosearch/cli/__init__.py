@@ -9,6 +9,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command that the process was started with, and ends the process."""
+    from neurosearch.cli.streams import mend_streams
+
+    mend_streams()
     from neurosearch.cli.app import app
     from neurosearch.cli.leaving import leave
 

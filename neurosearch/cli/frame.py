@@ -1,12 +1,14 @@
 """The frame around every command: `--json`, `--debug`, and errors told in words with an exit code."""
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from functools import wraps
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +16,11 @@ import typer
 from neurosearch.cli.bars import showing_work
 from neurosearch.cli.options import NAMESPACE, RUNS
 from neurosearch.cli.report import FAILED, WRONG, CommandError, NoSuchStudy, Report, neurosearch, show
+from neurosearch.cli.terminal import GONE, print_into
 
 INTERRUPTED = 130  # what shells use for Ctrl-C
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as one JSON object, and nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -38,7 +42,14 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
             if debug:
                 traceback.print_exc()
             report = failure(error, function.__name__, arguments, debug=debug)
-        show(report, as_json=as_json, whole=whole)
+        try:
+            show(report, as_json=as_json, whole=whole)
+        except OSError as error:
+            if error.errno in GONE:  # who listened has heard enough
+                raise
+            print_into(Path(os.devnull), sys.stdout.fileno())  # else what it did not take would fail again at the end
+            report = failure(error, function.__name__, arguments, debug=debug)
+            show(report, as_json=False)
         raise typer.Exit(report.code)
 
     own = signature(function)
@@ -78,6 +89,9 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
         case OSError() if error.errno in _FULL_DISK:
             place = f" ({error.filename})" if error.filename else ""
             text, code, next_commands = f"the disk is full{place}. Nothing is lost: make room, then go on.", FAILED, ()
+        case OSError() if error.errno in _NO_RIGHTS and error.filename:
+            text = f"{error.filename} cannot be used: {error.strerror}. Mend its rights, or name another place."
+            code, next_commands = FAILED, ()
         case KindError():
             text, code, next_commands = str(error), FAILED, ()
         case ValueError() if _is_ours(error):
@@ -109,7 +123,7 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     again = _worth_typing(name, arguments, WRONG)
     if name == "submit":
         again = (neurosearch(name, arguments["config"], *_where(name, arguments), *overrides),)
-    elif "config" in arguments:
+    elif arguments.get("config"):
         again = (neurosearch("check", arguments["config"], *overrides, *data),)
     return Report({"ok": False, "problems": problems, "exit_code": code}, lines, next=again, code=code)
 
@@ -125,7 +139,7 @@ def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str,
         return (neurosearch("status", arguments["name"], *_where(name, arguments), *there, *database),)
     if code == WRONG:
         return (neurosearch(name, "--help"),)
-    return (neurosearch("check", arguments["config"], "--data") if "config" in arguments else neurosearch("--help"),)
+    return (neurosearch("check", arguments["config"], "--data") if arguments.get("config") else neurosearch("--help"),)
 
 
 def _where(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:

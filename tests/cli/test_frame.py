@@ -46,6 +46,11 @@ def raising(error: BaseException) -> Callable[[], object]:
             FAILED,
             "error: PermissionError: [Errno 13] Permission denied. Run",
         ),
+        (
+            OSError(errno.EACCES, "Permission denied", "runs/a"),
+            FAILED,
+            "error: runs/a cannot be used: Permission denied. Mend its rights, or name another place.",
+        ),
         (KindError("a package is broken."), FAILED, "error: a package is broken."),
         (RuntimeError("boom."), FAILED, "error: RuntimeError: boom. Run the command again with --debug"),
     ],
@@ -121,6 +126,8 @@ def test_the_command_to_type_next_repeats_no_password_of_an_address() -> None:
         (KeyboardInterrupt(), {"name": "a", "folder": Path("runs")}, "neurosearch status a"),
         (CommandError("a"), {"name": "a", "folder": Path("x")}, "neurosearch status a --folder x"),
         (RuntimeError("a"), {}, "neurosearch --help"),
+        (RuntimeError("a"), {"config": None}, "neurosearch --help"),  # an option that was not given
+        (KeyboardInterrupt(), {"config": None}, "neurosearch --help"),
     ],
 )
 def test_after_every_error_there_is_something_to_type(

@@ -1,5 +1,7 @@
 """All commands under one name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -60,12 +62,18 @@ class _Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Takes the words apart, as typed."""
         ctx.meta[_AS_JSON] = "--json" in args
-        return super().parse_args(ctx, args)
+        with self._telling(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command that was typed."""
-        try:
+        with self._telling(ctx):
             return super().invoke(ctx)
+
+    @contextmanager
+    def _telling(self, ctx: Any) -> Iterator[None]:
+        try:
+            yield
         except typer.TyperException as error:
             if not ctx.meta[_AS_JSON]:
                 raise

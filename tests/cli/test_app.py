@@ -74,6 +74,7 @@ def test_a_wrong_command_is_a_users_mistake(type_in: Callable[..., Any]) -> None
         (("check", "a.yaml", "--nonsense"), "No such option: --nonsense", "neurosearch check --help"),
         (("best", "a", "--top", "two"), "Invalid value for '--top': ", "neurosearch best --help"),
         (("chek",), "No such command 'chek'. Did you mean 'check'", "neurosearch --help"),
+        (("--nonsense", "check", "a.yaml"), "No such option: --nonsense", "neurosearch --help"),
     ],
 )
 def test_a_wrong_command_is_json_where_asked(
@@ -84,6 +85,11 @@ def test_a_wrong_command_is_json_where_asked(
     assert told in done.facts["error"]
     assert not done.facts["ok"]
     assert (type_in(*words).code, type_in(*words).out) == (2, "")
+
+
+def test_json_before_the_command_is_refused_as_json(type_in: Callable[..., Any]) -> None:
+    done = type_in("--json", "check", "a.yaml")
+    assert (done.code, "No such option: --json" in done.facts["error"]) == (2, True)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -31,6 +31,16 @@ def doctor(
     ] = None,
 ) -> Report:
     """Examine this machine in seconds: versions, GPU, compiler, memory, Ray, storage, MLflow, disk, clock; no trial."""
+    from neurosearch.config.database import without_login, without_password
+
+    asked = {
+        "--folder": None if folder == RUNS else folder,
+        "--database": database and without_password(database),
+        "--tracking": uri and without_login(uri),
+        "--address": address,
+        "--config": config,
+    }
+    again = neurosearch("doctor", *(word for option, value in asked.items() if value for word in (option, value)))
     named: tuple[Callable[[], Finding], ...] = ()
     compiles = False
     if config is not None:
@@ -62,8 +72,6 @@ def doctor(
         findings = [future.result() for future in [pool.submit(check) for check in checks]]
     wrong = sum(finding.state == "wrong" for finding in findings)
     facts = {"ok": not wrong, "findings": [finding.facts() for finding in findings]}
-    options = [] if folder == RUNS else ["--folder", folder]
-    again = neurosearch("doctor", *(options if config is None else ["--config", config]))
     return Report(
         facts,
         tuple(finding.line for finding in findings),

@@ -177,8 +177,8 @@ def clock(folder: Path) -> Finding:
 
 
 def existing(folder: Path) -> Path:
-    """Returns the folder, or the nearest one above it that exists."""
-    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    """Returns the folder, or the nearest one above it that exists, as far as this user may see."""
+    return next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))  # noqa: PTH110  # it fails
 
 
 def _unfit(requirement: str) -> Iterator[str]:

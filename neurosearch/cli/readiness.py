@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from neurosearch.cli.data_words import DataWords, words_of
+from neurosearch.cli.machine_health import existing
 from neurosearch.cli.metric_readiness import metric_problems
 from neurosearch.cli.outage import ServersAway, is_outage
 from neurosearch.cli.storage_readiness import storage_problems
@@ -247,7 +248,7 @@ def _field_and_text(message: str) -> tuple[str, str]:
 def _folder_problems(study: StudyConfig, variants: tuple[_Variant, ...]) -> Iterator[Problem]:
     folder = Path(study.study.storage.folder)
     place = study.template.source.place(("storage", "folder"))
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    there = existing(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass

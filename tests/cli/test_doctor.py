@@ -23,7 +23,25 @@ def test_what_is_wrong_has_a_remedy_and_an_exit_code(type_in: Callable[..., Any]
     assert done.code == 3
     assert "wrong  Ray: no cluster answers at 127.0.0.1:1: Connection refused. Start it with `ray start" in done.err
     assert "If it is damaged, move it away" in done.err
-    assert done.err.endswith("next: neurosearch doctor\n")
+    assert done.err.endswith("next: neurosearch doctor --address 127.0.0.1:1\n")
+
+
+def test_what_was_wrong_is_examined_again(type_in: Callable[..., Any], config: Callable[..., Path]) -> None:
+    words = (
+        "--folder",
+        "mine",
+        "--tracking",
+        "http://127.0.0.1:1",
+        "--address",
+        "127.0.0.1:1",
+        "--config",
+        config().name,
+    )
+    assert type_in("doctor", *words, "--json").facts["next"] == [" ".join(("neurosearch", "doctor", *words))]
+    sqlite = "sqlite:///no/such/folder.db"
+    assert type_in("doctor", "--database", sqlite, "--json").facts["next"] == [
+        f"neurosearch doctor --database {sqlite}"
+    ]
 
 
 def test_a_compiler_is_missed_where_a_config_needs_one(

@@ -7,6 +7,7 @@ import pytest
 
 from neurosearch.cli import machine_health
 from neurosearch.cli.machine_health import Finding, clock, disk, existing, gpu, memory, versions
+from tests.readers import as_reader, readable_folder
 
 GIB = 2**30
 
@@ -103,3 +104,9 @@ def test_a_study_from_the_future_gives_the_clock_away(tmp_path: Path) -> None:
     os.utime(journal, (time.time() + 3600, time.time() + 3600))
     finding = clock(tmp_path)
     assert (finding.state, "in the future" in finding.text) == ("mind", True)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_where_its_path_ends(tmp_path: Path) -> None:
+    with readable_folder() as folder:  # nobody may look into those that pytest makes, if root made them
+        found = as_reader(folder, lambda: str(existing(tmp_path / "a")))
+    assert found in {str(tmp_path), *map(str, tmp_path.parents)}

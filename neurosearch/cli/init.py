@@ -1,12 +1,17 @@
 """`neurosearch init`: the first config, from few questions or from options."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurosearch.cli.frame import command
 from neurosearch.cli.report import CommandError, Report, neurosearch
+
+if TYPE_CHECKING:
+    from neurosearch.config.base import Problem
 
 
 @command
@@ -37,6 +42,7 @@ def init(  # noqa: PLR0913, PLR0917  # an option for each answer
     """Write a commented config that passes `check`: asks a few questions on a terminal, or takes options."""
     from neurosearch.cli.answers import Asked, Given, starter
     from neurosearch.cli.typed_paths import seen_from
+    from neurosearch.config.base import ConfigError
     from neurosearch.config.load import study_from_text
     from neurosearch.config.starter import starter_text
 
@@ -47,7 +53,10 @@ def init(  # noqa: PLR0913, PLR0917  # an option for each answer
     target = out if out is not None else Path(f"{chosen.name}.yaml")
     chosen, moved = seen_from(target.parent, chosen)
     text = starter_text(chosen)
-    study = study_from_text(text, target)
+    try:
+        study = study_from_text(text, target)
+    except ConfigError as error:
+        raise ConfigError(tuple(_where_typed(each, given.fields) for each in error.problems)) from error
     _write(target, text)
     new_schema = _write_schema(target.parent / schema)
     facts = {"ok": True, "config": str(target), "study": study.study.name, "schema": str(target.parent / schema)}
@@ -66,8 +75,15 @@ def _name(name: str | None, out: Path | None) -> str | None:
     return out.stem if name is None and out is not None else name
 
 
+def _where_typed(problem: "Problem", fields: tuple[str, ...]) -> "Problem":
+    """Returns a problem of a field with the option that gave it: the file in which it has a line is not written."""
+    typed = (text for text in fields if problem.field.startswith(text.partition("=")[0].strip()))
+    text = next(typed, None)
+    return problem if text is None else replace(problem, where=f"--field {text}")
+
+
 def _refuse_to_overwrite(path: Path | None) -> None:
-    if path is not None and path.exists():
+    if path is not None and os.path.exists(path):  # noqa: PTH110  # what cannot be a file is told when it is written
         raise CommandError(f"{path} is there already, and is not overwritten. Name another file, or move it away.")
 
 

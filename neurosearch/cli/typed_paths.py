@@ -29,7 +29,7 @@ def seen_from(folder: Path, starter: Starter) -> tuple[Starter, Mapping[str, str
             return value
         if not Path(value).exists() and (folder / value).resolve().exists():
             return value
-        there = os.path.relpath(Path(value).resolve(), folder.resolve())
+        there = os.path.relpath(_absolute(value), folder.resolve())
         if there == os.path.normpath(value):
             return value
         moved[".".join(map(str, path))] = there
@@ -37,3 +37,12 @@ def seen_from(folder: Path, starter: Starter) -> tuple[Starter, Mapping[str, str
 
     values = with_files({"data": dict(starter.data), "model": dict(starter.model)}, moved_to)
     return replace(starter, data=values["data"], model=values["model"]), moved
+
+
+def _absolute(value: str) -> Path:
+    """Returns the whole path, with the links in it: they may lead elsewhere when the data is read.
+
+    Not with `..` in it, which leads out of what the link before it leads to.
+    """
+    path = Path(value)
+    return path.resolve() if ".." in path.parts else path.absolute()

@@ -83,10 +83,25 @@ def test_files_are_named_as_the_config_sees_them(type_in: TypeIn, out: str, word
     assert f"\n  {line}\n" in Path(out).read_text()
 
 
-@pytest.mark.parametrize("out", ["/proc/g.yaml", "file/g.yaml"])
+def test_a_link_to_the_data_stays_a_link(type_in: TypeIn) -> None:
+    Path("store/v1").mkdir(parents=True)
+    Path("store/v1/x.npz").touch()
+    Path("now").symlink_to("store/v1")
+    Path("x.npz").symlink_to("store/v1/x.npz")
+    for out, typed, written in (
+        ("a.yaml", "x.npz", "x.npz"),
+        ("b.yaml", "now/x.npz", "now/x.npz"),
+        ("sub/c.yaml", "now/x.npz", "../now/x.npz"),
+        ("d.yaml", "now/../v1/x.npz", "store/v1/x.npz"),  # what is beside the folder that the link leads to
+    ):
+        assert type_in("init", out, "--data", "npz", "--path", typed).code == 0
+        assert f"\n  path: {written}\n" in Path(out).read_text()
+
+
+@pytest.mark.parametrize("out", ["/proc/g.yaml", "file/g.yaml", f"folder/{'g' * 300}.yaml"])
 def test_a_file_that_cannot_be_written_is_told(type_in: TypeIn, out: str) -> None:
     Path("file").write_text("")
-    done = type_in("init", out)
+    done = type_in("init", out, "--name", "g")
     assert done.code == 2
     assert out.rpartition("/")[0] in done.err
     assert "Name " in done.err
@@ -106,8 +121,8 @@ def test_a_file_that_cannot_be_written_is_told(type_in: TypeIn, out: str) -> Non
         (("--limit", "parameters=²"), "no whole number"),
         (("--limit", f"parameters={'9' * 5000}"), "no whole number"),
         (("--field", "growth.kind=static"), "write data.NAME=VALUE or model.NAME=VALUE"),
-        (("--field", "data.split_seed=-1"), "data.split_seed"),
-        (("--field", "data.nonsense=1"), "data.nonsense"),
+        (("--field", "data.split_seed=-1"), "--field data.split_seed=-1: data.split_seed: must be at least 0"),
+        (("--field", "data.nonsense=1"), "--field data.nonsense=1: data.nonsense: unknown key"),
     ],
 )
 def test_what_will_not_do_is_told_and_nothing_is_written(type_in: TypeIn, words: tuple[str, ...], told: str) -> None:

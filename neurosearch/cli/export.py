@@ -1,5 +1,6 @@
 """`neurosearch export`: writes a trial's network as files that run without this package."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,11 +41,30 @@ def export(
             code=NOTHING_FEASIBLE,
             next_commands=next_commands(study),
         )
+    place = out if out is not None else study.folder.export
+    check_rights(place)
     from neurosearch.cli.delivery import deliver_trial
 
-    delivery = deliver_trial(study, chosen, out if out is not None else study.folder.export, epoch)
+    delivery = deliver_trial(study, chosen, place, epoch)
     return Report(
         {"study": name, **delivery.facts()},
         tuple(delivery.lines()),
         next=(neurosearch("predict", delivery.exported.folder, "INPUTS"), shows(study)),
     )
+
+
+def check_rights(place: Path) -> None:
+    """Refuses a folder that cannot be made, before a network is traced for it.
+
+    Raises:
+        CommandError: It cannot.
+    """
+    from neurosearch.cli.machine_health import existing
+
+    above = existing(place.absolute().parent)
+    if not above.is_dir():
+        raise CommandError(f"{above} is a file, so {place} cannot be made. Name another folder by --out.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise CommandError(
+            f"{place} cannot be written: this user may not write in {above}. Name a folder elsewhere by --out."
+        )

@@ -50,7 +50,8 @@ def predict(
         **predictions.facts(),
         "warnings": list(predictions.warnings),
     }
-    again = (neurosearch("predict", network, inputs, "--out", "predictions.csv"),) if out is None else ()
+    resized = ("--resize",) if resize else ()
+    again = (neurosearch("predict", network, inputs, *resized, "--out", "predictions.csv"),) if out is None else ()
     return Report(facts, tuple(_lines(predictions, out)), next=again)
 
 

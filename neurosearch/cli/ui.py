@@ -27,13 +27,16 @@ def ui(
     port: Annotated[int, typer.Option("--port", help="TCP port.", min=1, max=65535)] = 5000,
 ) -> Report:
     """Show the studies in MLflow's pages until Ctrl-C; only this machine can open them."""
-    from neurosearch.cli.studies import open_study
+    from neurosearch.cli.studies import on_study, open_study
     from neurosearch.tracking.store import StoreError, choose_store
     from neurosearch.tracking.ui import run_ui, ui_command
 
-    uri = None
+    typed = {"--host": host, "--port": port}
+    where = [word for option, value in typed.items() if value not in ("127.0.0.1", 5000) for word in (option, value)]
+    again, uri = neurosearch("ui", *(() if folder == RUNS else ("--folder", folder)), *where), None
     if name is not None:
         study = open_study(name, folder, database)
+        again = on_study("ui", study, *where)
         folder, uri = study.folder.root, study.config.study.tracking.uri
     store = choose_store(folder, uri)
     try:
@@ -47,4 +50,4 @@ def ui(
         )
     except StoreError as error:
         raise CommandError(str(error), code=FAILED) from error
-    return Report({"store": store.shown}, ("closed.",), next=(neurosearch("ui"),))
+    return Report({"store": store.shown}, ("closed.",), next=(again,))

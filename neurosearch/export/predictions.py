@@ -4,6 +4,7 @@ Shape letters: N examples, C classes, T targets.
 """
 
 import csv
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,8 @@ def check_place(path: Path) -> None:
     """Refuse a file that predictions cannot be saved to; to be asked before they are made, which may take long.
 
     Raises:
-        PredictError: If the name ends in neither `.csv` nor `.npz`, is that of a folder, or its folder is not there.
+        PredictError: If the name ends in neither `.csv` nor `.npz`, is that of a folder, its folder is not there, or it
+            may not be written.
     """
     if not path.parent.is_dir():
         raise PredictError(f"there is no folder {path.parent} for {path.name}. Make it, or name another place.")
@@ -127,6 +129,8 @@ def check_place(path: Path) -> None:
         raise PredictError(f"{path} is neither .csv nor .npz. Give the output one of these endings.")
     if path.is_dir():
         raise PredictError(f"{path} is a folder. Name a file.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PredictError(f"{path} may not be written by this user. Name another place.")
 
 
 def _save(
@@ -136,8 +140,8 @@ def _save(
     if path.suffix == ".npz":
         np.savez(path, allow_pickle=False, **arrays)
         return
-    # A file's name may be no UTF-8: its bytes stand in the table as they are on the disk.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    # A file's name may be no UTF-8; the table is all the same, with such bytes as \udcff.
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(titles)
         writer.writerows(rows)

@@ -1,12 +1,18 @@
 import json
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neurosearch.cli.delivery import log_file
+from neurosearch.cli.export import check_rights
+from neurosearch.cli.machine_health import existing
+from neurosearch.export.predictions import check_place
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.run import _make_ready
 from neurosearch.search.study import Study
@@ -134,6 +140,31 @@ def test_predictions_are_written_to_a_file(type_in: TypeIn, exported: dict[str, 
     done = type_in("predict", exported["folder"], "new.npz", "--out", "p.csv")
     assert done.out == "3 predictions written to p.csv\n"
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 4
+
+
+def test_images_of_any_name_and_size_are_predicted(type_in: TypeIn, exported: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    Image.new("L", (16, 16)).save(folder / "a.png")
+    (folder / "a.png").rename(folder / os.fsdecode(b"\xff.png"))
+    shown = type_in("predict", exported["folder"], "new", "--resize", "--json").facts
+    assert [each["name"] for each in shown["predictions"]] == ["\udcff.png"]
+    assert shown["next"] == [f"neurosearch predict {exported['folder']} new --resize --out predictions.csv"]
+    assert type_in(*shlex.split(shown["next"][0])[1:]).code == 0
+    assert (tmp_path / "predictions.csv").read_text("utf-8").splitlines()[1].startswith("\\udcff.png,")
+
+
+def test_a_place_that_may_not_be_written_is_told(type_in: TypeIn, finished: Path) -> None:
+    with readable_folder() as place:
+        assert existing(place) == place
+        exporting = as_reader(place, lambda: check_rights(place / "a" / "net"))
+        predicting = as_reader(place, lambda: check_place(place / "p.csv"))
+        why = f"this user may not write in {place}. Name a folder elsewhere by --out."
+        assert exporting == f"CommandError: {place}/a/net cannot be written: {why}"
+        assert predicting == f"PredictError: {place}/p.csv may not be written by this user. Name another place."
+    Path("file").touch()
+    below = type_in("export", "tiny", "--folder", finished, "--out", "file/net")
+    assert (below.code, "file is a file, so file/net cannot be made" in below.err) == (2, True)
 
 
 def test_inputs_that_do_not_fit_are_refused_in_words(type_in: TypeIn, exported: dict[str, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -162,7 +163,7 @@ def _memory_facts(
     on_gpu = device.type == "cuda"
     needs = [memory_need(each, opened_data(each, folder).manifest, on_gpu=on_gpu) for each in configs]
     largest = max(needs, key=lambda need: need.total)
-    process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # with the libraries that a worker has, too
+    process = _process_bytes()  # with the libraries that a worker has, too
     at_once = study.study.search.concurrency * (process + (0 if on_gpu else largest.total))
     return {
         **asdict(largest),
@@ -171,6 +172,12 @@ def _memory_facts(
         "all_at_once_bytes": at_once,
         "machine_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
+
+
+def _process_bytes() -> int:
+    """Returns the most memory that this process held so far, in bytes; Linux counts it in KiB, macOS in bytes."""
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else 1024 * held
 
 
 def plan_lines(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,13 @@ def test_a_plan_tells_trials_epochs_time_and_memory_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
 
+def test_a_process_is_measured_in_the_unit_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_kib = planning._process_bytes()
+    assert 2**24 < in_kib < 2**40
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert 1024 * planning._process_bytes() == pytest.approx(in_kib, rel=0.1)
+
+
 @pytest.fixture
 def searched(config: Config) -> Path:
     rate = "{search: log_uniform, low: 1e-3, high: 1e-1}"

@@ -27,6 +27,8 @@ from neurosearch.config.weights import SUFFIXES, pinned
 from neurosearch.config.yaml_source import Source, parse_yaml, read_yaml
 
 _LISTS = frozenset({"train_list", "test_list"})
+#: Folders of studies, which start from the working directory.
+_FOLDERS: tuple[Path, ...] = (("storage", "folder"), ("search", "warm_start", "folder"))
 
 
 @dataclass(frozen=True)
@@ -199,17 +201,21 @@ def _with_addresses(value: Any) -> Any:
 def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
     """Makes every path of data, weights and certificates absolute, so that a study resumes from any working directory.
 
-    Weights get the hash of their content beside: a study depends on what the file holds, not on its name.
+    Weights get the hash of their content beside: a study depends on what the file holds, not on its name. Folders of
+    studies are expanded alone.
     """
     problems: list[Problem] = []
 
-    def absolute(value: str, path: Path) -> str:
-        expanded = os.path.expandvars(value)
+    def expanded(value: str, path: Path) -> str:
+        found = os.path.expandvars(value)
         problems.extend(
             Problem(source.place(path), dotted(path), f"the environment variable {name} is not set. Set it.")
-            for name in re.findall(r"\$\{?(\w+)", expanded)
+            for name in re.findall(r"\$\{?(\w+)", found)
         )
-        file = str(folder / FilePath(expanded).expanduser())
+        return os.path.expanduser(found)  # noqa: PTH111  # of another's home that is not there it makes no error
+
+    def absolute(value: str, path: Path) -> str:
+        file = str(folder / expanded(value, path))
         if path[0] != "model" or not file.endswith(SUFFIXES) or outside(file) is not None:
             return file
         try:
@@ -220,4 +226,15 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
             return file
 
     values = with_files(_with_list_addresses(source.values), absolute)
+    for path in _FOLDERS:
+        values = _with(values, path, lambda text, path=path: expanded(text, path))
     return Source(values, source.places, source.name, (*source.problems, *problems))
+
+
+def _with(values: Any, path: Path, of: Callable[[str], str]) -> Any:
+    """Returns values in which `of` has replaced the text at a path, if there is one."""
+    if not path:
+        return of(values) if isinstance(values, str) else values
+    if not isinstance(values, dict) or path[0] not in values:
+        return values
+    return {**values, path[0]: _with(values[path[0]], path[1:], of)}

@@ -165,7 +165,7 @@ class WarmStartFields(Fields):
 
     study: Annotated[str, Field(min_length=1)] = Field(description="Name of the earlier study")
     folder: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="Storage folder that it is in; absent: the one of this study"
+        None, description="Storage folder that it is in, written as storage.folder; absent: the one of this study"
     )
 
 

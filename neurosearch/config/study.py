@@ -88,7 +88,10 @@ class StorageFields(Fields):
 
     folder: Annotated[str, Field(min_length=1)] = Field(
         "runs",
-        description="Folder of all studies, relative to the working directory; each has one of its own name in it",
+        description=(
+            "Folder of all studies, relative to the working directory, ~ and $VARIABLES expanded; each has one of its "
+            "own name in it"
+        ),
     )
     database: str | None = Field(
         None,

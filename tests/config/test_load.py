@@ -206,6 +206,18 @@ def test_data_paths_are_relative_to_the_config_file(
             assert paths == meant
 
 
+def test_folders_of_studies_are_relative_to_the_working_directory(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/homes/someone")
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    for written, meant in (
+        ("my runs", "my runs"),
+        ("~/runs", "/homes/someone/runs"),
+        ("$SCRATCH/runs", "/scratch/runs"),
+    ):
+        study = load(*_minimal_with(f"storage.folder={written}", f"search.warm_start={{study: a, folder: {written}}}"))
+        assert (study.study.storage.folder, study.study.search.warm_start.folder) == (meant, meant)
+
+
 def test_list_files_are_relative_to_the_config_file_too(load: Load, tmp_path: Path) -> None:
     written = ("data.kind=image_list", "data.path=.", "data.train_list=a.txt", "data.test_list=lists/b.txt")
     data = load(*_minimal_with(*written)).to_mapping()["data"]
@@ -224,6 +236,8 @@ def test_a_path_with_an_unset_variable_is_refused(problems: Problems, monkeypatc
     assert [(each.field, each.text) for each in found] == [
         ("data.path", "the environment variable NOWHERE_SET is not set. Set it.")
     ]
+    (folder,) = problems(*_minimal_with("storage.folder=${NOWHERE_SET}/runs"))
+    assert (folder.field, folder.text) == ("storage.folder", "the environment variable NOWHERE_SET is not set. Set it.")
 
 
 def test_a_missing_file_is_told_with_its_remedy() -> None:

@@ -35,7 +35,7 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
         try:
             facts_only = as_json or whole  # whatever our rooms and third parties print is no fact
             with showing_work(), redirect_stdout(sys.stderr) if facts_only else nullcontext():
-                report = function(**arguments)
+                report = function(**{name: _expanded(value) for name, value in arguments.items()})
         except (typer.Exit, typer.Abort):
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last frame: all that escapes is told
@@ -110,7 +110,6 @@ def failure(error: BaseException, name: str, arguments: dict[str, Any], *, debug
 
 def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     from neurosearch.cli.outage import ServersAway
-    from neurosearch.config.database import without_password
 
     problems = [{"where": each.where, "field": each.field, "text": each.text} for each in error.problems]
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
@@ -118,7 +117,7 @@ def _config_report(error: Any, name: str, arguments: dict[str, Any]) -> Report:
     remedy = "Start again when the server answers" if is_away else "Mend and check again"
     lines = (*(str(each) for each in error.problems), f"{count} found; nothing was started. {remedy}.")
     code = FAILED if is_away else WRONG
-    overrides = [word for text in arguments.get("overrides") or () for word in ("--set", without_password(text))]
+    overrides = _set_words(arguments)
     data = ["--data"] if arguments.get("data", True) else []
     again = _worth_typing(name, arguments, WRONG)
     if name == "submit":
@@ -139,7 +138,15 @@ def _worth_typing(name: str, arguments: dict[str, Any], code: int) -> tuple[str,
         return (neurosearch("status", arguments["name"], *_where(name, arguments), *there, *database),)
     if code == WRONG:
         return (neurosearch(name, "--help"),)
-    return (neurosearch("check", arguments["config"], "--data") if arguments.get("config") else neurosearch("--help"),)
+    if not arguments.get("config"):
+        return (neurosearch("--help"),)
+    return (neurosearch("check", arguments["config"], *_set_words(arguments), "--data"),)
+
+
+def _set_words(arguments: dict[str, Any]) -> list[str]:
+    from neurosearch.config.database import without_password
+
+    return [word for text in arguments.get("overrides") or () for word in ("--set", without_password(text))]
 
 
 def _where(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
@@ -152,6 +159,11 @@ def _where(name: str, arguments: dict[str, Any]) -> tuple[str, ...]:
     address = without_login(arguments.get("address") or "")
     is_job_server = name == "submit" or "://" in address  # any other is joined as a driver, and not asked
     return ("--address", address) if address and is_job_server else ()
+
+
+def _expanded(value: Any) -> Any:
+    """Returns a path with its ~ replaced, which shells leave as it is in such as --folder=~/runs."""
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -123,6 +123,7 @@ def test_the_command_to_type_next_repeats_no_password_of_an_address() -> None:
         (CommandError("a", next_commands=("do this",)), {}, "do this"),
         (CommandError("a"), {}, "neurosearch export --help"),
         (RuntimeError("a"), {"config": "a.yaml", "overrides": None}, "neurosearch check a.yaml --data"),
+        (RuntimeError("a"), {"config": "a.yaml", "overrides": ["x=1"]}, "neurosearch check a.yaml --set x=1 --data"),
         (KeyboardInterrupt(), {"name": "a", "folder": Path("runs")}, "neurosearch status a"),
         (CommandError("a"), {"name": "a", "folder": Path("x")}, "neurosearch status a --folder x"),
         (RuntimeError("a"), {}, "neurosearch --help"),
@@ -182,3 +183,16 @@ def test_an_error_is_json_where_json_was_asked_for() -> None:
 def test_the_signature_that_typer_reads_has_both_options() -> None:
     help_text = CliRunner().invoke(app_of(noisy), ["--help"]).stdout
     assert all(option in help_text for option in ("--number", "--json", "--debug", "Say something."))
+
+
+def placed(folder: Path) -> Report:
+    """Say where."""
+    return Report({"folder": str(folder)}, ())
+
+
+def test_a_home_that_the_shell_left_in_a_path_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/homes/someone")
+    done = CliRunner().invoke(app_of(placed), ["--json", "--", "~/runs"])
+    assert json.loads(done.stdout)["folder"] == "/homes/someone/runs"
+    unknown = CliRunner().invoke(app_of(placed), ["--json", "--", "~no-such-user/runs"])
+    assert (unknown.exit_code, "home directory" in json.loads(unknown.stdout)["error"]) == (FAILED, True)

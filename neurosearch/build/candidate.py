@@ -38,11 +38,11 @@ def finish_candidate(
         raise ValueError(
             f"{state} cannot be read: {error.strerror}. Only epochs on the front are kept; status lists them."
         ) from error
-    # Nothing is trained any more, so all that the number of epochs decides is that this one was the last.
-    shortened = without_weights(config).model_copy(
-        update={"training": config.training.model_copy(update={"epochs": epoch})}
-    )
-    payload["settings"]["epochs"] = epoch
+    # No step is taken any more, so all that the number of epochs decides is that this one was the last; and what steps
+    # were compiled by need not be on this machine.
+    training = config.training.model_copy(update={"epochs": epoch, "compile": False})
+    shortened = without_weights(config).model_copy(update={"training": training})
+    payload["settings"] |= {"epochs": epoch, "compiled": False}
     with TemporaryDirectory() as place:
         (Path(place) / checkpoint_name(epoch)).write_bytes(encode(payload))
         final = build_trainer(shortened, data, Path(place), torch.device("cpu")).finish()

@@ -11,7 +11,7 @@ from neurosearch.build.trial import build_model, build_trainer
 from neurosearch.config.trial import TrialConfig
 from neurosearch.data.prepared import PreparedData
 from neurosearch.search.candidates import candidate_file, keep_candidate
-from neurosearch.training.checkpoint import checkpoint_name
+from neurosearch.training.checkpoint import checkpoint_name, decode, encode
 
 GROWTH = [
     {"kind": "static"},
@@ -59,3 +59,17 @@ def test_the_file_that_a_training_started_from_is_not_needed_at_its_end(
     metrics = finish_candidate(config, digits, candidate_file(tmp_path, 1), 1, tmp_path / "candidate")
     network = load_final(config, digits.manifest, tmp_path / "candidate")
     assert sum(parameter.numel() for parameter in network.parameters()) == metrics[names.PARAMETERS]
+
+
+def test_a_network_of_compiled_steps_needs_no_compiler_at_its_end(
+    trial: Callable[..., TrialConfig], digits: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for record in build_trainer(trial(), digits, tmp_path, torch.device("cpu")).epochs():
+        keep_candidate(tmp_path, checkpoint_name(record.epoch), record.epoch)
+    state = candidate_file(tmp_path, 1)
+    payload = decode(state.read_bytes())
+    payload["settings"]["compiled"] = True  # as another machine has left it
+    state.write_bytes(encode(payload))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    config = trial(training={"epochs": 2, "learning_rate": 0.01, "compile": True})
+    assert finish_candidate(config, digits, state, 1, tmp_path / "candidate")

@@ -12,10 +12,13 @@ def main() -> None:
     from neurosearch.cli.streams import mend_streams
 
     mend_streams()
-    from neurosearch.cli.app import app
     from neurosearch.cli.leaving import leave
 
     try:
+        from neurosearch.cli.app import app
+
         app(prog_name="neurosearch")
     except SystemExit as done:
         leave(done.code)
+    except KeyboardInterrupt:  # before any command had begun, which would have told it
+        leave(130)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -227,7 +228,7 @@ def _with_absolute_paths(source: Source, folder: FilePath) -> Source:
 
     values = with_files(_with_list_addresses(source.values), absolute)
     for path in _FOLDERS:
-        values = _with(values, path, lambda text, path=path: expanded(text, path))
+        values = _with(values, path, partial(expanded, path=path))
     return Source(values, source.places, source.name, (*source.problems, *problems))
 
 

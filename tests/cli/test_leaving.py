@@ -46,3 +46,20 @@ def test_a_text_as_exit_code_is_printed_as_python_does() -> None:
     program = "from neurosearch.cli.leaving import leave; leave('no such thing')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "no such thing\n")
+
+
+def test_ctrl_c_while_the_commands_are_loaded_shows_no_traceback() -> None:
+    program = """
+        import sys
+        from neurosearch.cli import main
+        class Interrupted:
+            def find_spec(self, name, path, target=None):
+                if name == "neurosearch.cli.app":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupted())
+        main()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

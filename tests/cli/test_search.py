@@ -127,7 +127,7 @@ def test_the_same_name_again_is_refused_with_what_to_type(folder: Path, searched
 
 
 def test_ctrl_c_stops_cleanly_and_resume_goes_on(folder: Path) -> None:
-    words = ("--set", "name=stopped", "--set", "training.epochs=150", "--set", "tracking.enabled=false")
+    words = ("--set", "name=stopped", "--set", "training.epochs=400", "--set", "tracking.enabled=false")
     words += ("--set", "search.concurrency=1")
     process = command(folder, "search", "main-job.yaml", *words)
     checkpoints = folder / "runs" / "stopped" / "trials"
@@ -148,7 +148,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(folder: Path) -> None:
     after = _status(folder)
     assert after["counts"]["running"] == after["counts"]["failed"] == 0
     assert [trial["params"] for trial in after["trials"]] == [trial["params"] for trial in before["trials"]]
-    assert all(trial["epochs"] == 150 for trial in after["trials"])
+    assert all(trial["epochs"] == 400 for trial in after["trials"])
 
 
 def _status(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A whole search on a terminal."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +39,7 @@ def test_a_search_whose_terminal_disappears_goes_on_to_its_end(
     words = ("--set", "tracking.enabled=false", "--set", "training.epochs=30")
     terminal = open_terminal(*SEARCH, str(config(**TWO)), *QUICK, *words)
     terminal.read_until(lambda shown: "searching" in shown)
-    os.close(terminal.descriptor)
+    terminal.close()
     assert terminal.process.wait(_SECONDS) == 0
     folder = StudyFolder(tmp_path / "runs", "tiny")
     assert [trial.state for trial in StoredStudy(folder).trials()] == ["finished", "finished"]

@@ -219,8 +219,12 @@ def test_a_hang_ends_one_trial_and_memory_that_ran_out_is_tried_again(folder):
 
 
 @pytest.mark.slow
-def test_a_worker_that_was_ended_for_memory_is_tried_again_alone_and_then_fails_its_trial(folder, monkeypatch):
+@pytest.mark.parametrize("milliseconds", [250, 9000], ids=["while it starts", "while it trains"])
+def test_a_worker_that_was_ended_for_memory_is_tried_again_alone_and_then_fails_its_trial(
+    folder, monkeypatch, milliseconds
+):
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")  # of the machine: less than any worker takes
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", str(milliseconds))
     config = make_study({"epochs": 100_000}, {"trials": 1, "concurrency": 2, "control": False, "finalists": 0})
     result = run_search(config, folder)
     assert result.counts["failed"] == 1

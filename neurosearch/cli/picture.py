@@ -130,7 +130,7 @@ def stored_picture(study: StoredStudy, searched: Callable[[StoredStudy], bool]) 
             trials=trials,
             reports={number: study.reports(number) for number in shown},
             best=study.best(),
-            seconds=study.seconds_used + (_unwritten_seconds(trials, now) if is_searched else 0.0),
+            seconds=study.seconds_used + (_unwritten_seconds(trials, study.began, now) if is_searched else 0.0),
             notes=(),
             work=(),
             now=now,
@@ -139,10 +139,13 @@ def stored_picture(study: StoredStudy, searched: Callable[[StoredStudy], bool]) 
     )
 
 
-def _unwritten_seconds(trials: Sequence[TrialSummary], now: float) -> float:
-    """Returns the seconds since anything last happened: a search writes down its time when a trial ends."""
-    moments = [moment for trial in trials for moment in (trial.started, trial.ended) if moment is not None]
-    return max(now - max(moments), 0.0) if moments else 0.0
+def _unwritten_seconds(trials: Sequence[TrialSummary], began: float | None, now: float) -> float:
+    """Returns the seconds since anything last happened: a search writes down its time when a trial ends.
+
+    A search that goes on after a pause has begun anew, though its running trials started before.
+    """
+    moments = [began, *(moment for trial in trials for moment in (trial.started, trial.ended))]
+    return max(now - max((moment for moment in moments if moment is not None), default=now), 0.0)
 
 
 def _stored_state(study: StoredStudy, trials: Sequence[TrialSummary], *, is_searched: bool) -> State:

@@ -23,6 +23,7 @@ from neurosearch.search.used_data import used_data
 # Names of the attributes that we keep in Optuna's storage: of a study,
 CONFIG, STOP, SECONDS, RUN_ID, REFERENCE = "config", "stop", "seconds", "run_id", "reference_cost"
 EARLIER, FORMAT, ENOUGH, PROVENANCE, PACKING = "earlier_trials", "format", "enough", "provenance", "packing"
+BEGAN = "began"
 TOKEN = "artifacts_token"  # noqa: S105  # no secret: tells apart studies of one name
 #: Version of what stands in these attributes and of how the study's folder is laid out.
 FORMAT_VERSION = 2
@@ -137,6 +138,12 @@ class StoredStudy:
     def seconds_used(self) -> float:
         """Seconds of searching, as far as written down."""
         return float(self.attributes().get(SECONDS, 0.0))
+
+    @property
+    def began(self) -> float | None:
+        """When the search was last started, in seconds since 1970; None where that was not written down."""
+        began: float | None = self.attributes().get(BEGAN)
+        return began
 
     @property
     def enough(self) -> str | None:

@@ -34,6 +34,7 @@ from neurosearch.search.sampling import Suggester
 from neurosearch.search.seams import Record, Role, TrialInfo, TrialSummary
 from neurosearch.search.storage import new_storage
 from neurosearch.search.stored import (
+    BEGAN,
     CONFIG,
     EARLIER,
     ENOUGH,
@@ -167,6 +168,7 @@ class Study:
         self._started = time.monotonic()
         with stored.batch():
             self._set(CONFIG, config.to_mapping())
+            self._set(BEGAN, time.time())
             self._set(STOP, None)
             self._set(ENOUGH, None)
         stored.config = config

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from neurosearch.cli.screen import Screen, screen_facts
 from neurosearch.config.load import StudyConfig
 from neurosearch.search.folders import StudyFolder
 from neurosearch.search.lease import LeasedTrial
-from neurosearch.search.stored import StoredStudy
+from neurosearch.search.stored import BEGAN, StoredStudy
 from neurosearch.search.study import Study
 from neurosearch.search.trial import trial_updates
 
@@ -90,6 +91,14 @@ def test_a_resumed_study_shows_what_was_before(unfinished: Path, tiny: Callable[
     assert screen.trials_used == 2
     assert [trial.number for trial in screen.running] == [1]
     assert screen.seconds >= before.seconds_used
+
+
+def test_a_pause_is_no_time_of_searching(unfinished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = StoredStudy(StudyFolder(unfinished, "tiny"))
+    resumed = time.time() + 86_400.0
+    study.storage.set_study_user_attr(study.study_id, BEGAN, resumed)
+    monkeypatch.setattr(time, "time", lambda: resumed + 5.0)
+    assert stored_picture(study, lambda _: True).seconds == pytest.approx(study.seconds_used + 5.0)
 
 
 @pytest.mark.parametrize(("fixture", "state"), [("finished", "complete"), ("unfinished", "stopped")])

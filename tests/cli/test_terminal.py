@@ -1,6 +1,5 @@
 """The screen on a pseudo-terminal, drawn by a process of its own, as on a user's."""
 
-import os
 import textwrap
 import time
 from collections.abc import Callable
@@ -65,7 +64,7 @@ def test_a_terminal_that_disappears_takes_nothing_with_it(
 ) -> None:
     terminal = open_terminal("-c", textwrap.dedent(PROGRAM))
     terminal.read_until(lambda shown: "starting" in shown)
-    os.close(terminal.descriptor)  # the window is closed: SIGHUP, and every write fails
+    terminal.close()  # the window is closed: SIGHUP, and every write fails
     log = tmp_path / "logs/output.log"
     end = time.monotonic() + _SECONDS
     while "gone" not in log.read_text():

@@ -9,6 +9,8 @@ from neurosearch.cli.frame import command
 from neurosearch.cli.options import RUNS, Database, Folder
 from neurosearch.cli.report import FAILED, CommandError, Report, neurosearch, say
 
+_HOST, _PORT = "127.0.0.1", 5000
+
 
 @command
 def ui(
@@ -23,16 +25,15 @@ def ui(
     ] = None,
     folder: Folder = RUNS,
     database: Database = None,
-    host: Annotated[str, typer.Option("--host", help="Address of this machine; only loopback ones.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="TCP port.", min=1, max=65535)] = 5000,
+    host: Annotated[str, typer.Option("--host", help="Address of this machine; only loopback ones.")] = _HOST,
+    port: Annotated[int, typer.Option("--port", help="TCP port.", min=1, max=65535)] = _PORT,
 ) -> Report:
     """Show the studies in MLflow's pages until Ctrl-C; only this machine can open them."""
     from neurosearch.cli.studies import on_study, open_study
     from neurosearch.tracking.store import StoreError, choose_store
     from neurosearch.tracking.ui import run_ui, ui_command
 
-    typed = {"--host": host, "--port": port}
-    where = [word for option, value in typed.items() if value not in ("127.0.0.1", 5000) for word in (option, value)]
+    where = [*(() if host == _HOST else ("--host", host)), *(() if port == _PORT else ("--port", port))]
     again, uri = neurosearch("ui", *(() if folder == RUNS else ("--folder", folder)), *where), None
     if name is not None:
         study = open_study(name, folder, database)
